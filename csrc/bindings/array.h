@@ -1,0 +1,76 @@
+// Checks at the Python border: numpy arrays in, raw pointers out, no copies.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <initializer_list>
+#include <string>
+
+namespace parlante::bindings {
+
+namespace py = pybind11;
+
+/// Stands for "any length" in an expected shape.
+inline constexpr py::ssize_t kAny = -1;
+
+inline std::string describe_shape(const py::array& array) {
+  std::string text = "(";
+  for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+    text += (i ? ", " : "") + std::to_string(array.shape(i));
+  }
+  return text + (array.ndim() == 1 ? ",)" : ")");
+}
+
+inline std::string describe_shape(std::initializer_list<py::ssize_t> shape) {
+  std::string text = "(";
+  for (const py::ssize_t* length = shape.begin(); length != shape.end(); ++length) {
+    text += (length != shape.begin() ? ", " : "");
+    text += *length == kAny ? "any" : std::to_string(*length);
+  }
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+/// Throws TypeError on a wrong dtype, ValueError on a wrong shape, layout or alignment.
+template <typename T>
+void require_array(const py::array& array, const char* name,
+                   std::initializer_list<py::ssize_t> shape) {
+  const std::string prefix = std::string(name) + ": expected ";
+  if (!array.dtype().is(py::dtype::of<T>()) && !array.dtype().equal(py::dtype::of<T>())) {
+    throw py::type_error(prefix + "dtype " + std::string(py::str(py::dtype::of<T>())) + ", got " +
+                         std::string(py::str(array.dtype())));
+  }
+  bool same = array.ndim() == static_cast<py::ssize_t>(shape.size());
+  for (py::ssize_t i = 0; same && i < array.ndim(); ++i) {
+    const py::ssize_t length = shape.begin()[i];
+    same = length == kAny || length == array.shape(i);
+  }
+  if (!same) {
+    throw py::value_error(prefix + "shape " + describe_shape(shape) + ", got " +
+                          describe_shape(array));
+  }
+  constexpr int kLayout =
+      py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  if ((array.flags() & kLayout) != kLayout) {
+    throw py::value_error(prefix + "a C-contiguous, aligned array, got strides that are not");
+  }
+}
+
+/// The checked data of an array that the op reads.
+template <typename T>
+const T* input(const py::array& array, const char* name, std::initializer_list<py::ssize_t> shape) {
+  require_array<T>(array, name, shape);
+  return static_cast<const T*>(array.data());
+}
+
+/// The checked data of a caller-owned array that the op writes.
+template <typename T>
+T* output(py::array& array, const char* name, std::initializer_list<py::ssize_t> shape) {
+  require_array<T>(array, name, shape);
+  if (!array.writeable()) {
+    throw py::value_error(std::string(name) + ": expected a writable array, got a read-only one");
+  }
+  return static_cast<T*>(array.mutable_data());
+}
+
+}  // namespace parlante::bindings
