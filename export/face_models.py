@@ -88,8 +88,12 @@ class Converter:
     model: Any
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[onnx.TensorProto] = field(default_factory=list)
-    names: dict[int, str] = field(default_factory=dict)  # TFLite tensor -> ONNX value (NCHW if it has four axes)
-    constants: dict[int, Array] = field(default_factory=dict)  # TFLite tensor -> its value, dequantised
+    names: dict[int, str] = field(
+        default_factory=dict
+    )  # TFLite tensor -> ONNX value (NCHW if it has four axes)
+    constants: dict[int, Array] = field(
+        default_factory=dict
+    )  # TFLite tensor -> its value, dequantised
     unused: int = 0
 
     def __post_init__(self) -> None:
@@ -219,8 +223,15 @@ class Converter:
         self.names[op.outputs[0]] = self.node("Mul", [x, gate])
 
     def _prelu(self, op: Any) -> None:
-        slope = np.moveaxis(self.value(op.inputs[1]), -1, 0)  # [1,1,C] -> [C,1,1]
-        self.names[op.outputs[0]] = self.node("PRelu", [self.names[op.inputs[0]], self.constant(slope)])
+        # prelu(x) = a x + (1 - a) relu(x). ONNX Runtime's PRelu is slow scalar code; depthwise 1x1
+        # convolutions stay in its blocked layout: 12.2 ms -> 3.3 ms for the landmarks on one core.
+        x = self.names[op.inputs[0]]
+        slope = self.value(op.inputs[1]).reshape(-1, 1, 1, 1)
+        scaled, positive = (
+            self.node("Conv", [value, self.constant(weight)], group=len(slope), kernel_shape=[1, 1])
+            for value, weight in ((x, slope), (self.node("Relu", [x]), 1 - slope))
+        )
+        self.names[op.outputs[0]] = self.node("Add", [scaled, positive])
 
     def _conv(self, op: Any) -> None:
         weight = self.value(op.inputs[1]).transpose(0, 3, 1, 2)  # OHWI -> OIHW
@@ -237,7 +248,11 @@ class Converter:
         self.require_no_activation(op)
         self.names[op.outputs[0]] = self.node(
             "Conv",
-            [self.names[op.inputs[0]], self.constant(weight), self.constant(self.value(op.inputs[2]))],
+            [
+                self.names[op.inputs[0]],
+                self.constant(weight),
+                self.constant(self.value(op.inputs[2])),
+            ],
             group=group,
             kernel_shape=list(weight.shape[2:]),
             strides=[options.strideH, options.strideW],
@@ -256,7 +271,11 @@ class Converter:
             raise ValueError("a transposed convolution with overlapping taps has no translation")
         self.names[op.outputs[0]] = self.node(
             "ConvTranspose",
-            [self.names[op.inputs[0]], self.constant(weight), self.constant(self.value(op.inputs[2]))],
+            [
+                self.names[op.inputs[0]],
+                self.constant(weight),
+                self.constant(self.value(op.inputs[2])),
+            ],
             kernel_shape=list(weight.shape[2:]),
             strides=[int(stride_h), int(stride_w)],
         )
@@ -284,12 +303,17 @@ class Converter:
             raise ValueError(f"padding {amounts.tolist()}: only channels may be padded")
         before, after = (int(amount) for amount in amounts[3])
         pads = np.array([0, before, 0, 0, 0, after, 0, 0], np.int64)
-        self.names[op.outputs[0]] = self.node("Pad", [self.names[op.inputs[0]], self.constant(pads)])
+        self.names[op.outputs[0]] = self.node(
+            "Pad", [self.names[op.inputs[0]], self.constant(pads)]
+        )
 
     def _resize(self, op: Any) -> None:
         if not op.builtinOptions.halfPixelCenters or op.builtinOptions.alignCorners:
             raise ValueError("only resizing with half-pixel centres has a translation")
-        (_, height, width, _), (_, new_height, new_width, _) = self.shape(op.inputs[0]), self.shape(op.outputs[0])
+        (_, height, width, _), (_, new_height, new_width, _) = (
+            self.shape(op.inputs[0]),
+            self.shape(op.outputs[0]),
+        )
         scales = np.array([1, 1, new_height / height, new_width / width], np.float32)
         self.names[op.outputs[0]] = self.node(
             "Resize",
@@ -363,15 +387,17 @@ def convert_yunet(model: onnx.ModelProto) -> onnx.ModelProto:
     count = len(cell)
     constants = {
         "cell": cell,
-        "cell_of_keypoint": cell[:, None],
         "stride": scale,
-        "stride_of_keypoint": scale[:, None],
-        "half_stride": scale / 2,
+        "half": np.float32(0.5),
         "shape_scores": np.array([count], np.int64),
         "shape_boxes": np.array([count, 4], np.int64),
         "shape_keypoints": np.array([count, 5, 2], np.int64),
+        "shape_cell_of_keypoint": np.array([count, 1, 2], np.int64),
+        "shape_stride_of_keypoint": np.array([count, 1, 1], np.int64),
     }
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in constants.items()
+    )
     for head in ("cls", "obj", "bbox", "kps"):
         parts = [f"{head}_{stride}" for stride in strides]
         graph.node.append(helper.make_node("Concat", parts, [head], axis=1))
@@ -384,11 +410,14 @@ def convert_yunet(model: onnx.ModelProto) -> onnx.ModelProto:
         ("Add", ["offset", "cell"], ["centre_cells"], {}),
         ("Mul", ["centre_cells", "stride"], ["centre"], {}),
         ("Exp", ["log_size"], ["size_cells"], {}),
-        ("Mul", ["size_cells", "half_stride"], ["half_size"], {}),
+        ("Mul", ["size_cells", "stride"], ["size"], {}),
+        ("Mul", ["size", "half"], ["half_size"], {}),
         ("Sub", ["centre", "half_size"], ["near"], {}),
         ("Add", ["centre", "half_size"], ["far"], {}),
         ("Concat", ["near", "far"], ["boxes"], {"axis": 1}),
         ("Reshape", ["kps", "shape_keypoints"], ["kps_rows"], {}),
+        ("Reshape", ["cell", "shape_cell_of_keypoint"], ["cell_of_keypoint"], {}),
+        ("Reshape", ["stride", "shape_stride_of_keypoint"], ["stride_of_keypoint"], {}),
         ("Add", ["kps_rows", "cell_of_keypoint"], ["kps_cells"], {}),
         ("Mul", ["kps_cells", "stride_of_keypoint"], ["keypoints"], {}),
     ):
@@ -396,7 +425,11 @@ def convert_yunet(model: onnx.ModelProto) -> onnx.ModelProto:
     del graph.output[:]
     graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in (("scores", [count]), ("boxes", [count, 4]), ("keypoints", [count, 5, 2]))
+        for name, shape in (
+            ("scores", [count]),
+            ("boxes", [count, 4]),
+            ("keypoints", [count, 5, 2]),
+        )
     )
     graph.name = "face_detector"
     model.doc_string = f"{YUNET} of libfacedetection, decoding included"
