@@ -1,0 +1,51 @@
+"""Opening media files from users: what a demuxer may read, and one wording for what goes wrong."""
+
+from pathlib import Path
+from typing import Final
+
+import av
+import av.container
+
+from parlante.errors import ParlanteError
+
+# Demuxers that a file may pick. Playlists, scripts and devices (hls, concat, lavfi, ...) are left
+# out on purpose: they would make an uploaded file open other files or addresses.
+_FORMATS: Final = (
+    "wav,w64,aiff,au,caf,flac,mp3,ogg,mov,matroska,aac,ac3,eac3,amr,asf,avi,flv,mpeg,mpegts,"
+    "ape,wv,tta"
+)
+
+
+def open_media(path: Path, error_type: type[ParlanteError]) -> av.container.InputContainer:
+    """Open a local media file, with demuxers that read nothing but that file.
+
+    Raises:
+        error_type: missing, a folder, unreadable, empty, or not a known media format.
+    """
+    try:
+        if path.is_dir():
+            raise error_type(f"{path} is a folder; give the path of a media file")
+        if path.stat().st_size == 0:
+            raise error_type(f"{path} is empty (0 bytes); give a media file")
+        return av.open(
+            f"file:{path}",
+            mode="r",
+            options={"protocol_whitelist": "file", "format_whitelist": _FORMATS},
+        )
+    except FileNotFoundError as error:
+        raise error_type(f"{path} does not exist; check the path") from error
+    except PermissionError as error:
+        raise error_type(f"{path} may not be read; check its permissions") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise error_type(
+            f"{path} cannot be opened as audio or video ({reason(error)}); it is cut short, "
+            "damaged or of another format: give a whole wav, flac, mp3, ogg, m4a, mp4, mov, mkv "
+            "or webm file"
+        ) from error
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg or the system says, without error numbers."""
+    if isinstance(error, OSError) and error.strerror:
+        return str(error.strerror)
+    return str(error) or type(error).__name__
