@@ -2,6 +2,7 @@
 #pragma once
 
 #include <climits>
+#include <optional>
 #include <string>
 
 #include "array.h"
@@ -9,35 +10,73 @@
 
 namespace parlante::bindings {
 
-/// The length of an axis as the int that the views hold.
-inline int length(const py::array& array, const char* name, int axis) {
-  const py::ssize_t length = array.shape(axis);
-  if (length > INT_MAX) {
-    throw py::value_error(std::string(name) + ": expected axis " + std::to_string(axis) +
-                          " shorter than 2^31, got " + std::to_string(length));
+/// Views and kernels index with int.
+inline void require_int_sized(const py::array& array, const char* name) {
+  if (array.size() > INT_MAX) {
+    throw py::value_error(std::string(name) + ": expected fewer than 2^31 values, got " +
+                          std::to_string(array.size()));
   }
-  return static_cast<int>(length);
 }
+
+inline void require_pixels(const py::array& array, const char* name) {
+  if (array.size() == 0) {
+    throw py::value_error(std::string(name) + ": expected at least one pixel, got shape " +
+                          describe_shape(array));
+  }
+}
+
+inline int length(const py::array& array, int axis) { return static_cast<int>(array.shape(axis)); }
 
 template <typename T>
 TableView<const T> input_table(const py::array& array, const char* name, py::ssize_t rows,
                                py::ssize_t columns) {
   const T* data = input<T>(array, name, {rows, columns});
-  return {data, length(array, name, 0), length(array, name, 1)};
+  require_int_sized(array, name);
+  return {data, length(array, 0), length(array, 1)};
 }
 
 template <typename T>
 ImageView<const T> input_image(const py::array& array, const char* name, py::ssize_t rows,
                                py::ssize_t columns, py::ssize_t channels) {
   const T* data = input<T>(array, name, {rows, columns, channels});
-  return {data, length(array, name, 0), length(array, name, 1), length(array, name, 2)};
+  require_int_sized(array, name);
+  return {data, length(array, 0), length(array, 1), length(array, 2)};
 }
 
 template <typename T>
 ImageView<T> output_image(py::array& array, const char* name, py::ssize_t rows, py::ssize_t columns,
                           py::ssize_t channels) {
   T* data = output<T>(array, name, {rows, columns, channels});
-  return {data, length(array, name, 0), length(array, name, 1), length(array, name, 2)};
+  require_int_sized(array, name);
+  return {data, length(array, 0), length(array, 1), length(array, 2)};
+}
+
+/// A network tensor [1, planes, rows, columns].
+inline PlanesView<const float> input_planes(const py::array& array, const char* name,
+                                            py::ssize_t planes, py::ssize_t rows,
+                                            py::ssize_t columns) {
+  const float* data = input<float>(array, name, {1, planes, rows, columns});
+  require_int_sized(array, name);
+  return {data, length(array, 1), length(array, 2), length(array, 3)};
+}
+
+inline PlanesView<float> output_planes(py::array& array, const char* name, py::ssize_t planes,
+                                       py::ssize_t rows, py::ssize_t columns) {
+  float* data = output<float>(array, name, {1, planes, rows, columns});
+  require_int_sized(array, name);
+  return {data, length(array, 1), length(array, 2), length(array, 3)};
+}
+
+/// A tensor whose first planes the op reads; it may hold more.
+inline PlanesView<const float> input_first_planes(const py::array& array, const char* name,
+                                                  int planes, py::ssize_t rows,
+                                                  py::ssize_t columns) {
+  const PlanesView<const float> view = input_planes(array, name, kAny, rows, columns);
+  if (view.planes < planes) {
+    throw py::value_error(std::string(name) + ": expected at least " + std::to_string(planes) +
+                          " planes, got shape " + describe_shape(array));
+  }
+  return view;
 }
 
 inline void require_threads(int threads) {

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 _F32 = NDArray[np.float32]
 _I32 = NDArray[np.int32]
 _U8 = NDArray[np.uint8]
+_U32 = NDArray[np.uint32]
 
 class Resampler:
     def __init__(self, in_rate: int, out_rate: int = 16000) -> None: ...
@@ -56,6 +57,7 @@ def denoise_step(
     guidance: float = 1.0,
     threads: int = 1,
 ) -> None: ...
+def philox4x32(counters: _U32, key: int, out: _U32) -> None: ...
 def compose(
     source: _U8,
     plate: _U8,

@@ -1,0 +1,104 @@
+#include "pack.h"
+
+#include <vector>
+
+#include "parallel_rows.h"
+#include "target_clones.h"
+
+namespace parlante {
+namespace {
+
+/// Packs one row of pixels; image i of the eight goes to images[i * columns ...].
+PARLANTE_TARGET_CLONES
+void pack_row(const ImageView<const std::uint8_t>& source, const std::uint8_t* __restrict plate,
+              const float* __restrict warp, const float* __restrict interior, int columns,
+              float* __restrict images) {
+  const ImageView<const std::uint8_t> view = source;
+  for (int x = 0; x < columns; ++x) {
+    const PackedPixel pixel = pack_pixel(view, plate + 3 * x, warp + 3 * x, interior + 3 * x);
+    images[x] = pixel.red;
+    images[x + columns] = pixel.green;
+    images[x + 2 * columns] = pixel.blue;
+    images[x + 3 * columns] = pixel.matte;
+    images[x + 4 * columns] = pixel.mouth;
+    images[x + 5 * columns] = pixel.interior_red;
+    images[x + 6 * columns] = pixel.interior_green;
+    images[x + 7 * columns] = pixel.interior_blue;
+  }
+}
+
+PARLANTE_TARGET_CLONES
+void unshuffle_row(const float* __restrict image, int count, float* __restrict plane) {
+  for (int x = 0; x < count; ++x) {
+    plane[x] = image[x * kUnshuffle];
+  }
+}
+
+/// Taps of one row of blocks, as offsets into a plane of the features.
+struct FeatureRow {
+  explicit FeatureRow(int columns)
+      : t00(columns), t01(columns), t10(columns), t11(columns), tx(columns), ty(columns) {}
+
+  std::vector<int> t00, t01, t10, t11;
+  std::vector<float> tx, ty;
+};
+
+void find_feature_taps(const float* warp, int columns, const PlanesView<const float>& features,
+                       FeatureRow& row) {
+  for (std::size_t x = 0; x < row.t00.size(); ++x) {
+    const FeatureTaps taps =
+        feature_taps(warp + x * kUnshuffle * 3, columns, features.rows, features.columns);
+    row.t00[x] = taps.y.first * features.columns + taps.x.first;
+    row.t01[x] = taps.y.first * features.columns + taps.x.second;
+    row.t10[x] = taps.y.second * features.columns + taps.x.first;
+    row.t11[x] = taps.y.second * features.columns + taps.x.second;
+    row.tx[x] = taps.x.t;
+    row.ty[x] = taps.y.t;
+  }
+}
+
+PARLANTE_TARGET_CLONES
+void sample_features(const float* __restrict plane, const FeatureRow& row, int count,
+                     float* __restrict out) {
+  const int* __restrict t00 = row.t00.data();
+  const int* __restrict t01 = row.t01.data();
+  const int* __restrict t10 = row.t10.data();
+  const int* __restrict t11 = row.t11.data();
+  const float* __restrict tx = row.tx.data();
+  const float* __restrict ty = row.ty.data();
+  for (int x = 0; x < count; ++x) {
+    out[x] = sample_plane(plane, t00[x], t01[x], t10[x], t11[x], tx[x], ty[x]);
+  }
+}
+
+}  // namespace
+
+void pack(ImageView<const std::uint8_t> source, ImageView<const std::uint8_t> plate,
+          ImageView<const float> warp, ImageView<const float> interior,
+          PlanesView<const float> features, PlanesView<float> condition, int threads) {
+  const int columns = warp.columns;
+  parallel_rows(condition.rows, threads, [&](int y_begin, int y_end) {
+    std::vector<float> images(static_cast<std::size_t>(kPackedImages) * columns);
+    FeatureRow taps(condition.columns);
+    for (int y = y_begin; y < y_end; ++y) {
+      for (int dy = 0; dy < kUnshuffle; ++dy) {
+        const int image_y = y * kUnshuffle + dy;
+        pack_row(source, plate.row(image_y), warp.row(image_y), interior.row(image_y), columns,
+                 images.data());
+        for (int image = 0; image < kPackedImages; ++image) {
+          for (int dx = 0; dx < kUnshuffle; ++dx) {
+            unshuffle_row(images.data() + image * columns + dx, condition.columns,
+                          condition.row(unshuffled_plane(image, dy, dx), y));
+          }
+        }
+      }
+      find_feature_taps(warp.row(y * kUnshuffle), columns, features, taps);
+      for (int feature = 0; feature < features.planes; ++feature) {
+        sample_features(features.row(feature, 0), taps, condition.columns,
+                        condition.row(kPackedPlanes + feature, y));
+      }
+    }
+  });
+}
+
+}  // namespace parlante

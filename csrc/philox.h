@@ -1,0 +1,139 @@
+// Counter-based standard normals with the same bits on every device.
+//
+// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) feeds
+// Box-Muller. The logarithm, sine and cosine are the polynomials of the Cephes library (S. Moshier)
+// in single precision, evaluated with IEEE +, * and sqrt only and never contracted to fused
+// multiply-adds, whatever flags a kernel is built with; a libm's last bit differs by platform.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "host_device.h"
+
+namespace parlante {
+
+struct PhiloxWords {
+  std::uint32_t w0, w1, w2, w3;
+};
+
+/// Four random words for a counter and a 64-bit key.
+PARLANTE_HD PhiloxWords philox4x32(PhiloxWords counter, std::uint64_t key) {
+  std::uint32_t key_lo = static_cast<std::uint32_t>(key);
+  std::uint32_t key_hi = static_cast<std::uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t product0 = std::uint64_t{0xD2511F53u} * counter.w0;
+    const std::uint64_t product1 = std::uint64_t{0xCD9E8D57u} * counter.w2;
+    counter = {static_cast<std::uint32_t>(product1 >> 32) ^ counter.w1 ^ key_lo,
+               static_cast<std::uint32_t>(product1),
+               static_cast<std::uint32_t>(product0 >> 32) ^ counter.w3 ^ key_hi,
+               static_cast<std::uint32_t>(product0)};
+    key_lo += 0x9E3779B9u;
+    key_hi += 0xBB67AE85u;
+  }
+  return counter;
+}
+
+PARLANTE_HD float multiply(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return __fmul_rn(a, b);
+#else
+  return a * b;
+#endif
+}
+
+/// a * b + c, rounded twice.
+PARLANTE_HD float multiply_add(float a, float b, float c) {
+#if defined(__CUDA_ARCH__)
+  return __fadd_rn(__fmul_rn(a, b), c);
+#else
+  return a * b + c;
+#endif
+}
+
+PARLANTE_HD float square_root(float x) {
+#if defined(__CUDA_ARCH__)
+  return __fsqrt_rn(x);
+#else
+  return std::sqrt(x);
+#endif
+}
+
+PARLANTE_HD std::uint32_t float_bits(float x) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+PARLANTE_HD float bits_float(std::uint32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+/// ln(u * 2^-24) for u in 1..2^24.
+PARLANTE_HD float log_of_24_bits(std::uint32_t u) {
+  const std::uint32_t bits =
+      float_bits(static_cast<float>(static_cast<std::int32_t>(u)) * 0x1p-24f);
+  // bits = m * 2^e with m in [sqrt(1/2), sqrt(2)); 0x3f3504f3 is sqrt(1/2).
+  const std::int32_t e = static_cast<std::int32_t>(bits - 0x3f3504f3u) >> 23;
+  const float x = bits_float(bits - (static_cast<std::uint32_t>(e) << 23)) - 1.0f;
+  const float e_float = static_cast<float>(e);
+  const float xx = multiply(x, x);
+  float y = 7.0376836292e-2f;
+  y = multiply_add(y, x, -1.1514610310e-1f);
+  y = multiply_add(y, x, 1.1676998740e-1f);
+  y = multiply_add(y, x, -1.2420140846e-1f);
+  y = multiply_add(y, x, 1.4249322787e-1f);
+  y = multiply_add(y, x, -1.6668057665e-1f);
+  y = multiply_add(y, x, 2.0000714765e-1f);
+  y = multiply_add(y, x, -2.4999993993e-1f);
+  y = multiply_add(y, x, 3.3333331174e-1f);
+  y = multiply(multiply(y, x), xx);
+  y = multiply_add(e_float, -2.12194440e-4f, y);  // ln 2 in two parts
+  y = multiply_add(xx, -0.5f, y);
+  return multiply_add(e_float, 0.693359375f, x + y);
+}
+
+struct SineCosine {
+  float sine, cosine;
+};
+
+/// Sine and cosine of u / 2^24 of a turn, u < 2^24.
+PARLANTE_HD SineCosine sine_cosine_of_24_bits(std::uint32_t u) {
+  const std::uint32_t quadrant = (u + (1u << 21)) >> 22;
+  const std::int32_t rest = static_cast<std::int32_t>(u - (quadrant << 22));  // an eighth of a turn
+  const float x = multiply(static_cast<float>(rest), 3.7450702829e-7f);       // 2 pi / 2^24
+  const float xx = multiply(x, x);
+  float sine = -1.9515295891e-4f;
+  sine = multiply_add(sine, xx, 8.3321608736e-3f);
+  sine = multiply_add(sine, xx, -1.6666654611e-1f);
+  sine = multiply_add(multiply(sine, xx), x, x);
+  float cosine = 2.443315711809948e-5f;
+  cosine = multiply_add(cosine, xx, -1.388731625493765e-3f);
+  cosine = multiply_add(cosine, xx, 4.166664568298827e-2f);
+  cosine = multiply_add(multiply(cosine, xx), xx, multiply_add(xx, -0.5f, 1.0f));
+  const bool odd = quadrant & 1;
+  const std::uint32_t sine_sign = (quadrant & 2) << 30;
+  const std::uint32_t cosine_sign = ((quadrant + 1) & 2) << 30;
+  return {bits_float(float_bits(odd ? cosine : sine) ^ sine_sign),
+          bits_float(float_bits(odd ? sine : cosine) ^ cosine_sign)};
+}
+
+struct Normals {
+  float n0, n1, n2;
+};
+
+/// Three independent standard normals for a pixel of a step. Uniforms have 24 bits: |n| < 5.77.
+PARLANTE_HD Normals philox_normals(std::uint32_t pixel, std::uint32_t step, std::uint64_t seed) {
+  const PhiloxWords words = philox4x32({pixel, step, 0, 0}, seed);
+  const float radius0 = square_root(multiply(-2.0f, log_of_24_bits((words.w0 >> 8) + 1)));
+  const float radius1 = square_root(multiply(-2.0f, log_of_24_bits((words.w2 >> 8) + 1)));
+  const SineCosine angle0 = sine_cosine_of_24_bits(words.w1 >> 8);
+  const SineCosine angle1 = sine_cosine_of_24_bits(words.w3 >> 8);
+  return {multiply(radius0, angle0.cosine), multiply(radius0, angle0.sine),
+          multiply(radius1, angle1.cosine)};
+}
+
+}  // namespace parlante

@@ -1,0 +1,290 @@
+"""`denoise_step` against diffusers' samplers; its noise against Random123 and the normal law."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers.schedulers import scheduling_ddim, scheduling_ddpm
+from numpy.typing import NDArray
+from parlante import _core
+from parlante.schedule import make_schedule
+from scipy import stats
+
+SHAPE = (1, 48, 8, 12)
+SIZE = (32, 48)
+
+
+def run_step(
+    residual: NDArray[np.float32] | None,
+    x_t: NDArray[np.float32] | None,
+    condition: NDArray[np.float32],
+    warp: NDArray[np.float32] | None = None,
+    *,
+    c_x0: float = 0.0,
+    c_xt: float = 0.0,
+    sigma: float = 0.0,
+    seed: int = 5,
+    step: int = 0,
+    **options: object,
+) -> NDArray[np.float32]:
+    out = np.full((1, 48, *condition.shape[2:]), np.nan, np.float32)
+    _core.denoise_step(
+        residual,
+        x_t,
+        condition,
+        warp,
+        out,
+        c_x0=c_x0,
+        c_xt=c_xt,
+        sigma=sigma,
+        seed=seed,
+        step=step,
+        **options,  # type: ignore[arg-type]
+    )
+    return out
+
+
+def draw_noise(
+    shape: tuple[int, int, int, int], seed: int, step: int, warp: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """The normals that a step adds: x0 and x_t weighted 0, sigma 1."""
+    return run_step(None, None, np.zeros(shape, np.float32), warp, sigma=1, seed=seed, step=step)
+
+
+def shuffle(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[1, 48, h, w] -> image [4h, 4w, 3]."""
+    image = torch.nn.functional.pixel_shuffle(torch.from_numpy(planes), 4)
+    return image[0].permute(1, 2, 0).numpy()
+
+
+def random_arrays(rng: np.random.Generator, count: int) -> list[NDArray[np.float32]]:
+    return [rng.uniform(-1, 1, SHAPE).astype(np.float32) for _ in range(count)]
+
+
+def diffusers_step(
+    sampler: str, eta: float, count: int
+) -> Callable[[torch.Tensor, int, torch.Tensor], torch.Tensor]:
+    """(predicted x0, timestep, x_t) -> x of the timestep before."""
+    options = {
+        "num_train_timesteps": 1000,
+        "beta_schedule": "squaredcos_cap_v2",
+        "prediction_type": "sample",
+        "clip_sample": True,
+        "timestep_spacing": "trailing",
+    }
+    scheduler = DDPMScheduler(**options) if sampler == "ddpm" else DDIMScheduler(**options)
+    scheduler.set_timesteps(count)
+    extra = {} if sampler == "ddpm" else {"eta": eta, "use_clipped_model_output": True}
+
+    def step(x0: torch.Tensor, timestep: int, x_t: torch.Tensor) -> torch.Tensor:
+        return scheduler.step(x0, timestep, x_t, **extra).prev_sample
+
+    return step
+
+
+@pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0.0), ("ddim", 0.0), ("ddim", 0.7)])
+@pytest.mark.parametrize("count", [1, 2, 4, 8, 50])
+def test_follows_the_samplers_of_diffusers(
+    sampler: str, eta: float, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = diffusers_step(sampler, eta, count)
+    schedule = make_schedule(count, sampler=sampler, eta=eta)  # type: ignore[arg-type]
+
+    rng = np.random.default_rng(count)
+    (c,) = random_arrays(rng, 1)
+    begin = schedule.start
+    x = run_step(None, None, c, c_x0=begin.c_x0, sigma=begin.sigma, step=begin.index)
+    want = torch.from_numpy(x)
+    for s in schedule.steps:
+        # Some of c + residual lies outside -1..1, so the clip matters.
+        residual = (0.5 * rng.standard_normal(SHAPE)).astype(np.float32)
+        noise = torch.from_numpy(draw_noise(SHAPE, 5, s.index))
+        for module in (scheduling_ddpm, scheduling_ddim):
+            monkeypatch.setattr(module, "randn_tensor", lambda *_, noise=noise, **__: noise)
+        want = step(torch.from_numpy(c + residual), s.timestep, want)
+        x = run_step(residual, x, c, c_x0=s.c_x0, c_xt=s.c_xt, sigma=s.sigma, step=s.index)
+        # diffusers' float32 alphas_cumprod are off by up to 1000 * 2^-24, and 1 - alphas_cumprod
+        # cancels at the small timesteps.
+        np.testing.assert_allclose(x, want.numpy(), rtol=0, atol=3e-4)
+    # The last step returns the clipped prediction itself.
+    np.testing.assert_array_equal(x, np.clip(c + residual, -1, 1))
+
+
+def test_formula() -> None:
+    rng = np.random.default_rng(0)
+    residual, uncond, x_t, c = (2 * a for a in random_arrays(rng, 4))
+    got = run_step(
+        residual, x_t, c, c_x0=0.3, c_xt=0.5, sigma=0.2, residual_uncond=uncond, guidance=1.7
+    )
+    r = uncond + 1.7 * (residual.astype(np.float64) - uncond)
+    want = 0.3 * np.clip(c + r, -1, 1) + 0.5 * x_t + 0.2 * draw_noise(SHAPE, 5, 0)
+    # Seven roundings of values below 8.
+    np.testing.assert_allclose(got, want, rtol=0, atol=7 * 8 * 2.0**-24)
+
+
+def test_without_residual_x0_is_the_warp() -> None:
+    (c,) = random_arrays(np.random.default_rng(0), 1)
+    np.testing.assert_array_equal(run_step(None, None, c, c_x0=1), c)
+
+
+def test_condition_may_hold_more_planes() -> None:
+    rng = np.random.default_rng(0)
+    residual, x_t, c = random_arrays(rng, 3)
+    wide = np.concatenate([c, np.full_like(c, np.nan)], 1)
+    options = {"c_x0": 0.5, "c_xt": 0.5, "sigma": 0.1}
+    np.testing.assert_array_equal(
+        run_step(residual, x_t, wide, **options), run_step(residual, x_t, c, **options)
+    )
+
+
+def test_out_may_be_an_input() -> None:
+    rng = np.random.default_rng(0)
+    residual, x_t, c = random_arrays(rng, 3)
+    options = {"c_x0": 0.5, "c_xt": 0.5, "sigma": 0.1, "seed": 1, "step": 2}
+    want = run_step(residual, x_t, c, **options)
+    for index in (0, 1):
+        arrays = [residual.copy(), x_t.copy()]
+        _core.denoise_step(arrays[0], arrays[1], c, None, arrays[index], **options)
+        np.testing.assert_array_equal(arrays[index], want)
+
+
+# Random123, kat_vectors: philox4x32 with 10 rounds.
+KNOWN_ANSWERS = [
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    (
+        (0xFFFFFFFF,) * 4,
+        (0xFFFFFFFF,) * 2,
+        (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD),
+    ),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "want"), KNOWN_ANSWERS)
+def test_philox_known_answers(
+    counter: tuple[int, ...], key: tuple[int, int], want: tuple[int, ...]
+) -> None:
+    out = np.zeros((1, 4), np.uint32)
+    _core.philox4x32(np.array([counter], np.uint32), key[0] | key[1] << 32, out)
+    np.testing.assert_array_equal(out[0], np.array(want, np.uint32))
+
+
+def test_normals_are_box_muller_of_the_words() -> None:
+    seed, step = 0x1234_5678_9ABC_DEF0, 9
+    h, w = SHAPE[2:]
+    counters = np.zeros((16 * h * w, 4), np.uint32)
+    counters[:, 0] = np.arange(16 * h * w)
+    counters[:, 1] = step
+    words = np.zeros_like(counters)
+    _core.philox4x32(counters, seed, words)
+    uniform = (words >> 8).astype(np.float64) * 2.0**-24
+    radius = np.sqrt(-2 * np.log(uniform[:, 0::2] + 2.0**-24))
+    angle = 2 * np.pi * uniform[:, 1::2]
+    want = np.stack(
+        [
+            radius[:, 0] * np.cos(angle[:, 0]),
+            radius[:, 0] * np.sin(angle[:, 0]),
+            radius[:, 1] * np.cos(angle[:, 1]),
+        ],
+        axis=1,
+    )
+    got = shuffle(draw_noise(SHAPE, seed, step)).reshape(-1, 3)
+    # The polynomials are good to 2 units in the last place of values below 6.
+    np.testing.assert_allclose(got, want, rtol=0, atol=4 * 6 * 2.0**-24)
+
+
+def test_normals_follow_the_normal_law() -> None:
+    shape = (1, 48, 64, 64)
+    noise = np.concatenate([draw_noise(shape, 3, step).ravel() for step in range(4)])
+    n = noise.size  # 786,432 values; each bound is 5 standard errors
+    assert abs(noise.mean()) < 5 / np.sqrt(n)
+    assert abs(noise.var() - 1) < 5 * np.sqrt(2 / n)
+    assert abs(stats.skew(noise)) < 5 * np.sqrt(6 / n)
+    assert abs(stats.kurtosis(noise)) < 5 * np.sqrt(24 / n)
+    assert stats.kstest(noise, "norm").pvalue > 1e-3
+    assert np.abs(noise).max() < 5.77  # sqrt(-2 ln 2^-24)
+
+
+def test_channels_steps_seeds_and_pixels_are_independent() -> None:
+    shape = (1, 48, 64, 64)
+    first, step, seed = (
+        shuffle(draw_noise(shape, *key)) for key in [(3, 0), (3, 1), (3 + (1 << 32), 0)]
+    )
+    red, green, blue = first.reshape(-1, 3).T
+    pairs = [
+        (red, green),
+        (red, blue),
+        (green, blue),
+        (red, step[..., 0].ravel()),
+        (red, seed[..., 0].ravel()),
+        (first[:, :-1, 0].ravel(), first[:, 1:, 0].ravel()),
+        (first[:-1, :, 0].ravel(), first[1:, :, 0].ravel()),
+    ]
+    for a, b in pairs:
+        assert abs(np.corrcoef(a, b)[0, 1]) < 5 / np.sqrt(a.size)
+        assert abs(np.corrcoef(a**2, b**2)[0, 1]) < 5 / np.sqrt(a.size)
+
+
+def test_noise_travels_with_the_warp() -> None:
+    rng = np.random.default_rng(0)
+    rows, columns = SIZE
+    still = shuffle(draw_noise(SHAPE, 5, 2))
+    warp = rng.uniform(-10, 60, (rows, columns, 3)).astype(np.float32)
+    warp[0, :8, 0] = [0.5, 1.5, 2.5, -0.5, np.nan, np.inf, -np.inf, 46.5]  # halves go up
+    warp[1, :3, 1] = [np.nan, 31.5, 2e9]
+    got = shuffle(draw_noise(SHAPE, 5, 2, warp))
+    x = np.clip(np.floor(np.nan_to_num(warp[..., 0]).astype(np.float64) + 0.5), 0, columns - 1)
+    y = np.clip(np.floor(np.nan_to_num(warp[..., 1]).astype(np.float64) + 0.5), 0, rows - 1)
+    np.testing.assert_array_equal(got, still[y.astype(int), x.astype(int)])
+
+
+@pytest.mark.parametrize("threads", [2, 4, 64])
+def test_threads_do_not_change_a_bit(threads: int) -> None:
+    rng = np.random.default_rng(0)
+    residual, x_t, c = random_arrays(rng, 3)
+    warp = rng.uniform(0, 32, (*SIZE, 3)).astype(np.float32)
+    options = {"c_x0": 0.5, "c_xt": 0.5, "sigma": 0.1}
+    one = run_step(residual, x_t, c, warp, **options)
+    assert one.tobytes() == run_step(residual, x_t, c, warp, **options, threads=threads).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"x_t": None}, ValueError, "x_t.*c_xt is not 0.*None"),
+        ({"x_t": np.zeros((1, 48, 8, 8), np.float32)}, ValueError, r"x_t.*\(1, 48, 8, 12\)"),
+        ({"residual": np.zeros(SHAPE)}, TypeError, "residual.*float32.*float64"),
+        ({"condition": np.zeros((1, 47, 8, 12), np.float32)}, ValueError, "at least 48 planes"),
+        ({"warp": np.zeros((8, 12, 3), np.float32)}, ValueError, r"warp.*\(32, 48, 3\)"),
+        ({"guidance": 2.0}, ValueError, "residual_uncond.*guidance is not 1"),
+        (
+            {"residual": None, "residual_uncond": np.zeros(SHAPE, np.float32)},
+            ValueError,
+            "residual: expected an array beside residual_uncond",
+        ),
+        ({"threads": 0}, ValueError, "threads.*at least 1"),
+        ({"seed": -1}, TypeError, "seed"),
+    ],
+)
+def test_bad_arguments(options: dict[str, object], error: type[Exception], message: str) -> None:
+    zeros = np.zeros(SHAPE, np.float32)
+    arguments: dict[str, object] = {
+        "residual": zeros,
+        "x_t": zeros,
+        "condition": zeros,
+        "warp": None,
+        "out": np.zeros(SHAPE, np.float32),
+        "c_x0": 0.5,
+        "c_xt": 0.5,
+        "sigma": 0.0,
+        "seed": 0,
+        "step": 0,
+    }
+    with pytest.raises(error, match=message):
+        _core.denoise_step(**(arguments | options))  # type: ignore[arg-type]

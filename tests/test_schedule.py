@@ -1,0 +1,74 @@
+"""Schedules against diffusers and against the definition of the posterior."""
+
+import numpy as np
+import pytest
+from diffusers import DDPMScheduler
+from parlante.schedule import cosine_alphas_cumprod, make_schedule, respaced_timesteps
+
+COUNTS = [1, 2, 4, 8, 50, 1000]
+
+
+def test_alphas_cumprod_are_those_of_diffusers() -> None:
+    want = DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2").alphas_cumprod.numpy()
+    # diffusers multiplies 1000 float32 factors: 1000 roundings of 2^-24.
+    np.testing.assert_allclose(cosine_alphas_cumprod(), want, rtol=1000 * 2.0**-24)
+
+
+@pytest.mark.parametrize("count", [*COUNTS, 3, 7, 30])
+def test_timesteps_are_the_trailing_spacing_of_diffusers(count: int) -> None:
+    scheduler = DDPMScheduler(1000, timestep_spacing="trailing")
+    scheduler.set_timesteps(count)
+    np.testing.assert_array_equal(respaced_timesteps(count), scheduler.timesteps.numpy())
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("start", [1000, 400])
+@pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0.0), ("ddim", 0.0), ("ddim", 0.6)])
+def test_every_step_keeps_the_marginal(count: int, start: int, sampler: str, eta: float) -> None:
+    """x_t of variance 1 − ᾱ_t around √ᾱ_t x_0 must become x_prev of the same form."""
+    count = min(count, start)
+    schedule = make_schedule(count, sampler=sampler, eta=eta, start=start)  # type: ignore[arg-type]
+    alphas_cumprod = cosine_alphas_cumprod()
+    begin = schedule.start
+    assert begin.c_xt == 0
+    assert begin.c_x0**2 + begin.sigma**2 == pytest.approx(1)
+    assert begin.timestep == schedule.steps[0].timestep == start - 1
+    assert [step.index for step in (begin, *schedule.steps)] == list(range(count + 1))
+    following = [alphas_cumprod[step.timestep] for step in schedule.steps[1:]] + [1.0]
+    for step, previous in zip(schedule.steps, following, strict=True):
+        now = alphas_cumprod[step.timestep]
+        mean = step.c_x0 + step.c_xt * np.sqrt(now)
+        variance = step.c_xt**2 * (1 - now) + step.sigma**2
+        assert mean == pytest.approx(np.sqrt(previous), abs=1e-12)
+        assert variance == pytest.approx(1 - previous, abs=1e-12)
+
+
+def test_last_step_returns_x0() -> None:
+    for schedule in (make_schedule(5), make_schedule(5, sampler="ddim", eta=1.0)):
+        last = schedule.steps[-1]
+        assert (last.c_x0, last.c_xt, last.sigma) == (1, 0, 0)
+
+
+def test_ddim_with_eta_1_is_ddpm() -> None:
+    for ddim, ddpm in zip(
+        make_schedule(8, sampler="ddim", eta=1.0).steps, make_schedule(8).steps, strict=True
+    ):
+        assert ddim.c_x0 == pytest.approx(ddpm.c_x0, abs=1e-9)
+        assert ddim.c_xt == pytest.approx(ddpm.c_xt, abs=1e-9)
+        assert ddim.sigma == pytest.approx(ddpm.sigma, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"count": 0}, "1 <= count"),
+        ({"count": 11, "start": 10}, "got 11 and 10"),
+        ({"count": 4, "start": 1001}, "start <= 1000"),
+        ({"count": 4, "sampler": "euler"}, "'ddpm' or 'ddim', got 'euler'"),
+        ({"count": 4, "sampler": "ddim", "eta": 1.5}, r"0\.\.1, got 1.5"),
+        ({"count": 4, "eta": 0.5}, "expected 0 with sampler 'ddpm'"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_schedule(**arguments)  # type: ignore[arg-type]
