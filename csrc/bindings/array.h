@@ -4,7 +4,11 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <bit>
+#include <cmath>
+#include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 
 namespace parlante::bindings {
@@ -61,6 +65,26 @@ template <typename T>
 const T* input(const py::array& array, const char* name, std::initializer_list<py::ssize_t> shape) {
   require_array<T>(array, name, shape);
   return static_cast<const T*>(array.data());
+}
+
+/// The checked samples of a signal f32[n]; throws ValueError when one is NaN or infinite.
+inline std::span<const float> input_signal(const py::array& array, const char* name) {
+  const std::span<const float> samples(input<float>(array, name, {kAny}),
+                                       static_cast<std::size_t>(array.size()));
+  constexpr std::uint32_t kExponent = 0x7f800000;  // all of it set: infinite or NaN
+  bool finite = true;
+  for (const float sample : samples) {  // no early exit, so that it vectorises
+    finite &= (std::bit_cast<std::uint32_t>(sample) & kExponent) != kExponent;
+  }
+  if (!finite) {
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      if (!std::isfinite(samples[i])) {
+        throw py::value_error(std::string(name) + ": expected finite samples, got " +
+                              std::to_string(samples[i]) + " at index " + std::to_string(i));
+      }
+    }
+  }
+  return samples;
 }
 
 /// The checked data of a caller-owned array that the op writes.

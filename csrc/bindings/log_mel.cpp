@@ -1,0 +1,60 @@
+#include "log_mel.h"
+
+#include <pybind11/pybind11.h>
+
+#include <mutex>
+
+#include "array.h"
+
+namespace py = pybind11;
+using namespace parlante;
+using namespace parlante::bindings;
+
+namespace {
+
+/// Two Python threads in one stream would be a mistake, but must not corrupt memory.
+struct Stream {
+  explicit Stream(std::size_t lanes) : log_mel(lanes) {}
+
+  LogMel log_mel;
+  std::mutex mutex;
+};
+
+py::array_t<float> process(Stream& stream, const py::array& x) {
+  const std::span<const float> samples = input_signal(x, "x");
+  const std::size_t columns = stream.log_mel.columns_after(samples.size());
+  py::array_t<float> out({columns, kMelBands});
+  const std::span<float> values(out.mutable_data(), columns * kMelBands);
+  const py::gil_scoped_release release;
+  const std::lock_guard lock(stream.mutex);
+  stream.log_mel.process(samples, values);
+  return out;
+}
+
+void reset(Stream& stream) {
+  const py::gil_scoped_release release;
+  const std::lock_guard lock(stream.mutex);
+  stream.log_mel.reset();
+}
+
+py::array_t<float> log_mel_of_signal(const py::array& x) {
+  Stream stream(0);
+  return process(stream, x);
+}
+
+}  // namespace
+
+void bind_log_mel(py::module_& module) {
+  py::class_<Stream>(module, "LogMel",
+                     "Streaming log-mel extractor of 16 kHz mono: a column f32[80] every 160 "
+                     "samples. One object per stream.")
+      .def(py::init<std::size_t>(), py::kw_only(), py::arg("lanes") = 0,
+           "lanes: columns computed side by side, 2, 4 or 8, 0 for the most that this CPU offers; "
+           "all give the same bits.")
+      .def("process", &process, py::arg("x"),
+           "Takes samples f32[n], finite, in [-1, 1]; returns the columns f32[k, 80] that became "
+           "ready. Column j covers samples [160 j - 352, 160 j + 160).")
+      .def("reset", &reset, "Forgets the samples: the next one begins a stream.");
+  module.def("log_mel", &log_mel_of_signal, py::arg("x"),
+             "Log-mel columns f32[n // 160, 80] of a whole signal f32[n], the bits of LogMel.");
+}

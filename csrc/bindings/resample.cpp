@@ -1,0 +1,64 @@
+#include "resample.h"
+
+#include <pybind11/pybind11.h>
+
+#include <mutex>
+
+#include "array.h"
+
+namespace py = pybind11;
+using namespace parlante;
+using namespace parlante::bindings;
+
+namespace {
+
+/// Two Python threads in one stream would be a mistake, but must not corrupt memory.
+struct Stream {
+  Stream(std::uint32_t in_rate, std::uint32_t out_rate) : resampler(in_rate, out_rate) {}
+
+  Resampler resampler;
+  std::mutex mutex;
+};
+
+py::array_t<float> process(Stream& stream, const py::array& x) {
+  const std::span<const float> samples = input_signal(x, "x");
+  const std::size_t count = stream.resampler.outputs_after(samples.size());
+  py::array_t<float> out(static_cast<py::ssize_t>(count));
+  const std::span<float> values(out.mutable_data(), count);
+  const py::gil_scoped_release release;
+  const std::lock_guard lock(stream.mutex);
+  stream.resampler.process(samples, values);
+  return out;
+}
+
+py::array_t<float> flush(Stream& stream) {
+  const std::size_t count = stream.resampler.outputs_left();
+  py::array_t<float> out(static_cast<py::ssize_t>(count));
+  const std::span<float> values(out.mutable_data(), count);
+  const py::gil_scoped_release release;
+  const std::lock_guard lock(stream.mutex);
+  stream.resampler.flush(values);
+  return out;
+}
+
+void reset(Stream& stream) {
+  const py::gil_scoped_release release;
+  const std::lock_guard lock(stream.mutex);
+  stream.resampler.reset();
+}
+
+}  // namespace
+
+void bind_resample(py::module_& module) {
+  py::class_<Stream>(module, "Resampler",
+                     "Streaming sample-rate conversion of f32 signals, without delay. Rates from "
+                     "4000 to 768000 Hz. One object per stream.")
+      .def(py::init<std::uint32_t, std::uint32_t>(), py::arg("in_rate"),
+           py::arg("out_rate") = 16000)
+      .def("process", &process, py::arg("x"),
+           "Takes finite samples f32[n]; returns the output f32[m] that they decide.")
+      .def("flush", &flush,
+           "Ends the stream; returns the rest f32[m], so that n samples in have become "
+           "ceil(n * out_rate / in_rate) out. The next sample begins a new stream.")
+      .def("reset", &reset, "Drops the stream; the next sample begins a new one.");
+}
