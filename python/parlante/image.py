@@ -97,7 +97,7 @@ def _from_array(array: NDArray[Any]) -> Photo:
         )
     if array.dtype != np.uint8:
         raise ImageError(f"image array is {array.dtype}; give uint8 in 0..255")
-    _check_size(array.shape[1], array.shape[0], "image array")
+    check_size(array.shape[1], array.shape[0], "image array")
     if array.ndim == 2:
         return Photo(np.repeat(array[:, :, None], 3, axis=2), None)
     rgb = array[:, :, :3].copy(order="C")
@@ -112,7 +112,7 @@ def _from_file(file: IO[bytes], name: str) -> Photo:
             # Odd metadata in an image that decodes is no concern of the caller.
             warnings.simplefilter("ignore", UserWarning)
             with Image.open(file) as image:
-                _check_size(image.width, image.height, name)
+                check_size(image.width, image.height, name)
                 image.load()
                 upright = ImageOps.exif_transpose(image)
                 return Photo(_rgb(upright, name), _alpha(upright))
@@ -128,7 +128,8 @@ def _from_file(file: IO[bytes], name: str) -> Photo:
         ) from error
 
 
-def _check_size(width: int, height: int, name: str) -> None:
+def check_size(width: int, height: int, name: str) -> None:
+    """ImageError unless both sides are at least 128 and the area is at most 8192 x 8192."""
     if min(width, height) < MIN_SIDE:
         raise ImageError(
             f"{name} is {width} x {height} pixels; give at least {MIN_SIDE} pixels on each side"
