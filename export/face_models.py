@@ -46,7 +46,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Source:
-    """A TFLite network: its file (``archive`` is the zip around it) and the names of its outputs."""
+    """A TFLite network: its file (``archive``: the zip around it), the names of its outputs."""
 
     name: str
     archive: str | None
@@ -55,7 +55,7 @@ class Source:
 
 
 SOURCES = (
-    # Output 1 is the logit of "there is a face here", output 2 the probability of a tongue put out.
+    # Output 1 is the logit of "there is a face", output 2 the probability of a tongue put out.
     Source(
         "face_landmarks",
         "face_landmarker.task",
@@ -83,7 +83,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 @dataclass
 class Converter:
-    """Translates one TFLite graph; every ``_<operator>`` method appends the ONNX nodes of that operator."""
+    """Translates one TFLite graph; a method ``_<operator>`` appends the nodes of that operator."""
 
     model: Any
     nodes: list[onnx.NodeProto] = field(default_factory=list)
@@ -217,7 +217,7 @@ class Converter:
         self.names[op.outputs[0]] = self.node(kind, [self.names[tensor] for tensor in op.inputs])
 
     def _hard_swish(self, op: Any) -> None:
-        # ONNX's HardSwish is expanded by the runtime into just this, but only after its fusions have run.
+        # The runtime expands ONNX's HardSwish into just this, but only after its fusions.
         x = self.names[op.inputs[0]]
         gate = self.node("HardSigmoid", [x], alpha=1.0 / 6.0, beta=0.5)
         self.names[op.outputs[0]] = self.node("Mul", [x, gate])
@@ -261,7 +261,7 @@ class Converter:
         )
 
     def _transposed_conv(self, op: Any) -> None:
-        # MediaPipe's Convolution2DTransposeBias; options: padding, stride width, stride height (int32 each).
+        # Its options: padding, stride width, stride height (int32 each).
         name = self.model.operatorCodes[op.opcodeIndex].customCode
         if name != b"Convolution2DTransposeBias":
             raise ValueError(f"custom operator {name!r} has no translation")
@@ -356,7 +356,7 @@ def remove_dead_nodes(graph: onnx.GraphProto) -> None:
 
 
 def convert_tflite(tflite: bytes, source: Source) -> onnx.ModelProto:
-    """The ONNX model of one TFLite file; ValueError for what MediaPipe's two networks do not use."""
+    """The ONNX model of one TFLite file; ValueError for what the two networks do not use."""
     return Converter(schema.ModelT.InitFromPackedBuf(tflite, 0)).run(source)
 
 

@@ -17,8 +17,8 @@ Matrix = npt.NDArray[np.float64]
 class Roi:
     """A square of a picture.
 
-    Centre ``x``, ``y`` (pixels, pixel centres at integers), side ``size`` (pixels) and clockwise tilt ``angle``
-    (radians). It may reach over the border of the picture.
+    Centre ``x``, ``y`` (pixels, pixel centres at integers), side ``size`` (pixels) and clockwise
+    tilt ``angle`` (radians). It may reach over the border of the picture.
     """
 
     x: float
@@ -27,7 +27,10 @@ class Roi:
     angle: float = 0.0
 
     def matrix(self, side: int) -> Matrix:
-        """f64[2,3] from pixels of the side x side crop to pixels of the picture (both with centres at integers)."""
+        """f64[2,3] from pixels of the crop [side, side] to pixels of the picture.
+
+        Both count pixel centres.
+        """
         scale = self.size / side
         a, b = scale * math.cos(self.angle), scale * math.sin(self.angle)
         middle = (side - 1) / 2
@@ -43,7 +46,7 @@ def crop(image: Image, roi: Roi, side: int, *, border: int = cv2.BORDER_REPLICAT
     ``border`` (an OpenCV border type) fills what lies outside the picture.
     """
     matrix = roi.matrix(side)
-    # Bilinear sampling of a much larger square would skip pixels: average whole pixels down to about the right size first.
+    # Bilinear sampling of a much larger square would skip pixels: average to about its size first.
     factor = round(roi.size / side)
     if factor > 1:
         corners = transform(np.array([[-1, -1], [side, -1], [-1, side], [side, side]]), matrix)
@@ -76,7 +79,7 @@ def crop(image: Image, roi: Roi, side: int, *, border: int = cv2.BORDER_REPLICAT
 
 def transform(points: npt.ArrayLike, matrix: Matrix) -> Matrix:
     """Points [...,2] through an affine f64[2,3]."""
-    return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray(np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2], np.float64)
 
 
 def to_tensor(image: Image) -> npt.NDArray[np.float32]:
