@@ -24,6 +24,9 @@ MIN_SIDE: Final = 128
 # decode to gigabytes.
 MAX_PIXELS: Final = 8192 * 8192
 
+# Pillow's other formats are rare, and one of them (EPS) runs a program on the file.
+_FORMATS: Final = ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "JPEG2000"]
+
 # What Pillow's parsers let through on files that are damaged or made to be.
 _PARSER_ERRORS: Final = (
     OSError,
@@ -32,6 +35,7 @@ _PARSER_ERRORS: Final = (
     TypeError,
     LookupError,
     ArithmeticError,
+    RuntimeError,
     MemoryError,
     EOFError,
     struct.error,
@@ -50,8 +54,8 @@ def load_image(source: str | Path | bytes | NDArray[Any]) -> Photo:
     """Load a photo of 128 pixels a side to 8K (8192 x 8192 pixels in all).
 
     Args:
-        source: path or contents of an image file (JPEG, PNG, WebP, TIFF and whatever else Pillow
-            reads; of several pictures the first), or u8 [H, W], [H, W, 3] RGB or [H, W, 4] RGBA.
+        source: path or contents of an image file (JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF, PPM, JPEG
+            2000; of several pictures the first), or u8 [H, W], [H, W, 3] RGB or [H, W, 4] RGBA.
 
     Returns:
         Arrays of their own, C-contiguous. Files are turned by their EXIF orientation and converted
@@ -111,7 +115,7 @@ def _from_file(file: IO[bytes], name: str) -> Photo:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             # Odd metadata in an image that decodes is no concern of the caller.
             warnings.simplefilter("ignore", UserWarning)
-            with Image.open(file) as image:
+            with Image.open(file, formats=_FORMATS) as image:
                 check_size(image.width, image.height, name)
                 image.load()
                 upright = ImageOps.exif_transpose(image)
