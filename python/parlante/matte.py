@@ -51,10 +51,27 @@ class Matte:
         if at is not None:
             x, y = transform(at, to_crop)
             at = float(x), float(y)
-        coarse = warp(one_piece(raw[0, 0], at), to_crop, width, height)
-        radius = RADIUS * max(height, width) / SIDE
-        fine = guided_filter(image, coarse, radius, EPSILON)
+        coarse = warp(one_piece_within(raw[0, 0], height, width, at), to_crop, width, height)
+        fine = guided_filter(image, coarse, RADIUS * roi.size / SIDE, EPSILON)
         return to_float(np.clip((fine - MIDDLE) * CONTRAST + 0.5, 0, 1))
+
+
+def one_piece_within(
+    matte: Matrix, height: int, width: int, at: tuple[float, float] | None
+) -> Matrix:
+    """`one_piece` of the part of a square ``matte`` that a centred height x width picture fills.
+
+    What the picture's repeated border adds around it must not connect people.
+    """
+    side = len(matte)
+    top, left = (
+        min(round(side * (1 - length / max(height, width)) / 2), (side - 1) // 2)
+        for length in (height, width)
+    )
+    if at is not None:
+        at = at[0] - left, at[1] - top
+    inner = one_piece(matte[top : side - top, left : side - left], at)
+    return np.pad(inner, ((top, top), (left, left)), mode="edge")
 
 
 def warp(image: Matrix, matrix: npt.NDArray[np.float64], width: int, height: int) -> Matrix:
