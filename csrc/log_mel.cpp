@@ -6,6 +6,7 @@
 #include <numbers>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace parlante {
 namespace {
@@ -51,20 +52,25 @@ LogMelTables make_tables() {
   const auto corner = [&](std::size_t i) {
     return mel_to_hz(mel_low + mel_step * static_cast<double>(i));
   };
-  std::size_t weights = 0;
-  for (std::size_t band = 0; band < kMelBands; ++band) {
-    const double low = corner(band), centre = corner(band + 1), high = corner(band + 2);
-    MelBand& out = tables.bands[band];
-    out = {0, 0, static_cast<std::uint16_t>(weights)};
-    for (std::size_t bin = 1; bin < kPowerBins; ++bin) {
-      const double hz = static_cast<double>(bin) * kSampleRate / kFftSize;
-      const double height = std::min((hz - low) / (centre - low), (high - hz) / (high - centre));
-      if (height <= 0.0) continue;
-      if (out.count++ == 0) out.first_bin = static_cast<std::uint16_t>(bin);
-      const double area = 2.0 / (high - low);
-      tables.weights[weights++] = static_cast<float>(0.25 * area * height);
+  std::size_t bin = 0;
+  const auto hz = [&] { return static_cast<double>(bin) * kSampleRate / kFftSize; };
+  while (hz() < corner(0)) ++bin;
+  for (std::size_t s = 0; s <= kMelBands; ++s) {
+    tables.segments[s] = static_cast<std::uint16_t>(bin);
+    const double low = corner(s), high = corner(s + 1);
+    for (; hz() < high; ++bin) {
+      // Slaney's triangles have area 1: height 2 / width.
+      const double share = (hz() - low) / (high - low);
+      if (s < kMelBands) {
+        tables.rising[bin] = static_cast<float>(0.25 * share * 2.0 / (corner(s + 2) - low));
+      }
+      if (s > 0) {
+        tables.falling[bin] =
+            static_cast<float>(0.25 * (1.0 - share) * 2.0 / (high - corner(s - 1)));
+      }
     }
   }
+  tables.segments[kMelBands + 1] = static_cast<std::uint16_t>(bin);
   return tables;
 }
 
@@ -97,25 +103,83 @@ struct Block {
   using Doubles = typename Vectors<kLanes>::Doubles;
   using Floats = typename Vectors<kLanes>::Floats;
   using Point = Complex<Doubles>;
+  using Indices = std::make_index_sequence<kLanes>;
 
-  float hops[kHopLength][kLanes + kHops];  ///< hops[r][c] = sample 160 c + r
+  // A row holds kLanes + 3 samples; the pitch keeps every vector of them within a cache line.
+  static constexpr std::size_t kPitch = 2 * kLanes > kLanes + kHops ? 2 * kLanes : kLanes + kHops;
+
+  float hops[kHopLength][kPitch];  ///< hops[r][c] = sample 160 c + r
   Point points[kFftPoints];
   Floats power[kPowerBins];
   float mel[kMelBands][kLanes];
 
+  PARLANTE_HD static void load(const float* from, Floats& to) { std::memcpy(&to, from, sizeof to); }
+  PARLANTE_HD static void store(const Floats& from, float* to) {
+    std::memcpy(to, &from, sizeof from);
+  }
+
+  // __builtin_convertvector would do, but GCC 12 converts by halves.
+  template <std::size_t... kLane>
+  PARLANTE_HD static void widen(const float* from, Doubles& to, std::index_sequence<kLane...>) {
+    to = Doubles{from[kLane]...};
+  }
+  template <std::size_t... kLane>
+  PARLANTE_HD static void narrow(const Doubles& from, Floats& to, std::index_sequence<kLane...>) {
+    to = Floats{static_cast<float>(from[kLane])...};
+  }
+
+  template <std::size_t kStep, std::size_t... kLane>
+  PARLANTE_HD static void exchange(Floats& a, Floats& b, std::index_sequence<kLane...>) {
+    const Floats first = __builtin_shufflevector(
+        a, b, static_cast<int>(kLane & kStep ? kLanes + kLane - kStep : kLane)...);
+    b = __builtin_shufflevector(
+        a, b, static_cast<int>(kLane & kStep ? kLanes + kLane : kLane + kStep)...);
+    a = first;
+  }
+
+  /// Transposes a square of values: exchanges its off-diagonal quarters, then those of each
+  /// quarter.
+  template <std::size_t kStep = kLanes / 2>
+  PARLANTE_HD static void transpose(Floats (&rows)[kLanes]) {
+    for (std::size_t i = 0; i < kLanes; ++i) {
+      if (i & kStep) continue;
+      exchange<kStep>(rows[i], rows[i + kStep], Indices());
+    }
+    if constexpr (kStep > 1) transpose<kStep / 2>(rows);
+  }
+
   /// Lays the samples out by hop, so that one sample of all columns is adjacent.
-  PARLANTE_HD void transpose(const float* samples, std::size_t columns) {
-    if (columns < kLanes) std::memset(hops, 0, sizeof hops);
-    for (std::size_t c = 0; c < columns + kHops - 1; ++c) {
+  PARLANTE_HD void split_hops(const float* samples, std::size_t columns) {
+    std::size_t c = 0;
+    if (columns == kLanes) {
+      for (std::size_t r = 0; r < kHopLength; r += kLanes) {
+        Floats rows[kLanes];
+        for (std::size_t i = 0; i < kLanes; ++i) load(&samples[i * kHopLength + r], rows[i]);
+        transpose(rows);
+        for (std::size_t i = 0; i < kLanes; ++i) store(rows[i], hops[r + i]);
+      }
+      c = kLanes;
+    } else {
+      std::memset(hops, 0, sizeof hops);
+    }
+    for (; c < columns + kHops - 1; ++c) {
       const std::size_t rows = c < columns + kHops - 2 ? kHopLength : kLastHop;
       for (std::size_t r = 0; r < rows; ++r) hops[r][c] = samples[c * kHopLength + r];
     }
   }
 
+  /// Where split_hops puts sample i of the first column.
+  static constexpr auto kPlaces = [] {
+    std::array<std::uint16_t, kFftSize> places{};
+    for (std::size_t i = 0; i < kFftSize; ++i) {
+      places[i] = static_cast<std::uint16_t>(i % kHopLength * kPitch + i / kHopLength);
+    }
+    return places;
+  }();
+
   PARLANTE_HD void window(const LogMelTables& tables, std::size_t sample, Doubles& out) const {
-    Floats x;
-    std::memcpy(&x, &hops[sample % kHopLength][sample / kHopLength], sizeof x);
-    out = __builtin_convertvector(x, Doubles) * tables.window[sample];
+    widen(&hops[0][0] + kPlaces[sample], out, Indices());
+    out *= tables.window[sample];
   }
 
   /// Window and first pass of the transform: radix-4 decimation in frequency, in place.
@@ -138,14 +202,14 @@ struct Block {
   /// A middle pass: sub-transforms of `size` points become four of size / 4 each.
   PARLANTE_HD void middle_pass(const LogMelTables& tables, std::size_t size) {
     const std::size_t quarter = size / 4, stride = kFftSize / size;
-    for (std::size_t j = 0; j < quarter; ++j) {
-      for (std::size_t p = j; p < kFftPoints; p += size) {
+    for (Point* p = points; p < points + kFftPoints; p += size) {
+      for (std::size_t j = 0; j < quarter; ++j) {
         Point a[4];
-        for (std::size_t m = 0; m < 4; ++m) a[m] = points[p + m * quarter];
+        for (std::size_t m = 0; m < 4; ++m) a[m] = p[j + m * quarter];
         butterfly4(a);
-        points[p] = a[0];
+        p[j] = a[0];
         for (std::size_t m = 1; m < 4; ++m) {
-          multiply(a[m], tables.roots[stride * m * j], points[p + m * quarter]);
+          multiply(a[m], tables.roots[stride * m * j], p[j + m * quarter]);
         }
       }
     }
@@ -155,8 +219,8 @@ struct Block {
                               std::size_t k) {
     Doubles power_k, power_mirror;
     power_pair(at_k, at_mirror, tables.roots[k], power_k, power_mirror);
-    power[k] = __builtin_convertvector(power_k, Floats);
-    power[kFftPoints - k] = __builtin_convertvector(power_mirror, Floats);
+    narrow(power_k, power[k], Indices());
+    narrow(power_mirror, power[kFftPoints - k], Indices());
   }
 
   /// Last pass and unfolding: the butterflies of k and of its mirror 64 - k give four pairs of
@@ -178,13 +242,15 @@ struct Block {
   }
 
   PARLANTE_HD void filter(const LogMelTables& tables) {
-    for (std::size_t b = 0; b < kMelBands; ++b) {
-      const MelBand band = tables.bands[b];
-      Floats sum{};
-      for (std::size_t i = 0; i < band.count; ++i) {
-        sum += tables.weights[band.first_weight + i] * power[band.first_bin + i];
+    Floats rising_before{};
+    for (std::size_t s = 0; s <= kMelBands; ++s) {
+      Floats rising{}, falling{};
+      for (std::size_t bin = tables.segments[s]; bin < tables.segments[s + 1]; ++bin) {
+        rising += tables.rising[bin] * power[bin];
+        falling += tables.falling[bin] * power[bin];
       }
-      std::memcpy(mel[b], &sum, sizeof sum);
+      if (s > 0) store(rising_before + falling, mel[s - 1]);
+      rising_before = rising;
     }
     float* flat = &mel[0][0];
     for (std::size_t i = 0; i < kMelBands * kLanes; ++i) flat[i] = log_floored(flat[i]);
@@ -192,14 +258,17 @@ struct Block {
 
   PARLANTE_HD void run(const LogMelTables& tables, const float* samples, std::size_t columns,
                        float* out) {
-    transpose(samples, columns);
+    split_hops(samples, columns);
     first_pass(tables);
     middle_pass(tables, kFftPoints / 4);
     middle_pass(tables, kFftPoints / 16);
     last_pass(tables);
     filter(tables);
-    for (std::size_t lane = 0; lane < columns; ++lane) {
-      for (std::size_t b = 0; b < kMelBands; ++b) out[lane * kMelBands + b] = mel[b][lane];
+    for (std::size_t b = 0; b < kMelBands; b += kLanes) {
+      Floats rows[kLanes];
+      for (std::size_t i = 0; i < kLanes; ++i) load(mel[b + i], rows[i]);
+      transpose(rows);
+      for (std::size_t i = 0; i < columns; ++i) store(rows[i], &out[i * kMelBands + b]);
     }
   }
 };

@@ -42,18 +42,16 @@ struct Complex {
   T re, im;
 };
 
-/// The non-zero weights of one triangle: `count` bins from `first_bin`, weights from
-/// `first_weight`.
-struct MelBand {
-  std::uint16_t first_bin, count, first_weight;
-};
-
 /// What does not depend on the signal. Trivially copyable: the CUDA op uploads it as it is.
 struct LogMelTables {
   double window[kFftSize];
   Complex<double> roots[kFftSize];  ///< roots[k] = exp(-2 pi i k / kFftSize)
-  MelBand bands[kMelBands];
-  float weights[2 * kPowerBins];  ///< a quarter of the filters', see power_pair
+  /// The corners of the triangles cut the bins into segments: segment s begins at bin segments[s],
+  /// ends before segments[s + 1], and lies under the rising side of band s and the falling side of
+  /// band s - 1. Weights are a quarter of the filters', see power_pair.
+  std::uint16_t segments[kMelBands + 2];
+  float rising[kPowerBins];
+  float falling[kPowerBins];
 
   static const LogMelTables& get();
 };

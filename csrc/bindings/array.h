@@ -4,12 +4,11 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <bit>
-#include <cmath>
-#include <cstdint>
 #include <initializer_list>
 #include <span>
 #include <string>
+
+#include "finite.h"
 
 namespace parlante::bindings {
 
@@ -71,18 +70,10 @@ const T* input(const py::array& array, const char* name, std::initializer_list<p
 inline std::span<const float> input_signal(const py::array& array, const char* name) {
   const std::span<const float> samples(input<float>(array, name, {kAny}),
                                        static_cast<std::size_t>(array.size()));
-  constexpr std::uint32_t kExponent = 0x7f800000;  // all of it set: infinite or NaN
-  bool finite = true;
-  for (const float sample : samples) {  // no early exit, so that it vectorises
-    finite &= (std::bit_cast<std::uint32_t>(sample) & kExponent) != kExponent;
-  }
-  if (!finite) {
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-      if (!std::isfinite(samples[i])) {
-        throw py::value_error(std::string(name) + ": expected finite samples, got " +
-                              std::to_string(samples[i]) + " at index " + std::to_string(i));
-      }
-    }
+  const std::size_t index = first_non_finite(samples);
+  if (index < samples.size()) {
+    throw py::value_error(std::string(name) + ": expected finite samples, got " +
+                          std::to_string(samples[index]) + " at index " + std::to_string(index));
   }
   return samples;
 }
