@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-import parlante
 import skimage.data
+
+import parlante
 
 BUNDLE = Path(parlante.__file__).parent / "bundle"
 Image = npt.NDArray[np.uint8]

@@ -1,6 +1,6 @@
 """The networks of faces against the ones they were converted from.
 
-``data/face_models_reference.npz`` holds what LiteRT (ai-edge-litert 2.3.0) computes from MediaPipe's
+``data/face_models_reference.npz`` holds what LiteRT (ai-edge-litert 2.3) computes from MediaPipe's
 TFLite files on pieces of the public-domain photo. The converter itself is compared with LiteRT on a
 small network with random weights.
 """
@@ -14,8 +14,8 @@ import numpy as np
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from parlante.roi import to_tensor
 
+from parlante.roi import to_tensor
 from tests.face_samples import BUNDLE, MOUTH_CORNERS, NOSE, PUPILS, photo, session
 
 REFERENCE = Path(__file__).parent / "data" / "face_models_reference.npz"
@@ -179,6 +179,7 @@ def test_converter_agrees_with_litert_on_random_weights() -> None:
     pytest.importorskip("ai_edge_litert", reason="the reference runs in ai-edge-litert")
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.interpreter import Interpreter
+
     from export.face_models import Source, convert_tflite
 
     net = TinyNetwork(schema, 17)
@@ -226,6 +227,7 @@ def test_converter_refuses_what_it_does_not_know() -> None:
     pytest.importorskip("onnx", reason="the converter writes with onnx")
     pytest.importorskip("ai_edge_litert", reason="the schema comes from ai-edge-litert")
     from ai_edge_litert import schema_py_generated as schema
+
     from export.face_models import Source, convert_tflite
 
     net = TinyNetwork(schema, 8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+
 from parlante.detection import FaceDetector
 from parlante.landmarks import (
     FaceLandmarks,
@@ -14,7 +15,6 @@ from parlante.landmarks import (
     roi_from_landmarks,
 )
 from parlante.roi import Image, Roi, crop, transform
-
 from tests.face_samples import MOUTH_CORNERS, NOSE, PUPILS, photo, session
 
 NOSE_TIP, LEFT_CORNER, RIGHT_CORNER, LEFT_IRIS, RIGHT_IRIS = 1, 61, 291, 468, 473

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from parlante.matte import CONTRAST, Matte, guided_filter, one_piece
 from parlante.roi import Image
-
 from tests.face_samples import NOSE, photo, session
 
 
