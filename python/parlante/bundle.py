@@ -1,0 +1,416 @@
+"""The model bundle: networks and arrays with a manifest that says what each is and must hash to.
+
+Every file is read once, checked against its SHA-256, and used from the bytes that were checked.
+Nothing is ever unpickled. `write_manifest` is the other half, used when a bundle is exported.
+"""
+
+import ctypes
+import hashlib
+import io
+import json
+import logging
+import secrets
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path, PurePath
+from threading import Lock
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from parlante.errors import BundleError, DeviceError
+
+_log = logging.getLogger(__name__)
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+MAX_THREADS: Final = 256
+
+# What the runtime feeds the networks, and what they have to have been trained with.
+FRONT_END: Final[Mapping[str, Any]] = {
+    "sample_rate": 16_000,
+    "fps": 25,
+    "samples_per_frame": 640,
+    "log_mel": {
+        "n_fft": 512,
+        "hop_length": 160,
+        "bands": 80,
+        "f_min": 20.0,
+        "f_max": 7600.0,
+        "scale": "slaney",
+        "norm": "slaney",
+        "floor": 1e-10,
+    },
+}
+
+_PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_CUDA_OPTIONS: Final = {
+    # The exhaustive search, ORT's default, times algorithms at the first run: slow, and another
+    # choice, with other last bits, each time.
+    "cudnn_conv_algo_search": "HEURISTIC",
+}
+_FATAL: Final = 4  # ORT's log level; what goes wrong is raised
+_REINSTALL: Final = "reinstall parlante, or export the bundle again"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a file of a bundle is, for `write_manifest`.
+
+    file: name in the bundle's folder; .onnx files are networks, named without the suffix.
+    licence: SPDX expression. source: who made it. training_data: what it was trained on.
+    extra: what else the runtime has to know about a network (JSON values).
+    """
+
+    file: str
+    licence: str
+    source: str
+    training_data: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Contents of manifest.json.
+
+    files: by name: sha256, bytes, licence, source, training_data.
+    networks: by name: file, inputs and outputs (dtype and shape by name), and the part's `extra`.
+    """
+
+    version: str
+    files: Mapping[str, Mapping[str, Any]]
+    networks: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path) -> "Manifest":
+        """Read and check `path`.
+
+        Raises:
+            BundleError: missing, no valid manifest, or for another version of parlante.
+        """
+        try:
+            content = json.loads(path.read_bytes())
+        except OSError as error:
+            raise BundleError(
+                f"model bundle: {path} cannot be read ({error.strerror}); reinstall parlante, or "
+                "give the folder of a whole bundle"
+            ) from error
+        except ValueError as error:
+            raise BundleError(f"model bundle: {path} is no JSON ({error}); {_REINSTALL}") from error
+        if not isinstance(content, dict):
+            raise BundleError(f"model bundle: {path} holds no JSON object; {_REINSTALL}")
+        if content.get("format") != FORMAT or content.get("front_end") != FRONT_END:
+            raise BundleError(
+                f"model bundle: {path} has format {content.get('format')!r} and front end "
+                f"{content.get('front_end')!r}, expected {FORMAT} and {FRONT_END!r}; it was made "
+                "for another version of parlante: install that one, or export the bundle again"
+            )
+        files, networks = _table(content, "files"), _table(content, "networks")
+        version = content.get("version")
+        if files is None or networks is None or not isinstance(version, str):
+            raise BundleError(f"model bundle: {path} lacks its tables; {_REINSTALL}")
+        for name, entry in files.items():
+            if PurePath(name).name != name or not isinstance(entry.get("sha256"), str):
+                raise BundleError(f"model bundle: {path} has a bad entry {name!r}; {_REINSTALL}")
+        for name, entry in networks.items():
+            if entry.get("file") not in files:
+                raise BundleError(
+                    f"model bundle: {path} lists network {name!r} without its file; {_REINSTALL}"
+                )
+        return cls(version, MappingProxyType(files), MappingProxyType(networks))
+
+
+class Bundle:
+    """A folder of networks and arrays. Any thread may call any method; sessions are shared."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        """Use `Bundle.default()` or `Bundle.open(folder)`."""
+        self.folder = folder
+        self.manifest = manifest
+        self._lock = Lock()
+        self._whole: set[str] = set()
+        self._sessions: dict[tuple[str, str, int, bool], onnxruntime.InferenceSession] = {}
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Bundle":
+        """Open the bundle in `folder`; its files are checked when they are first used.
+
+        Raises:
+            BundleError: no manifest, or one that this version cannot read.
+        """
+        folder = Path(folder)
+        return cls(folder, Manifest.read(folder / MANIFEST))
+
+    @classmethod
+    def default(cls) -> "Bundle":
+        """The bundle that came with the package, opened once.
+
+        Raises:
+            BundleError: it is missing or damaged.
+        """
+        return _open_default()
+
+    @property
+    def key(self) -> str:
+        """SHA-256 over the files' names and digests: what results depend on."""
+        digest = hashlib.sha256()
+        for name in sorted(self.manifest.files):
+            digest.update(f"{name} {self.manifest.files[name]['sha256']}\n".encode())
+        return digest.hexdigest()
+
+    def path(self, name: str) -> Path:
+        """Path of the file `name`, after its contents were checked.
+
+        Raises:
+            BundleError: not in the manifest, missing or damaged.
+        """
+        if name not in self._whole:
+            self._read(name)
+            self._whole.add(name)
+        return self.folder / name
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """Arrays of the file `name`.npz.
+
+        Raises:
+            BundleError: not in the manifest, missing, damaged, or with pickled objects in it.
+        """
+        file = f"{name}.npz"
+        try:
+            with np.load(io.BytesIO(self._read(file)), allow_pickle=False) as loaded:
+                return {key: loaded[key] for key in loaded.files}
+        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            raise BundleError(
+                f"model bundle: {file} holds no arrays ({error}); {_REINSTALL}"
+            ) from error
+
+    def session(
+        self, name: str, *, threads: int = 1, device: str = "cpu", spinning: bool = True
+    ) -> onnxruntime.InferenceSession:
+        """A session that runs the network `name`; the same one for the same arguments.
+
+        Args:
+            name: as in the manifest.
+            threads: that one run may use on the CPU.
+            device: "cpu", "cuda", or "auto": CUDA where it works, else the CPU.
+            spinning: whether idle threads wait busily, which is faster and keeps the cores busy.
+
+        Raises:
+            BundleError: no such network, or its file is missing or damaged.
+            DeviceError: unknown device, CUDA asked for and not there, or bad `threads`.
+        """
+        if isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
+            raise DeviceError(f"threads is {threads!r}; give 1 to {MAX_THREADS}")
+        resolved = resolve_device(device)
+        try:
+            return self._session(name, resolved, threads, spinning)
+        except DeviceError as error:
+            if device != "auto":
+                raise
+            _log.warning("%s; using the CPU", error)
+            return self._session(name, "cpu", threads, spinning)
+
+    def problems(self) -> list[str]:
+        """What is wrong with the files, by checking all of them; empty for a whole bundle."""
+        found = []
+        for name in sorted(self.manifest.files):
+            try:
+                self._read(name)
+            except BundleError as error:
+                found.append(str(error))
+        return found
+
+    def _session(
+        self, name: str, device: Literal["cpu", "cuda"], threads: int, spinning: bool
+    ) -> onnxruntime.InferenceSession:
+        network = self.manifest.networks.get(name)
+        if network is None:
+            raise BundleError(
+                f"model bundle: {self.folder} has no network {name!r}, only "
+                f"{', '.join(sorted(self.manifest.networks))}; {_REINSTALL}"
+            )
+        with self._lock:
+            key = (name, device, threads, spinning)
+            if key not in self._sessions:
+                self._sessions[key] = _new_session(
+                    self._read(network["file"]), name, device, threads, spinning
+                )
+            return self._sessions[key]
+
+    def _read(self, name: str) -> bytes:
+        entry = self.manifest.files.get(name)
+        path = self.folder / name
+        if entry is None:
+            raise BundleError(f"model bundle: {path} is not in the manifest; {_REINSTALL}")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BundleError(
+                f"model bundle: {path} cannot be read ({error.strerror}); {_REINSTALL}"
+            ) from error
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != entry["sha256"]:
+            raise BundleError(
+                f"model bundle: {path} has SHA-256 {digest}, expected {entry['sha256']}; it is "
+                f"damaged or was replaced: {_REINSTALL}"
+            )
+        return content
+
+
+@cache
+def _open_default() -> Bundle:
+    return Bundle.open(default_folder())
+
+
+def default_folder() -> Path:
+    """Where the bundle that came with the package is."""
+    return Path(str(files("parlante") / "bundle"))
+
+
+def resolve_device(device: str) -> Literal["cpu", "cuda"]:
+    """The device that networks run on when `device`, "cpu", "cuda" or "auto", is asked for.
+
+    Raises:
+        DeviceError: unknown, or CUDA asked for and not there.
+    """
+    if device == "cpu":
+        return "cpu"
+    if device not in ("cuda", "auto"):
+        raise DeviceError(f"device is {device!r}; give 'cpu', 'cuda' or 'auto'")
+    available = onnxruntime.get_available_providers()
+    missing = None
+    if _PROVIDERS["cuda"] not in available:
+        missing = (
+            f"this onnxruntime {onnxruntime.__version__} has only {', '.join(available)}: install "
+            "onnxruntime-gpu in its place"
+        )
+    elif cuda_device_count() == 0:
+        missing = "there is no NVIDIA GPU, or its driver does not answer"
+    if missing is None:
+        return "cuda"
+    if device == "auto":
+        return "cpu"
+    raise DeviceError(f"device is 'cuda', but {missing}; or use device='cpu'")
+
+
+def cuda_device_count() -> int:
+    """Number of NVIDIA GPUs that the driver offers; 0 without a driver."""
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(library)
+        count = ctypes.c_int(0)
+        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+            return 0
+    except (OSError, AttributeError):
+        return 0
+    return count.value
+
+
+def write_manifest(folder: str | Path, parts: Sequence[Part], *, version: str) -> Path:
+    """Write manifest.json for the files of a bundle, hashing them and reading networks' signatures.
+
+    Args:
+        folder: of the bundle, with all files in place.
+        parts: one for each of them.
+        version: of the bundle, for people.
+
+    Raises:
+        BundleError: a part's file is missing or is no plain name, twice the same part, or a network
+            that ONNX Runtime does not load.
+    """
+    folder = Path(folder)
+    files: dict[str, Any] = {}
+    networks: dict[str, Any] = {}
+    for part in parts:
+        path = folder / part.file
+        if PurePath(part.file).name != part.file or part.file in files or not path.is_file():
+            raise BundleError(
+                f"model bundle: part {part.file!r} is not one new file in {folder}; give the name "
+                "of each file once"
+            )
+        content = path.read_bytes()
+        files[part.file] = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+            "licence": part.licence,
+            "source": part.source,
+            "training_data": part.training_data,
+        }
+        if path.suffix == ".onnx":
+            session = _new_session(content, path.stem, "cpu", 1, False)
+            networks[path.stem] = {
+                **part.extra,
+                "file": part.file,
+                "inputs": {
+                    i.name: {"type": i.type, "shape": i.shape} for i in session.get_inputs()
+                },
+                "outputs": {
+                    o.name: {"type": o.type, "shape": o.shape} for o in session.get_outputs()
+                },
+            }
+    manifest = {
+        "format": FORMAT,
+        "version": version,
+        "front_end": FRONT_END,
+        "files": files,
+        "networks": networks,
+    }
+    path = folder / MANIFEST
+    partial = path.with_name(f".{MANIFEST}.{secrets.token_hex(6)}.partial")
+    try:
+        partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _new_session(
+    content: bytes, name: str, device: Literal["cpu", "cuda"], threads: int, spinning: bool
+) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.use_deterministic_compute = True
+    options.log_severity_level = _FATAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    provider = _PROVIDERS[device]
+    try:
+        session = onnxruntime.InferenceSession(
+            content,
+            options,
+            providers=[(provider, _CUDA_OPTIONS if device == "cuda" else {})],
+            enable_fallback=0,
+        )
+    except Exception as error:  # ORT raises what its C++ half throws, without a common base
+        if device == "cuda":
+            raise DeviceError(_cuda_failed(name, str(error))) from error
+        raise BundleError(
+            f"model bundle: onnxruntime {onnxruntime.__version__} cannot load network {name!r} "
+            f"({error}); install a newer onnxruntime, or {_REINSTALL}"
+        ) from error
+    if session.get_providers()[0] != provider:
+        raise DeviceError(_cuda_failed(name, "it fell back to the CPU"))
+    return session
+
+
+def _cuda_failed(name: str, why: str) -> str:
+    return (
+        f"device is 'cuda', but onnxruntime {onnxruntime.__version__} cannot run network {name!r} "
+        f"there ({why}); check that its CUDA and cuDNN libraries are installed, or use device='cpu'"
+    )
+
+
+def _table(content: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]] | None:
+    table = content.get(key)
+    if isinstance(table, dict) and all(isinstance(entry, dict) for entry in table.values()):
+        return table
+    return None
