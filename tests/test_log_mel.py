@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import math
+from types import ModuleType
 
 import librosa
 import numpy as np
@@ -203,3 +204,16 @@ def test_streams_in_threads_do_not_disturb_each_other() -> None:
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for x, columns in zip(signals, pool.map(extract, signals), strict=True):
             assert columns.tobytes() == log_mel(x).tobytes()
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("count", [0, 159, 160, 1120, 16000])
+def test_cuda_twin_gives_the_same_bits(cuda: ModuleType, count: int) -> None:
+    import torch
+
+    x = SIGNALS["vowel"][:count]
+    columns = torch.empty((count // 160, 80), device="cuda")
+    stream = torch.cuda.current_stream()
+    cuda.LogMel()(torch.from_numpy(x).cuda(), columns, stream=stream.cuda_stream)
+    stream.synchronize()
+    assert columns.cpu().numpy().tobytes() == log_mel(x).tobytes()
