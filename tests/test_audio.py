@@ -67,7 +67,8 @@ def assert_same_signal(decoded: NDArray[np.float32], expected: NDArray[np.float6
     }
     assert max(got, key=lambda lag: float(np.dot(got[lag], want))) == 0
     assert np.corrcoef(got[0], want)[0, 1] > 0.99
-    assert np.dot(got[0], want) / np.dot(want, want) == pytest.approx(1.0, abs=0.05)
+    # LAME takes 5 % off, against clipping
+    assert np.dot(got[0], want) / np.dot(want, want) == pytest.approx(1.0, abs=0.06)
 
 
 @pytest.mark.parametrize("layout", ["mono", "stereo"])

@@ -33,17 +33,18 @@ def double(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-PARTS = [
-    Part("double.onnx", "Apache-2.0", "the test", "none", {"factor": [1.0, 2.0]}),
-    Part("table.npz", "CC-BY-4.0", "the test", "thin air"),
-]
+PARTS = {
+    "twice": Part("double.onnx", "Apache-2.0", "none", {"factor": [1.0, 2.0]}),
+    "table": Part("table.npz", "CC-BY-4.0", "thin air"),
+}
+WINDOW = (20, 12)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     double(tmp_path / "double.onnx")
     np.savez(tmp_path / "table.npz", a=np.arange(6).reshape(2, 3), b=np.float32(7))
-    write_manifest(tmp_path, PARTS, version="2.5")
+    write_manifest(tmp_path, PARTS, mel_window=WINDOW, version="2.5")
     return tmp_path
 
 
@@ -61,18 +62,23 @@ def test_manifest(folder: Path) -> None:
         "sha256": hashlib.sha256(network).hexdigest(),
         "bytes": len(network),
         "licence": "Apache-2.0",
-        "source": "the test",
         "training_data": "none",
     }
     manifest = Bundle.open(folder).manifest
     assert manifest.version == "2.5"
-    assert manifest.networks["double"] == {
+    assert manifest.networks["twice"] == {
         "file": "double.onnx",
         "factor": [1.0, 2.0],
         "inputs": {"x": {"type": "tensor(float)", "shape": [1, 3]}},
         "outputs": {"y": {"type": "tensor(float)", "shape": [1, 3]}},
     }
     assert [entry.name for entry in folder.iterdir() if "partial" in entry.name] == []
+
+
+def test_mel_window_is_checked(folder: Path) -> None:
+    write_manifest(folder, PARTS, mel_window=(24, 8))
+    with pytest.raises(BundleError, match="another version"):
+        Bundle.open(folder)
 
 
 def test_front_end_is_the_one_in_use() -> None:
@@ -85,7 +91,7 @@ def test_front_end_is_the_one_in_use() -> None:
 
 def test_use(folder: Path) -> None:
     opened = Bundle.open(str(folder))
-    (y,) = opened.session("double", threads=2).run(["y"], {"x": np.ones((1, 3), np.float32)})
+    (y,) = opened.session("twice", threads=2).run(["y"], {"x": np.ones((1, 3), np.float32)})
     np.testing.assert_array_equal(y, [[2, 2, 2]])
     arrays = opened.arrays("table")
     np.testing.assert_array_equal(arrays["a"], [[0, 1, 2], [3, 4, 5]])
@@ -96,16 +102,16 @@ def test_use(folder: Path) -> None:
 
 def test_sessions_are_shared(folder: Path) -> None:
     opened = Bundle.open(folder)
-    one = opened.session("double", threads=1)
+    one = opened.session("twice", threads=1)
     assert (
-        opened.session("double", threads=1, device="auto" if not cuda_device_count() else "cpu")
+        opened.session("twice", threads=1, device="auto" if not cuda_device_count() else "cpu")
         is one
     )
-    assert opened.session("double", threads=2) is not one
-    assert opened.session("double", threads=1, spinning=False) is not one
+    assert opened.session("twice", threads=2) is not one
+    assert opened.session("twice", threads=1, spinning=False) is not one
     got: list[object] = []
     workers = [
-        threading.Thread(target=lambda: got.append(opened.session("double", threads=3)))
+        threading.Thread(target=lambda: got.append(opened.session("twice", threads=3)))
         for _ in range(8)
     ]
     for worker in workers:
@@ -116,7 +122,7 @@ def test_sessions_are_shared(folder: Path) -> None:
 
 
 def test_session_options(folder: Path) -> None:
-    options = Bundle.open(folder).session("double", threads=3, spinning=False).get_session_options()
+    options = Bundle.open(folder).session("twice", threads=3, spinning=False).get_session_options()
     assert options.intra_op_num_threads == 3
     assert options.inter_op_num_threads == 1
     assert options.use_deterministic_compute
@@ -125,10 +131,10 @@ def test_session_options(folder: Path) -> None:
 
 def test_key_follows_the_contents(folder: Path) -> None:
     before = Bundle.open(folder).key
-    write_manifest(folder, PARTS, version="9")
+    write_manifest(folder, PARTS, mel_window=WINDOW, version="9")
     assert Bundle.open(folder).key == before
     np.savez(folder / "table.npz", a=np.zeros(1))
-    write_manifest(folder, PARTS, version="9")
+    write_manifest(folder, PARTS, mel_window=WINDOW, version="9")
     assert Bundle.open(folder).key != before
 
 
@@ -154,14 +160,14 @@ def test_damaged_file(folder: Path, name: str, how: str) -> None:
     with pytest.raises(BundleError, match=says):
         opened.path(name)
     with pytest.raises(BundleError, match=says):
-        opened.session("double") if name == "double.onnx" else opened.arrays("table")
+        opened.session("twice") if name == "double.onnx" else opened.arrays("table")
     (problem,) = opened.problems()
     assert name in problem
 
 
 def test_what_is_not_there(folder: Path, tmp_path: Path) -> None:
     opened = Bundle.open(folder)
-    with pytest.raises(BundleError, match="no network 'triple', only double"):
+    with pytest.raises(BundleError, match="no network 'triple', only twice"):
         opened.session("triple")
     with pytest.raises(BundleError, match="not in the manifest"):
         opened.path("manifest.json")
@@ -173,19 +179,19 @@ def test_what_is_not_there(folder: Path, tmp_path: Path) -> None:
 
 def test_pickles_are_refused(folder: Path) -> None:
     np.savez(folder / "table.npz", a=np.array([{"run": "me"}], dtype=object))
-    write_manifest(folder, PARTS, version="1")
+    write_manifest(folder, PARTS, mel_window=WINDOW, version="1")
     with pytest.raises(BundleError, match="allow_pickle=False"):
         Bundle.open(folder).arrays("table")
 
 
 def test_files_that_are_not_what_they_are_called(folder: Path) -> None:
     (folder / "table.npz").write_bytes(b"PK\x03\x04 no archive")
-    write_manifest(folder, PARTS, version="1")
+    write_manifest(folder, PARTS, mel_window=WINDOW, version="1")
     with pytest.raises(BundleError, match="no arrays"):
         Bundle.open(folder).arrays("table")
     (folder / "double.onnx").write_bytes(b"no network")
-    with pytest.raises(BundleError, match="cannot load network 'double'"):
-        write_manifest(folder, PARTS, version="1")
+    with pytest.raises(BundleError, match="cannot load network 'twice'"):
+        write_manifest(folder, PARTS, mel_window=WINDOW, version="1")
 
 
 @pytest.mark.parametrize(
@@ -219,8 +225,8 @@ def test_manifest_that_is_none(folder: Path, text: str) -> None:
 @pytest.mark.parametrize("file", ["missing.onnx", "../double.onnx", "double.onnx", "."])
 def test_bad_parts(folder: Path, file: str) -> None:
     before = (folder / "manifest.json").read_bytes()
-    with pytest.raises(BundleError, match="name of each file once"):
-        write_manifest(folder, [PARTS[0], Part(file, "", "", "")], version="1")
+    with pytest.raises(BundleError, match="plain name of its own file"):
+        write_manifest(folder, {**PARTS, "more": Part(file, "", "")}, mel_window=WINDOW)
     assert (folder / "manifest.json").read_bytes() == before
 
 
@@ -231,9 +237,9 @@ def test_cpu_only_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     opened = Bundle.open(folder)
     assert resolve_device("auto") == "cpu"
-    assert opened.session("double", device="auto") is opened.session("double", device="cpu")
+    assert opened.session("twice", device="auto") is opened.session("twice", device="cpu")
     with pytest.raises(DeviceError, match="install onnxruntime-gpu"):
-        opened.session("double", device="cuda")
+        opened.session("twice", device="cuda")
 
 
 def test_no_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +248,7 @@ def test_no_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle_module, "cuda_device_count", lambda: 0)
     assert resolve_device("auto") == "cpu"
     with pytest.raises(DeviceError, match="no NVIDIA GPU"):
-        Bundle.open(folder).session("double", device="cuda")
+        Bundle.open(folder).session("twice", device="cuda")
 
 
 def test_cuda_that_does_not_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,21 +267,21 @@ def test_cuda_that_does_not_work(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     for broken, says in ((falls_back, "fell back"), (fails, "libcudnn")):
         monkeypatch.setattr(onnxruntime, "InferenceSession", broken)
         with pytest.raises(DeviceError, match=says):
-            Bundle.open(folder).session("double", device="cuda")
-        used = Bundle.open(folder).session("double", device="auto")
+            Bundle.open(folder).session("twice", device="cuda")
+        used = Bundle.open(folder).session("twice", device="auto")
         assert used.get_providers() == ["CPUExecutionProvider"]
 
 
 @pytest.mark.parametrize("device", ["gpu", "CUDA", "", "cuda:0"])
 def test_unknown_device(folder: Path, device: str) -> None:
     with pytest.raises(DeviceError, match="give 'cpu', 'cuda' or 'auto'"):
-        Bundle.open(folder).session("double", device=device)
+        Bundle.open(folder).session("twice", device=device)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1000, True])
 def test_bad_threads(folder: Path, threads: int) -> None:
     with pytest.raises(DeviceError, match="threads"):
-        Bundle.open(folder).session("double", threads=threads)
+        Bundle.open(folder).session("twice", threads=threads)
 
 
 @pytest.mark.cuda
@@ -284,7 +290,7 @@ def test_cuda(folder: Path) -> None:
         resolve_device("cuda")
     except DeviceError as error:
         pytest.skip(str(error))
-    session = Bundle.open(folder).session("double", device="cuda")
+    session = Bundle.open(folder).session("twice", device="cuda")
     assert session.get_providers()[0] == "CUDAExecutionProvider"
     (y,) = session.run(["y"], {"x": np.ones((1, 3), np.float32)})
     np.testing.assert_array_equal(y, [[2, 2, 2]])

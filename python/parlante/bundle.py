@@ -25,6 +25,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from parlante import __version__
 from parlante.errors import BundleError, DeviceError
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ FRONT_END: Final[Mapping[str, Any]] = {
         "norm": "slaney",
         "floor": 1e-10,
     },
+    "mel_window": [20, 12],  # columns that the audio encoder sees from the start of its frame
 }
 
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -64,14 +66,13 @@ _REINSTALL: Final = "reinstall parlante, or export the bundle again"
 class Part:
     """What a file of a bundle is, for `write_manifest`.
 
-    file: name in the bundle's folder; .onnx files are networks, named without the suffix.
-    licence: SPDX expression. source: who made it. training_data: what it was trained on.
+    file: name in the bundle's folder; .onnx files are networks.
+    licence: SPDX expression. training_data: what it was trained on, and by whom.
     extra: what else the runtime has to know about a network (JSON values).
     """
 
     file: str
     licence: str
-    source: str
     training_data: str
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -80,8 +81,8 @@ class Part:
 class Manifest:
     """Contents of manifest.json.
 
-    files: by name: sha256, bytes, licence, source, training_data.
-    networks: by name: file, inputs and outputs (dtype and shape by name), and the part's `extra`.
+    files: by file name: sha256, bytes, licence, training_data.
+    networks: by part: file, inputs and outputs (dtype and shape by name), and the part's `extra`.
     """
 
     version: str
@@ -313,52 +314,55 @@ def cuda_device_count() -> int:
     return count.value
 
 
-def write_manifest(folder: str | Path, parts: Sequence[Part], *, version: str) -> Path:
+def write_manifest(
+    folder: str | Path,
+    parts: Mapping[str, Part],
+    *,
+    mel_window: tuple[int, int],
+    version: str = __version__,
+) -> Path:
     """Write manifest.json for the files of a bundle, hashing them and reading networks' signatures.
 
     Args:
         folder: of the bundle, with all files in place.
-        parts: one for each of them.
+        parts: by name, under which networks are asked for.
+        mel_window: log-mel columns that the audio encoder sees before and after the first sample
+            of its frame.
         version: of the bundle, for people.
 
     Raises:
-        BundleError: a part's file is missing or is no plain name, twice the same part, or a network
+        BundleError: a part's file is missing, is no plain name or is another part's, or a network
             that ONNX Runtime does not load.
     """
     folder = Path(folder)
     files: dict[str, Any] = {}
     networks: dict[str, Any] = {}
-    for part in parts:
+    for name, part in parts.items():
         path = folder / part.file
         if PurePath(part.file).name != part.file or part.file in files or not path.is_file():
             raise BundleError(
-                f"model bundle: part {part.file!r} is not one new file in {folder}; give the name "
-                "of each file once"
+                f"model bundle: part {name!r} is not one new file in {folder} ({part.file!r}); "
+                "give each part the plain name of its own file"
             )
         content = path.read_bytes()
         files[part.file] = {
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
             "licence": part.licence,
-            "source": part.source,
             "training_data": part.training_data,
         }
         if path.suffix == ".onnx":
-            session = _new_session(content, path.stem, "cpu", 1, False)
-            networks[path.stem] = {
+            session = _new_session(content, name, "cpu", 1, False)
+            networks[name] = {
                 **part.extra,
                 "file": part.file,
-                "inputs": {
-                    i.name: {"type": i.type, "shape": i.shape} for i in session.get_inputs()
-                },
-                "outputs": {
-                    o.name: {"type": o.type, "shape": o.shape} for o in session.get_outputs()
-                },
+                "inputs": _signature(session.get_inputs()),
+                "outputs": _signature(session.get_outputs()),
             }
     manifest = {
         "format": FORMAT,
         "version": version,
-        "front_end": FRONT_END,
+        "front_end": {**FRONT_END, "mel_window": list(mel_window)},
         "files": files,
         "networks": networks,
     }
@@ -407,6 +411,10 @@ def _cuda_failed(name: str, why: str) -> str:
         f"device is 'cuda', but onnxruntime {onnxruntime.__version__} cannot run network {name!r} "
         f"there ({why}); check that its CUDA and cuDNN libraries are installed, or use device='cpu'"
     )
+
+
+def _signature(values: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    return {value.name: {"type": value.type, "shape": value.shape} for value in values}
 
 
 def _table(content: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]] | None:
