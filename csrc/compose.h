@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "cuda_stream.h"
 #include "host_device.h"
 #include "sampling.h"
 #include "unshuffle.h"
@@ -30,7 +31,7 @@ struct Background {
 ///
 /// source      [Hs, Ws, 4] RGB and straight alpha.
 /// plate       [Hs, Ws, 3] background, not warped.
-/// warp        [H, W, 2 or more] x, y of the source in pixels of the crop grid.
+/// warp        [H, W, 3] x, y of the source in pixels of the crop grid.
 /// x0          [48, h, w], condition [>= 48, h, w]: its first 48 planes are c (unshuffle.h).
 /// out         kRgb, kBgr: [Hs, Ws, 3]; kRgba: [Hs, Ws, 4], A is the warped matte;
 ///             kNv12: [Hs * 3 / 2, Ws], BT.709, limited range, chroma sited in the middle of its
@@ -42,6 +43,12 @@ void compose(ImageView<const std::uint8_t> source, ImageView<const std::uint8_t>
              ImageView<const float> warp, PlanesView<const float> x0,
              PlanesView<const float> condition, std::uint8_t* out, PixelFormat format,
              Background background, int threads);
+
+/// The same in device memory, queued on `stream`. Arrays are aligned to 16 bytes.
+void compose_cuda(ImageView<const std::uint8_t> source, ImageView<const std::uint8_t> plate,
+                  ImageView<const float> warp, PlanesView<const float> x0,
+                  PlanesView<const float> condition, std::uint8_t* out, PixelFormat format,
+                  Background background, CudaStream stream);
 
 /// Maps the pixel centres of one grid to another over the same square: scale * x + offset.
 /// Exactly x for grids of the same size.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "cuda_stream.h"
 #include "host_device.h"
 #include "philox.h"
 #include "unshuffle.h"
@@ -29,14 +30,19 @@ struct DenoiseStep {
 /// residual_uncond  [48, h, w] for guidance, or absent.
 /// x_t              [48, h, w], absent: taken as 0.
 /// condition        [>= 48, h, w]; its first 48 planes are c, the warped image in [-1, 1].
-/// warp             [4h, 4w, 2 or more]: x, y of the source pixel, whose noise a pixel gets;
-/// absent:
-///                  its own.
+/// warp             [4h, 4w, 3] x, y of the source pixel, whose noise a pixel gets (and a mask that
+///                  is not read); absent: its own.
 /// out              [48, h, w]; may be residual or x_t.
 void denoise_step(PlanesView<const float> residual, PlanesView<const float> residual_uncond,
                   PlanesView<const float> x_t, PlanesView<const float> condition,
                   ImageView<const float> warp, PlanesView<float> out, const DenoiseStep& step,
                   int threads);
+
+/// The same in device memory, queued on `stream`. Arrays are aligned to 16 bytes.
+void denoise_step_cuda(PlanesView<const float> residual, PlanesView<const float> residual_uncond,
+                       PlanesView<const float> x_t, PlanesView<const float> condition,
+                       ImageView<const float> warp, PlanesView<float> out, const DenoiseStep& step,
+                       CudaStream stream);
 
 /// Nearest of 0..size-1 to a source coordinate, halves up; 0 for NaN.
 PARLANTE_HD int nearest_index(float coordinate, int size) {

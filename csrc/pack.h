@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "cuda_stream.h"
 #include "host_device.h"
 #include "sampling.h"
 #include "unshuffle.h"
@@ -29,6 +30,11 @@ inline constexpr int kPackedPlanes = kPackedImages * kUnshuffle * kUnshuffle;
 void pack(ImageView<const std::uint8_t> source, ImageView<const std::uint8_t> plate,
           ImageView<const float> warp, ImageView<const float> interior,
           PlanesView<const float> features, PlanesView<float> condition, int threads);
+
+/// The same in device memory, queued on `stream`. Arrays are aligned to 16 bytes.
+void pack_cuda(ImageView<const std::uint8_t> source, ImageView<const std::uint8_t> plate,
+               ImageView<const float> warp, ImageView<const float> interior,
+               PlanesView<const float> features, PlanesView<float> condition, CudaStream stream);
 
 /// One pixel of the eight images.
 struct PackedPixel {

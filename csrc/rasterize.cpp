@@ -71,13 +71,17 @@ constexpr Draw kDraw[kMaxAttributes] = {draw<1>, draw<2>, draw<3>, draw<4>,
 
 }  // namespace
 
+void require_attribute_count(int count) {
+  if (count < 1 || count > kMaxAttributes) {
+    throw std::invalid_argument("attributes: expected 1 to " + std::to_string(kMaxAttributes) +
+                                " columns, got " + std::to_string(count));
+  }
+}
+
 void rasterize(TableView<const float> vertices, TableView<const std::int32_t> triangles,
                TableView<const float> attributes, ImageView<float> out, ImageView<float> depth,
                int threads) {
-  if (attributes.columns < 1 || attributes.columns > kMaxAttributes) {
-    throw std::invalid_argument("attributes: expected 1 to " + std::to_string(kMaxAttributes) +
-                                " columns, got " + std::to_string(attributes.columns));
-  }
+  require_attribute_count(attributes.columns);
   check_indices(triangles, vertices.rows);
   // Each part prepares the triangles anew: some 20 ns each, and no scratch memory to own.
   parallel_rows(out.rows, threads, [&](int y_begin, int y_end) {

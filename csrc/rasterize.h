@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cuda_stream.h"
 #include "host_device.h"
 #include "views.h"
 
@@ -32,6 +33,14 @@ inline constexpr int kMaxAttributes = 8;
 void rasterize(TableView<const float> vertices, TableView<const std::int32_t> triangles,
                TableView<const float> attributes, ImageView<float> out, ImageView<float> depth,
                int threads);
+
+/// The same in device memory, queued on `stream`. Triangles with an index out of range are skipped.
+void rasterize_cuda(TableView<const float> vertices, TableView<const std::int32_t> triangles,
+                    TableView<const float> attributes, ImageView<float> out, ImageView<float> depth,
+                    CudaStream stream);
+
+/// Throws std::invalid_argument unless 1 <= count <= kMaxAttributes.
+void require_attribute_count(int count);
 
 // 2^17 pixels on a grid of 2^-12 fill 30 bits; a product of two differences, doubled, fits 64.
 inline constexpr float kMaxCoordinate = 131072.0f;

@@ -1,0 +1,34 @@
+#include "compose.h"
+
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "bindings/cuda/device_array.h"
+#include "bindings/cuda/stream.h"
+#include "bindings/visual_arguments.h"
+
+namespace py = pybind11;
+using namespace parlante;
+using namespace parlante::bindings;
+
+void bind_compose(py::module_& module) {
+  module.def(
+      "compose",
+      [](const py::object& source, const py::object& plate, const py::object& warp,
+         const py::object& x0, const py::object& condition, const py::object& out,
+         const std::string& format, const py::object& background, std::uintptr_t stream) {
+        DeviceArray out_array(out, "out");
+        const auto a =
+            check_compose(DeviceArray(source, "source"), DeviceArray(plate, "plate"),
+                          DeviceArray(warp, "warp"), DeviceArray(x0, "x0"),
+                          DeviceArray(condition, "condition"), out_array, format, background);
+        const py::gil_scoped_release release;
+        compose_cuda(a.source, a.plate, a.warp, a.x0, a.condition, a.out, a.format, a.background,
+                     to_stream(stream));
+      },
+      py::arg("source"), py::arg("plate"), py::arg("warp"), py::arg("x0"), py::arg("condition"),
+      py::arg("out"), py::kw_only(), py::arg("format") = "rgb", py::arg("background") = "plate",
+      py::arg("stream"),
+      "Composes the frame at the resolution of `source` into `out`, 8-bit pixels.");
+}

@@ -1,0 +1,30 @@
+#include "pack.h"
+
+#include <pybind11/pybind11.h>
+
+#include "bindings/cuda/device_array.h"
+#include "bindings/cuda/stream.h"
+#include "bindings/visual_arguments.h"
+
+namespace py = pybind11;
+using namespace parlante;
+using namespace parlante::bindings;
+
+void bind_pack(py::module_& module) {
+  module.def(
+      "pack",
+      [](const py::object& source, const py::object& plate, const py::object& warp,
+         const py::object& interior, const py::object& features, const py::object& condition,
+         std::uintptr_t stream) {
+        DeviceArray condition_array(condition, "condition");
+        const auto a = check_pack(DeviceArray(source, "source"), DeviceArray(plate, "plate"),
+                                  DeviceArray(warp, "warp"), DeviceArray(interior, "interior"),
+                                  DeviceArray(features, "features"), condition_array);
+        const py::gil_scoped_release release;
+        pack_cuda(a.source, a.plate, a.warp, a.interior, a.features, a.condition,
+                  to_stream(stream));
+      },
+      py::arg("source"), py::arg("plate"), py::arg("warp"), py::arg("interior"),
+      py::arg("features"), py::arg("condition"), py::kw_only(), py::arg("stream"),
+      "Samples the source through the warp into `condition` f32[1, 128 + F, h, w].");
+}

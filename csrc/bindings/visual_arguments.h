@@ -1,0 +1,202 @@
+// Argument checks of the visual ops, shared by the bindings of the CPU loops (Array = py::array)
+// and of the CUDA twins (Array = DeviceArray). Each returns the views that the op takes.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "compose.h"
+#include "denoise_step.h"
+#include "pack.h"
+#include "rasterize.h"
+#include "view.h"
+
+namespace parlante::bindings {
+
+struct RasterizeArguments {
+  TableView<const float> vertices;
+  TableView<const std::int32_t> triangles;
+  TableView<const float> attributes;
+  ImageView<float> out;
+  ImageView<float> depth;
+};
+
+template <class Array>
+RasterizeArguments check_rasterize(const Array& vertices, const Array& triangles,
+                                   const Array& attributes, Array& out, Array& depth) {
+  RasterizeArguments arguments;
+  arguments.vertices = input_table<float>(vertices, "vertices", kAny, 3);
+  arguments.triangles = input_table<std::int32_t>(triangles, "triangles", kAny, 3);
+  arguments.attributes =
+      input_table<float>(attributes, "attributes", arguments.vertices.rows, kAny);
+  require_attribute_count(arguments.attributes.columns);
+  arguments.out = output_image<float>(out, "out", kAny, kAny, arguments.attributes.columns);
+  const int rows = arguments.out.rows;
+  const int columns = arguments.out.columns;
+  arguments.depth = {output<float>(depth, "depth", {rows, columns}), rows, columns, 1};
+  return arguments;
+}
+
+struct PackArguments {
+  ImageView<const std::uint8_t> source;
+  ImageView<const std::uint8_t> plate;
+  ImageView<const float> warp;
+  ImageView<const float> interior;
+  PlanesView<const float> features;
+  PlanesView<float> condition;
+};
+
+template <class Array>
+PackArguments check_pack(const Array& source, const Array& plate, const Array& warp,
+                         const Array& interior, const Array& features, Array& condition) {
+  PackArguments arguments;
+  arguments.warp = input_image<float>(warp, "warp", kAny, kAny, 3);
+  const int rows = arguments.warp.rows;
+  const int columns = arguments.warp.columns;
+  if (rows % kUnshuffle != 0 || columns % kUnshuffle != 0) {
+    throw py::value_error("warp: expected rows and columns in multiples of 4, got shape " +
+                          describe_shape(warp));
+  }
+  arguments.source = input_image<std::uint8_t>(source, "source", kAny, kAny, 4);
+  require_pixels(source, "source");
+  arguments.plate = input_image<std::uint8_t>(plate, "plate", rows, columns, 3);
+  arguments.interior = input_image<float>(interior, "interior", rows, columns, 3);
+  const float* features_data = input<float>(features, "features", {kAny, kAny, kAny});
+  require_int_sized(features, "features");
+  arguments.features = {features_data, length(features, 0), length(features, 1),
+                        length(features, 2)};
+  if (arguments.features.planes > 0) {
+    require_pixels(features, "features");
+  }
+  arguments.condition =
+      output_planes(condition, "condition", kPackedPlanes + arguments.features.planes,
+                    rows / kUnshuffle, columns / kUnshuffle);
+  return arguments;
+}
+
+struct DenoiseArguments {
+  PlanesView<const float> residual;
+  PlanesView<const float> residual_uncond;
+  PlanesView<const float> x_t;
+  PlanesView<const float> condition;
+  ImageView<const float> warp;
+  PlanesView<float> out;
+};
+
+template <class Array>
+DenoiseArguments check_denoise_step(const std::optional<Array>& residual,
+                                    const std::optional<Array>& x_t, const Array& condition,
+                                    const std::optional<Array>& warp, Array& out,
+                                    const std::optional<Array>& residual_uncond,
+                                    const DenoiseStep& step) {
+  DenoiseArguments arguments{};
+  arguments.out = output_planes(out, "out", kColorPlanes, kAny, kAny);
+  const int rows = arguments.out.rows;
+  const int columns = arguments.out.columns;
+  const auto optional_planes = [&](const std::optional<Array>& array, const char* name) {
+    return array ? input_planes(*array, name, kColorPlanes, rows, columns)
+                 : PlanesView<const float>{};
+  };
+  arguments.residual = optional_planes(residual, "residual");
+  arguments.residual_uncond = optional_planes(residual_uncond, "residual_uncond");
+  arguments.x_t = optional_planes(x_t, "x_t");
+  arguments.condition = input_first_planes(condition, "condition", kColorPlanes, rows, columns);
+  if (warp) {
+    arguments.warp = input_image<float>(*warp, "warp", rows * kUnshuffle, columns * kUnshuffle, 3);
+  }
+  if (!x_t && step.c_xt != 0) {
+    throw py::value_error("x_t: expected an array where c_xt is not 0, got None");
+  }
+  if (residual_uncond && !residual) {
+    throw py::value_error("residual: expected an array beside residual_uncond, got None");
+  }
+  if (!residual_uncond && step.guidance != 1) {
+    throw py::value_error("residual_uncond: expected an array where guidance is not 1, got None");
+  }
+  return arguments;
+}
+
+struct ComposeArguments {
+  ImageView<const std::uint8_t> source;
+  ImageView<const std::uint8_t> plate;
+  ImageView<const float> warp;
+  PlanesView<const float> x0;
+  PlanesView<const float> condition;
+  std::uint8_t* out;
+  PixelFormat format;
+  Background background;
+};
+
+inline PixelFormat parse_format(const std::string& format) {
+  if (format == "rgb") return PixelFormat::kRgb;
+  if (format == "bgr") return PixelFormat::kBgr;
+  if (format == "rgba") return PixelFormat::kRgba;
+  if (format == "nv12") return PixelFormat::kNv12;
+  throw py::value_error("format: expected 'rgb', 'bgr', 'rgba' or 'nv12', got '" + format + "'");
+}
+
+inline Background parse_background(const py::object& background) {
+  const std::string text = py::str(background);
+  if (py::isinstance<py::str>(background)) {
+    if (text == "plate") return {Backdrop::kPlate, 0, 0, 0};
+    if (text == "alpha") return {Backdrop::kAlpha, 0, 0, 0};
+  } else if (py::isinstance<py::sequence>(background) && py::len(background) == 3) {
+    float color[3];
+    bool valid = true;
+    for (int i = 0; i < 3; ++i) {
+      // Any number, NumPy's too; for anything else this returns -1.
+      const double value = PyFloat_AsDouble(py::object(background[py::int_(i)]).ptr());
+      PyErr_Clear();
+      color[i] = static_cast<float>(value);
+      valid = valid && value >= 0 && value <= 255;
+    }
+    if (valid) return {Backdrop::kColor, color[0], color[1], color[2]};
+  }
+  throw py::value_error(
+      "background: expected 'plate', 'alpha' or a colour (r, g, b) of 0..255, got " + text);
+}
+
+template <class Array>
+std::uint8_t* output_pixels(Array& out, PixelFormat format, int rows, int columns) {
+  switch (format) {
+    case PixelFormat::kRgb:
+    case PixelFormat::kBgr:
+      return output<std::uint8_t>(out, "out", {rows, columns, 3});
+    case PixelFormat::kRgba:
+      return output<std::uint8_t>(out, "out", {rows, columns, 4});
+    case PixelFormat::kNv12:
+      break;
+  }
+  if (rows % 2 != 0 || columns % 2 != 0) {
+    throw py::value_error("source: expected even rows and columns for nv12, got " +
+                          std::to_string(rows) + " and " + std::to_string(columns));
+  }
+  return output<std::uint8_t>(out, "out", {rows + rows / 2, columns});
+}
+
+template <class Array>
+ComposeArguments check_compose(const Array& source, const Array& plate, const Array& warp,
+                               const Array& x0, const Array& condition, Array& out,
+                               const std::string& format, const py::object& background) {
+  ComposeArguments arguments;
+  arguments.format = parse_format(format);
+  arguments.background = parse_background(background);
+  if (arguments.background.kind == Backdrop::kAlpha && arguments.format != PixelFormat::kRgba) {
+    throw py::value_error("background: 'alpha' needs format 'rgba', got '" + format + "'");
+  }
+  arguments.source = input_image<std::uint8_t>(source, "source", kAny, kAny, 4);
+  const int rows = arguments.source.rows;
+  const int columns = arguments.source.columns;
+  arguments.plate = input_image<std::uint8_t>(plate, "plate", rows, columns, 3);
+  arguments.x0 = input_planes(x0, "x0", kColorPlanes, kAny, kAny);
+  arguments.condition = input_first_planes(condition, "condition", kColorPlanes, arguments.x0.rows,
+                                           arguments.x0.columns);
+  arguments.warp = input_image<float>(warp, "warp", arguments.x0.rows * kUnshuffle,
+                                      arguments.x0.columns * kUnshuffle, 3);
+  require_pixels(source, "source");
+  require_pixels(x0, "x0");
+  arguments.out = output_pixels(out, arguments.format, rows, columns);
+  return arguments;
+}
+
+}  // namespace parlante::bindings
