@@ -1,0 +1,158 @@
+"""What is installed here and whether it works, for `parlante doctor` and for bug reports."""
+
+import os
+import platform
+import sys
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import onnxruntime
+
+from parlante import __version__
+from parlante.bundle import Bundle, cuda_device_count, default_folder
+from parlante.errors import BundleError
+
+_PACKAGES: Final = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "av", "tqdm")
+# What the native core has faster loops for, as the kernel spells it.
+_FEATURES: Final = ("avx2", "fma", "avx512f", "asimd")
+_ENCODERS: Final = ("libx264", "aac", "flac")
+_DECODERS: Final = ("aac", "flac", "h264", "mp3", "opus", "pcm_s16le", "vorbis")
+
+
+def report() -> dict[str, Any]:
+    """Facts about this installation, as JSON values. Finds faults, raises nothing.
+
+    `ok` is true if nothing that the CPU needs is missing; `bundle.ok` if all files of the model
+    bundle are what its manifest says.
+    """
+    found: dict[str, Any] = {
+        "parlante": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "cpu": {"name": _cpu_name(), "threads": _threads(), "features": _cpu_features()},
+        "native": {"core": _loads("parlante._core"), "cuda": _loads("parlante._cuda")},
+        "cuda_devices": cuda_device_count(),
+        "providers": onnxruntime.get_available_providers(),
+        "codecs": {
+            **{f"{name} encoder": _has_codec(name, "w") for name in _ENCODERS},
+            **{f"{name} decoder": _has_codec(name, "r") for name in _DECODERS},
+        },
+        "bundle": _bundle(),
+    }
+    found["ok"] = (
+        found["native"]["core"]["ok"]
+        and found["bundle"]["ok"]
+        and all(found["codecs"].values())
+        and "CPUExecutionProvider" in found["providers"]
+    )
+    return found
+
+
+def text(found: dict[str, Any]) -> str:
+    """The report for people, one fact a line."""
+    cpu, bundle = found["cpu"], found["bundle"]
+    missing = [name for name, there in found["codecs"].items() if not there]
+    lines = [
+        ("parlante", found["parlante"]),
+        ("python", f"{found['python']} on {found['platform']}"),
+        *((name, installed or "not installed") for name, installed in found["packages"].items()),
+        (
+            "cpu",
+            f"{cpu['name']}, {cpu['threads']} threads, {' '.join(cpu['features']) or 'baseline'}",
+        ),
+        ("native core", _state(found["native"]["core"])),
+        ("native cuda", _state(found["native"]["cuda"])),
+        ("nvidia gpus", str(found["cuda_devices"])),
+        ("onnx providers", ", ".join(found["providers"])),
+        ("codecs", f"missing: {', '.join(missing)}" if missing else "all there"),
+        ("model bundle", f"{bundle['folder']}: {_bundle_line(bundle)}"),
+        *(("", problem) for problem in bundle["problems"]),
+        ("", "ready" if found["ok"] else "not ready"),
+    ]
+    return "\n".join(f"{name:<24}{value}" for name, value in lines)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    for line in _cpu_info():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cpu_features() -> list[str]:
+    """On Linux; elsewhere empty, the core looks for itself."""
+    for line in _cpu_info():
+        if line.startswith(("flags", "Features")):
+            flags = line.partition(":")[2].split()
+            return [name for name in _FEATURES if name in flags]
+    return []
+
+
+def _cpu_info() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _threads() -> int:
+    """That this process may use, not that the machine has."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _loads(module: str) -> dict[str, Any]:
+    try:
+        loaded = import_module(module)
+    except ImportError as error:
+        return {"ok": False, "path": None, "error": str(error)}
+    return {"ok": True, "path": loaded.__file__, "error": None}
+
+
+def _has_codec(name: str, mode: str) -> bool:
+    try:
+        av.Codec(name, "w" if mode == "w" else "r")
+    except ValueError:
+        return False
+    return True
+
+
+def _bundle() -> dict[str, Any]:
+    folder = default_folder()
+    found: dict[str, Any] = {"folder": str(folder), "version": None, "networks": [], "bytes": 0}
+    try:
+        bundle = Bundle.open(folder)
+    except BundleError as error:
+        return {**found, "ok": False, "problems": [str(error)]}
+    problems = bundle.problems()
+    return {
+        **found,
+        "version": bundle.manifest.version,
+        "networks": sorted(bundle.manifest.networks),
+        "bytes": sum(int(entry["bytes"]) for entry in bundle.manifest.files.values()),
+        "ok": not problems,
+        "problems": problems,
+    }
+
+
+def _bundle_line(bundle: dict[str, Any]) -> str:
+    if not bundle["ok"]:
+        return "damaged"
+    size = bundle["bytes"] / 1e6
+    return f"version {bundle['version']}, {len(bundle['networks'])} networks, {size:.1f} MB, whole"
+
+
+def _state(module: dict[str, Any]) -> str:
+    return str(module["path"]) if module["ok"] else f"not there ({module['error']})"
