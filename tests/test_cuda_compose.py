@@ -1,27 +1,28 @@
 """The CUDA `compose` gives the bits of the CPU's."""
 
+from types import ModuleType
+
 import numpy as np
 import pytest
 
 from parlante import _core
-from tests.cuda_device import REQUIRES_CUDA, current_stream, download, upload
+from tests.cuda_device import current_stream, download, upload
 from tests.visual_samples import compose_sample, frame_shape
 
-pytestmark = REQUIRES_CUDA
+pytestmark = pytest.mark.cuda
 
 FORMATS = ["rgb", "bgr", "rgba", "nv12"]
 Background = str | tuple[int, int, int]
 
 
 def assert_same(
+    cuda: ModuleType,
     size: tuple[int, int],
     grid: tuple[int, int],
     image_format: str,
     background: Background = "plate",
     spoil: bool = False,
 ) -> None:
-    from parlante import _cuda
-
     arrays = compose_sample(np.random.default_rng(0), size, grid)
     if spoil:
         arrays["warp"][3:5, 2:9, :2] = np.float32([[np.nan, 3], [5, -np.inf]])[:, None]
@@ -31,29 +32,29 @@ def assert_same(
     device = {name: upload(array) for name, array in arrays.items()}
     options = {"format": image_format, "background": background}
     _core.compose(**arrays, out=out, **options)  # type: ignore[arg-type]
-    _cuda.compose(**device, out=device_out, **options, stream=current_stream())
+    cuda.compose(**device, out=device_out, **options, stream=current_stream())
     np.testing.assert_array_equal(download(device_out), out)
 
 
 @pytest.mark.parametrize("size", [(256, 256), (512, 512), (300, 202), (64, 20)])
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_sizes(size: tuple[int, int], image_format: str) -> None:
-    assert_same(size, (256, 256), image_format)
+def test_sizes(cuda: ModuleType, size: tuple[int, int], image_format: str) -> None:
+    assert_same(cuda, size, (256, 256), image_format)
 
 
 @pytest.mark.parametrize("size", [(33, 37), (1, 1), (97, 130)])
 @pytest.mark.parametrize("image_format", FORMATS[:3])
-def test_odd_sizes(size: tuple[int, int], image_format: str) -> None:
-    assert_same(size, (32, 64), image_format)
+def test_odd_sizes(cuda: ModuleType, size: tuple[int, int], image_format: str) -> None:
+    assert_same(cuda, size, (32, 64), image_format)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (100, 84)])
 @pytest.mark.parametrize("background", ["plate", "alpha", (10, 200, 255)])
-def test_backgrounds(size: tuple[int, int], background: Background) -> None:
-    assert_same(size, (64, 64), "rgba", background)
+def test_backgrounds(cuda: ModuleType, size: tuple[int, int], background: Background) -> None:
+    assert_same(cuda, size, (64, 64), "rgba", background)
     if background != "alpha":
-        assert_same(size, (64, 64), "nv12", background)
+        assert_same(cuda, size, (64, 64), "nv12", background)
 
 
-def test_values_that_are_no_numbers() -> None:
-    assert_same((100, 84), (64, 64), "rgba", spoil=True)
+def test_values_that_are_no_numbers(cuda: ModuleType) -> None:
+    assert_same(cuda, (100, 84), (64, 64), "rgba", spoil=True)

@@ -1,38 +1,41 @@
 """The CUDA `denoise_step` gives the bits of the CPU's, its noise included."""
 
+from types import ModuleType
+
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from parlante import _core
-from tests.cuda_device import REQUIRES_CUDA, current_stream, download, upload
+from tests.cuda_device import current_stream, download, upload
 from tests.visual_samples import denoise_sample
 
-pytestmark = REQUIRES_CUDA
+pytestmark = pytest.mark.cuda
 
 COEFFICIENTS = {"c_x0": 0.4, "c_xt": 0.7, "sigma": 0.3, "seed": 0xFEDC_BA98_7654_3210, "step": 3}
 
 
 def run_both(
-    size: tuple[int, int], absent: set[str], **options: float
+    cuda: ModuleType, size: tuple[int, int], absent: set[str], **options: float
 ) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
-    from parlante import _cuda
-
     arrays = denoise_sample(np.random.default_rng(0), size)
     given = {name: None if name in absent else array for name, array in arrays.items()}
     device = {name: None if array is None else upload(array) for name, array in given.items()}
     out = np.full_like(arrays["x_t"], np.nan)
     device_out = upload(out)
     _core.denoise_step(**given, out=out, **options)  # type: ignore[arg-type]
-    _cuda.denoise_step(**device, out=device_out, **options, stream=current_stream())
+    cuda.denoise_step(**device, out=device_out, **options, stream=current_stream())
     return out, download(device_out)
 
 
 @pytest.mark.parametrize("size", [(256, 256), (4, 4), (36, 140), (1024, 512)])
 @pytest.mark.parametrize("absent", [(), ("warp",)])
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
-def test_sizes(size: tuple[int, int], absent: tuple[str, ...], guidance: float) -> None:
-    want, got = run_both(size, set(absent), **COEFFICIENTS, guidance=guidance)
+def test_sizes(
+    cuda: ModuleType, size: tuple[int, int], absent: tuple[str, ...], guidance: float
+) -> None:
+    want, got = run_both(cuda, size, set(absent), **COEFFICIENTS, guidance=guidance)
     np.testing.assert_array_equal(got, want)
 
 
@@ -47,35 +50,31 @@ def test_sizes(size: tuple[int, int], absent: tuple[str, ...], guidance: float) 
         (("residual_uncond", "residual", "x_t", "warp"), {"c_xt": 0.0, "c_x0": 0.0, "sigma": 1.0}),
     ],
 )
-def test_absent_arrays(absent: tuple[str, ...], changes: dict[str, float]) -> None:
-    want, got = run_both((64, 96), set(absent), **(COEFFICIENTS | changes))
+def test_absent_arrays(
+    cuda: ModuleType, absent: tuple[str, ...], changes: dict[str, float]
+) -> None:
+    want, got = run_both(cuda, (64, 96), set(absent), **(COEFFICIENTS | changes))
     np.testing.assert_array_equal(got, want)
 
 
-def test_noise_has_the_same_bits_on_both_devices() -> None:
+def test_noise_has_the_same_bits_on_both_devices(cuda: ModuleType) -> None:
     absent = {"residual_uncond", "residual", "x_t", "warp"}
     options = {"c_x0": 0.0, "c_xt": 0.0, "sigma": 1.0, "seed": 11}
     for step in range(3):
-        want, got = run_both((1024, 1024), absent, **options, step=step)
+        want, got = run_both(cuda, (1024, 1024), absent, **options, step=step)
         assert want.tobytes() == got.tobytes()
 
 
-def test_out_may_be_an_input() -> None:
-    from parlante import _cuda
-
+def test_out_may_be_an_input(cuda: ModuleType) -> None:
     arrays = denoise_sample(np.random.default_rng(0), (64, 64))
-    want, _ = run_both((64, 64), set(), **COEFFICIENTS)
+    want, _ = run_both(cuda, (64, 64), set(), **COEFFICIENTS)
     for name in ("residual", "x_t"):
         device = {name: upload(array) for name, array in arrays.items()}
-        _cuda.denoise_step(**device, out=device[name], **COEFFICIENTS, stream=current_stream())
+        cuda.denoise_step(**device, out=device[name], **COEFFICIENTS, stream=current_stream())
         np.testing.assert_array_equal(download(device[name]), want)
 
 
-def test_steps_replay_in_a_graph() -> None:
-    import torch
-
-    from parlante import _cuda
-
+def test_steps_replay_in_a_graph(cuda: ModuleType) -> None:
     arrays = denoise_sample(np.random.default_rng(0), (64, 64))
     device = {name: upload(array) for name, array in arrays.items()}
     x_t = device.pop("x_t")
@@ -84,7 +83,7 @@ def test_steps_replay_in_a_graph() -> None:
     def two_steps() -> None:
         for step in range(2):
             options = COEFFICIENTS | {"step": step}
-            _cuda.denoise_step(**device, x_t=x_t, out=x_t, **options, stream=current_stream())
+            cuda.denoise_step(**device, x_t=x_t, out=x_t, **options, stream=current_stream())
 
     two_steps()
     want = download(x_t)
