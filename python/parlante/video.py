@@ -18,7 +18,7 @@ from typing import Final
 import av
 import av.container
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from parlante.errors import ImageError, OutputError
@@ -40,6 +40,7 @@ _MAX_FPS: Final = 240
 # Durations in an MP4 header are multiples of 1 / timescale; above a million nothing is gained.
 _MAX_MOVIE_TIMESCALE: Final = 1_000_000
 _HD_LINES: Final = 720
+_BT709: Final = 1  # primaries and transfer function in ITU-T H.273
 # A clip may end this much before the length in its header, which is rounded.
 _MISSING_TOLERANCE_S: Final = 0.1
 
@@ -131,8 +132,8 @@ class VideoWriter:
         context.thread_count = threads
         context.color_range = ColorRange.MPEG
         context.colorspace = Colorspace.ITU709
-        context.color_primaries = ColorPrimaries.BT709
-        context.color_trc = ColorTrc.BT709
+        context.color_primaries = _BT709
+        context.color_trc = _BT709
         self._video = video
         audio = self._container.add_stream(audio_codec, rate=sample_rate, layout="mono")
         assert isinstance(audio, av.AudioStream)

@@ -1,0 +1,67 @@
+"""Build the bundle that ships in the wheel: ``python -m export.bundle --assets DIR``.
+
+Converts the ready-made face networks and the 3DMM (only when ``--assets`` is given), exports our trained
+networks from ``models/weights`` with a check against PyTorch, and writes ``manifest.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from export.face_model import reduce_face_model
+from export.face_models import convert
+from export.networks import export, networks
+from models.sync import MEL_AFTER, MEL_BEFORE
+from models.train.loop import WEIGHTS
+from parlante.bundle import Part, write_manifest
+
+OWN_LICENCE = "Apache-2.0"
+TRAINING_DATA = (
+    "see MODEL_CARD.md: talking-head clips of 331 people; GRID corpus (CC BY 4.0) among them"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--assets", type=Path, help="folder with the MediaPipe, YuNet and ICT-FaceKit files"
+    )
+    parser.add_argument("--untrained", action="store_true", help="leave our own networks out")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--out", type=Path, default=Path("python/parlante/bundle"))
+    arguments = parser.parse_args()
+    out = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    if arguments.assets is not None:
+        for name, model in convert(arguments.assets).items():
+            onnx.save(model, out / f"{name}.onnx")
+        np.savez_compressed(out / "face_model.npz", **reduce_face_model(arguments.assets))  # type: ignore[arg-type]
+    parts = {
+        "face_detector": Part(
+            "face_detector.onnx", "Apache-2.0", "WIDER FACE (YuNet, by its authors)"
+        ),
+        "face_landmarks": Part(
+            "face_landmarks.onnx", "Apache-2.0", "MediaPipe Face Landmarker, by Google"
+        ),
+        "matte": Part("matte.onnx", "Apache-2.0", "MediaPipe Selfie Segmentation, by Google"),
+        "face_model": Part("face_model.npz", "MIT", "USC ICT-FaceKit, at MediaPipe's vertices"),
+    }
+    if arguments.untrained:
+        print("face networks and 3DMM only: enough to prepare data and to train")
+    for name, network in ({} if arguments.untrained else networks(arguments.weights)).items():
+        difference = export(network, out / f"{name}.onnx")
+        print(
+            f"{name:<18} {(out / f'{name}.onnx').stat().st_size / 1e6:6.2f} MB  differs from PyTorch by {difference:.1e}"
+        )
+        parts[name] = Part(f"{name}.onnx", OWN_LICENCE, TRAINING_DATA, network.extra)
+    write_manifest(out, parts, mel_window=(MEL_BEFORE, MEL_AFTER))
+
+
+if __name__ == "__main__":
+    main()

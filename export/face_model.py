@@ -1,0 +1,195 @@
+"""Reduce USC ICT-FaceKit to the face model the runtime carries.
+
+``python -m export.face_model --assets DIR --out python/parlante/bundle`` samples the 3DMM at the 468
+vertices of the MediaPipe face mesh (barycentric correspondence, found by a thin-plate warp through the
+68 landmarks both meshes name, then the closest point of ICT's face surface) and keeps a decimated
+mouth interior: front teeth of both rows, gums and tongue. Units stay ICT's (about 1 cm), x to the
+person's left, y up, z towards the camera.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+from scipy.spatial import cKDTree
+
+Array = NDArray[np.float64]
+Triangles = NDArray[np.int64]
+
+# MediaPipe vertex of each of the 68 Multi-PIE landmarks, in ICT's order (jaw, brows, nose, eyes, lips).
+MEDIAPIPE_68 = [
+    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),
+    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
+    *(168, 197, 5, 4, 75, 97, 2, 326, 305),
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
+    *(78, 82, 13, 312, 308, 317, 14, 87),
+]  # fmt: skip
+FACE_SURFACE = 9409  # ICT vertices [0, 9409) are the face
+GUMS_AND_TONGUE = (14062, 17039)
+UPPER_TEETH = (17039, 19247)
+LOWER_TEETH = (19247, 21451)
+# Behind z = 7.7 the molars never show between the lips of a talking face.
+FRONT_TEETH_Z = 7.7
+TEETH_CELL = 0.32  # clustering cell of the decimation: about a third of an incisor's width
+FLESH_CELL = 0.7
+
+
+def read_obj(path: Path) -> tuple[Array, Triangles]:
+    """Vertices [V, 3] and triangles [F, 3] of a Wavefront file that holds triangles only."""
+    vertices, triangles = [], []
+    for line in path.read_text().splitlines():
+        kind, *fields = line.split() or [""]
+        if kind == "v":
+            vertices.append([float(x) for x in fields[:3]])
+        elif kind == "f":
+            triangles.append([int(x.split("/")[0]) - 1 for x in fields])
+    return np.array(vertices), np.array(triangles)
+
+
+def closest_on_surface(
+    points: Array, vertices: Array, triangles: Triangles, neighbours: int = 40
+) -> tuple[Triangles, Array]:
+    """For each point the triangle (three vertex indices) and barycentric weights of its closest point."""
+    tree = cKDTree(vertices[triangles].mean(1))
+    corners = np.empty((len(points), 3), np.int64)
+    weights = np.empty((len(points), 3))
+    for i, point in enumerate(points):
+        candidates = triangles[tree.query(point, neighbours)[1]]
+        t = vertices[candidates]
+        options = []
+        ab, ac, ap = t[:, 1] - t[:, 0], t[:, 2] - t[:, 0], point - t[:, 0]
+        aa, bb, cc = (ab * ab).sum(1), (ac * ac).sum(1), (ab * ac).sum(1)
+        d1, d2 = (ab * ap).sum(1), (ac * ap).sum(1)
+        area = aa * bb - cc * cc
+        v, w = (bb * d1 - cc * d2) / area, (aa * d2 - cc * d1) / area
+        inside = np.stack([1 - v - w, v, w], 1)
+        options.append(np.where((inside >= 0).all(1, keepdims=True), inside, np.nan))
+        for a, b in ((0, 1), (1, 2), (2, 0)):
+            edge = t[:, b] - t[:, a]
+            along = np.clip(((point - t[:, a]) * edge).sum(1) / (edge * edge).sum(1), 0, 1)
+            option = np.zeros_like(inside)
+            option[:, a], option[:, b] = 1 - along, along
+            options.append(option)
+        stacked = np.stack(options, 1)
+        distance = np.linalg.norm(np.einsum("tkc,tcx->tkx", stacked, t) - point, axis=-1)
+        best = np.unravel_index(np.nanargmin(distance), distance.shape)
+        corners[i], weights[i] = candidates[best[0]], stacked[best]
+    return corners, weights
+
+
+def decimate(vertices: Array, triangles: Triangles, cell: float) -> tuple[Triangles, Triangles]:
+    """Vertex clustering: kept vertex indices [K] and triangles over them [F, 3]."""
+    used = np.unique(triangles)
+    _, cluster = np.unique(np.floor(vertices[used] / cell), axis=0, return_inverse=True)
+    cluster = cluster.ravel()
+    kept = np.empty(cluster.max() + 1, np.int64)
+    for c in range(len(kept)):
+        members = used[cluster == c]
+        kept[c] = members[
+            np.linalg.norm(vertices[members] - vertices[members].mean(0), axis=1).argmin()
+        ]
+    of_vertex = np.full(len(vertices), -1)
+    of_vertex[used] = cluster
+    reduced = of_vertex[triangles]
+    reduced = reduced[
+        (reduced[:, 0] != reduced[:, 1])
+        & (reduced[:, 1] != reduced[:, 2])
+        & (reduced[:, 2] != reduced[:, 0])
+    ]
+    _, first = np.unique(np.sort(reduced, 1), axis=0, return_index=True)
+    return kept, reduced[first]
+
+
+def vertex_normals(vertices: Array, triangles: Triangles) -> Array:
+    """Area-weighted unit normals [V, 3]."""
+    a, b, c = (vertices[triangles[:, k]] for k in range(3))
+    face = np.cross(b - a, c - a)
+    normals = np.zeros_like(vertices)
+    for k in range(3):
+        np.add.at(normals, triangles[:, k], face)
+    return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12))
+
+
+def reduce_face_model(assets: Path) -> dict[str, NDArray[np.generic]]:
+    """Arrays of ``face_model.npz``; see `parlante.face_model.FaceModel` for their meaning."""
+    with np.load(assets / "ict_facekit_full_f16.npz", allow_pickle=False) as ict:
+        neutral = ict["neutral"].astype(np.float64)
+        identity = ict["identity"].astype(np.float64)
+        expression = ict["expression"].astype(np.float64)
+        triangles = ict["tri"].astype(np.int64)
+        mode_names = [str(name) for name in ict["exp_names"]]
+    groups = json.loads((assets / "ict_facekit_vertex_indices.json").read_text())
+    names = [str(name) for name in groups["expressions"]]
+    expression = expression[[mode_names.index(name) for name in names]]
+    landmarks_68 = groups["idx_to_landmark_verts"]
+
+    canonical, face_triangles = read_obj(assets / "canonical_face_model.obj")
+    warped = RBFInterpolator(
+        canonical[MEDIAPIPE_68], neutral[landmarks_68], kernel="thin_plate_spline"
+    )(canonical)
+    surface = triangles[(triangles < FACE_SURFACE).all(1)]
+    corners, weights = closest_on_surface(warped, neutral, surface)
+
+    def at_mesh(field: Array) -> Array:
+        return np.asarray(np.einsum("vk,...vkx->...vx", weights, field[..., corners, :]))
+
+    kept_all, interior_triangles, part, shade = [], [], [], []
+    normals = vertex_normals(neutral, triangles)
+    offset = 0
+    for index, ((first, last), cell, nearest) in enumerate(
+        (
+            (UPPER_TEETH, TEETH_CELL, FRONT_TEETH_Z),
+            (LOWER_TEETH, TEETH_CELL, FRONT_TEETH_Z),
+            (GUMS_AND_TONGUE, FLESH_CELL, FRONT_TEETH_Z - 2.0),
+        )
+    ):
+        own = triangles[((triangles >= first) & (triangles < last)).all(1)]
+        own = own[(neutral[own][..., 2] > nearest).all(1)]
+        kept, reduced = decimate(neutral, own, cell)
+        depth = neutral[kept, 2]
+        front = (depth - depth.min()) / (depth.max() - depth.min())
+        lambert = np.clip(normals[kept] @ np.array([0.0, 0.3, 1.0]) / np.hypot(0.3, 1.0), 0, 1)
+        kept_all.append(kept)
+        interior_triangles.append(reduced + offset)
+        part.append(np.full(len(kept), index, np.int32))
+        shade.append((0.25 + 0.75 * lambert) * (0.4 + 0.6 * front))
+        offset += len(kept)
+    interior = np.concatenate(kept_all)
+
+    def join(field: Array) -> Array:
+        return np.concatenate([at_mesh(field), field[..., interior, :]], axis=-2)
+
+    return {
+        "neutral": join(neutral).astype(np.float32),
+        "identity": join(identity).astype(np.float16),
+        "expression": join(expression).astype(np.float16),
+        "expression_names": np.array(names),
+        "face_triangles": face_triangles.astype(np.int32),
+        "interior_triangles": np.concatenate(interior_triangles).astype(np.int32),
+        "interior_part": np.concatenate(part),
+        "interior_shade": np.concatenate(shade).astype(np.float32),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--assets", type=Path, required=True, help="folder with ICT-FaceKit and the canonical mesh"
+    )
+    parser.add_argument("--out", type=Path, default=Path("python/parlante/bundle"))
+    arguments = parser.parse_args()
+    arrays = reduce_face_model(arguments.assets)
+    np.savez_compressed(arguments.out / "face_model.npz", **arrays)  # type: ignore[arg-type]
+    print({name: array.shape for name, array in arrays.items()})
+
+
+if __name__ == "__main__":
+    main()

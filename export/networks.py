@@ -1,0 +1,186 @@
+"""Our trained networks as ONNX, each checked against PyTorch before it is written.
+
+``python -m export.bundle`` calls this. Weights are stored as fp16 (what the checkpoints hold, so nothing
+is lost) behind a Cast that ONNX Runtime folds when it loads the file; all arithmetic is float32.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from models.attributes import BLINK, EXPRESSION, LIP, RESIDUAL, Attributes
+from models.dynamics import LATENT, MOTION, TAIL, WINDOW, Dynamics
+from models.renderer import (
+    ATTRIBUTES,
+    CONDITION,
+    FEATURES,
+    FRAME,
+    SAMPLER,
+    STYLE,
+    TRUNCATED_START,
+    Renderer,
+)
+from models.sync import CONTEXT, EMBEDDING, MEL_WINDOW, MELS, Sync
+from models.train.loop import load_weights
+
+OPSET = 18
+# The largest difference from PyTorch that rounding explains, relative to the output's own size.
+TOLERANCE = 2e-4
+SMALLEST_HALF = 256  # initialisers below this many elements stay float32
+
+
+@dataclass(frozen=True)
+class Network:
+    """One ONNX file: module, example inputs by name, output names, and what its manifest entry adds."""
+
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    extra: dict[str, object] = field(default_factory=dict)
+
+
+def networks(weights: Path) -> dict[str, Network]:
+    """All networks of the runtime with their trained weights."""
+    attributes = load_weights(Attributes(), "attributes", weights)
+    sync = load_weights(Sync(), "sync", weights)
+    dynamics = load_weights(Dynamics(), "dynamics", weights)
+    renderer = load_weights(Renderer(), "renderer", weights)
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(1, *shape, generator=generator)
+
+    widths = renderer.condition.mix1.conv1.in_channels, renderer.condition.up2.out_channels
+    return {
+        "attributes_encode": Network(
+            attributes.encoder,
+            {"expression": noise(EXPRESSION).abs()},
+            ("lip", "blink", "residual"),
+        ),
+        "attributes_decode": Network(
+            attributes.decoder,
+            {"lip": noise(LIP), "blink": noise(BLINK), "residual": noise(RESIDUAL)},
+            ("expression",),
+        ),
+        "audio_encode": Network(
+            sync.audio, {"mel": noise(MEL_WINDOW, MELS) * 4 - 7}, ("embedding",)
+        ),
+        "lip_decode": Network(
+            sync.decoder,
+            {"embeddings": nn.functional.normalize(noise(CONTEXT, EMBEDDING), dim=-1)},
+            ("lip",),
+        ),
+        "dynamics_decode": Network(
+            dynamics.decoder,
+            {
+                "latent": noise(LATENT),
+                "tail": noise(TAIL, MOTION),
+                "audio": noise(TAIL + WINDOW, EMBEDDING),
+            },
+            ("motion",),
+            {"motion_scale": [round(float(v), 8) for v in dynamics.scale]},
+        ),
+        "source_encode": Network(
+            renderer.source, {"source": noise(3, 256, 256).clamp(-1, 1)}, ("features", "style")
+        ),
+        "condition": Network(
+            renderer.condition,
+            {
+                "condition": noise(CONDITION, 64, 64),
+                "attributes": noise(ATTRIBUTES),
+                "style": noise(STYLE),
+            },
+            ("context1", "context2", "gate"),
+        ),
+        "denoise": Network(
+            renderer.denoiser,
+            {
+                "x_t": noise(FRAME, 64, 64),
+                "context1": noise(widths[0], 64, 64),
+                "context2": noise(widths[1], 32, 32),
+                "gate": torch.rand(1, 1, 64, 64, generator=generator),
+                "timestep": torch.tensor([123.0]),
+            },
+            ("residual",),
+            {"truncated_start": TRUNCATED_START, "sampler": SAMPLER, "features": FEATURES},
+        ),
+    }
+
+
+def export(network: Network, path: Path) -> float:
+    """Write one network; returns its largest relative difference from PyTorch. RuntimeError above TOLERANCE."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network.module,
+            tuple(network.inputs.values()),
+            input_names=list(network.inputs),
+            output_names=list(network.outputs),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model = store_half(program.model_proto)
+    # The exporter's notes name source files and lines of the machine it ran on.
+    del model.metadata_props[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        del value.metadata_props[:]
+    onnx.checker.check_model(model)
+    data = model.SerializeToString()
+    difference = compare(network, data)
+    if not difference <= TOLERANCE:
+        raise RuntimeError(
+            f"{path.name}: differs from PyTorch by {difference:.2e}, allowed {TOLERANCE:.0e}"
+        )
+    path.write_bytes(data)
+    return difference
+
+
+def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Keep large float32 initialisers as float16, cast back on load. The values must be float16 already."""
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALLEST_HALF:
+            continue
+        values = numpy_helper.to_array(tensor)
+        half = values.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), values):
+            continue  # a constant that the exporter computed: not a stored weight
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    for i, cast in enumerate(casts):
+        graph.node.insert(i, cast)
+    return model
+
+
+def compare(
+    network: Network, data: bytes, providers: tuple[str, ...] = ("CPUExecutionProvider",)
+) -> float:
+    """Largest |ONNX − PyTorch| over the largest |PyTorch|, over all outputs, on the example inputs."""
+    session = onnxruntime.InferenceSession(data, providers=list(providers))
+    made = session.run(list(network.outputs), {k: v.numpy() for k, v in network.inputs.items()})
+    with torch.no_grad():
+        wanted = network.module(*network.inputs.values())
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    return max(
+        float(np.abs(a - b.numpy()).max() / max(float(b.abs().max()), 1e-6))
+        for a, b in zip(made, wanted, strict=True)
+    )

@@ -1,0 +1,175 @@
+"""Prepared clips as arrays, and the split of the training people into training and validation."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from parlante.face_model import Float, Pose
+
+DEFAULT_DATA = Path("../shared/data")
+DEFAULT_PREPARED = Path("data/prepared")
+SIZE = 256
+MEL_PER_FRAME = 4
+MIN_FRAMES = 12
+VALIDATION_SHARE = 0.08
+SILENCE = float(np.log(1e-10))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row of the manifest."""
+
+    file: str
+    split: str
+    source: str
+    person: str
+    audio: bool
+
+    @property
+    def name(self) -> str:
+        return self.file.removeprefix("clips/").removesuffix(".mp4").replace("/", "_")
+
+
+def read_manifest(data: Path) -> list[Clip]:
+    """The rows of ``manifest.csv`` in the folder ``data``."""
+    with (data / "manifest.csv").open(newline="") as file:
+        return [
+            Clip(row["file"], row["split"], row["source"], row["person"], row["audio"] == "yes")
+            for row in csv.DictReader(file)
+        ]
+
+
+@dataclass(frozen=True)
+class PreparedClip:
+    """One clip of N frames as `models.data.prepare` leaves it, audio aligned with the picture.
+
+    keep bool [N]; expression float32 [N, 53]; pose of N frames (pixels of the 256² crop); identity
+    float32 [100]; aperture float32 [N]; closure float32 [N, 2] (right, left; 1 shut); mel float32
+    [4·N, 80] or None; lips: whether the audio may teach lips. Candidate sources: source_frames int [S],
+    source_landmarks float32 [S, 468, 3], source_mattes uint8 [S, 256, 256].
+    """
+
+    name: str
+    path: Path
+    source: str
+    person: str
+    split: str
+    keep: NDArray[np.bool_]
+    expression: Float
+    pose: Pose
+    identity: Float
+    aperture: Float
+    closure: Float
+    mel: Float | None
+    lips: bool
+    source_frames: NDArray[np.int64]
+    source_landmarks: Float
+    source_mattes: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.keep)
+
+    def runs(self, length: int) -> list[tuple[int, int]]:
+        """[start, stop) of the stretches of kept frames at least ``length`` long."""
+        edges = np.flatnonzero(np.diff(np.r_[0, self.keep.astype(np.int8), 0]))
+        return [
+            (int(a), int(b))
+            for a, b in zip(edges[::2], edges[1::2], strict=True)
+            if b - a >= length
+        ]
+
+
+def is_validation(person: str) -> bool:
+    """A fixed 8 % of the training people, chosen by a hash of the label."""
+    return hashlib.sha256(person.encode()).digest()[0] < 256 * VALIDATION_SHARE
+
+
+def shift_mel(mel: Float, frames: int) -> Float:
+    """Log-mel [4·N, 80] moved later by ``frames`` video frames; silence moves in."""
+    columns = frames * MEL_PER_FRAME
+    out = np.full_like(mel, SILENCE)
+    if columns >= 0:
+        out[columns:] = mel[: len(mel) - columns]
+    else:
+        out[:columns] = mel[-columns:]
+    return out
+
+
+def load(
+    prepared: Path, data: Path, split: str, *, validation: bool | None = None
+) -> list[PreparedClip]:
+    """All usable clips of ``split``; ``validation`` True or False keeps that part of the training people."""
+    alignment = json.loads((prepared / "alignment.json").read_text())["clips"]
+    clips = []
+    for row in read_manifest(data):
+        if row.split != split or (
+            validation is not None and is_validation(row.person) != validation
+        ):
+            continue
+        path = prepared / "fit" / f"{row.name}.npz"
+        if not path.exists():
+            continue
+        with np.load(path, allow_pickle=False) as arrays:
+            if "source_frames" not in arrays:
+                continue
+            entry = alignment.get(row.name)
+            mel = arrays["mel"].astype(np.float32) if entry is not None else None
+            clips.append(
+                PreparedClip(
+                    name=row.name,
+                    path=data / row.file,
+                    source=row.source,
+                    person=row.person,
+                    split=row.split,
+                    keep=arrays["keep"],
+                    expression=arrays["expression"].astype(np.float32),
+                    pose=Pose(arrays["rotation"], arrays["translation"], arrays["scale"]),
+                    identity=arrays["identity"],
+                    aperture=arrays["aperture"],
+                    closure=arrays["closure"].astype(np.float32),
+                    mel=None if mel is None else shift_mel(mel, entry["offset"]),
+                    lips=entry is not None and entry["lips"],
+                    source_frames=arrays["source_frames"],
+                    source_landmarks=arrays["source_landmarks"].astype(np.float32),
+                    source_mattes=arrays["source_mattes"],
+                )
+            )
+    return clips
+
+
+def read_frames(
+    path: Path, indices: Sequence[int] | NDArray[np.int64] | None = None
+) -> NDArray[np.uint8]:
+    """Frames uint8 [N, 256, 256, 3] RGB of a clip: all, or the ascending ``indices``."""
+    capture = cv2.VideoCapture(str(path))
+    wanted = None if indices is None else set(int(i) for i in indices)
+    frames, position = [], 0
+    while wanted is None or wanted:
+        if wanted is not None and position not in wanted:
+            if not capture.grab():
+                break
+        else:
+            there, image = capture.read()
+            if not there:
+                break
+            if image.shape[:2] != (SIZE, SIZE):
+                image = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+            frames.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+            if wanted is not None:
+                wanted.discard(position)
+        position += 1
+    capture.release()
+    if not frames or wanted:
+        raise ValueError(
+            f"{path}: {len(frames)} frames decoded, {len(wanted or ())} wanted frames are missing"
+        )
+    return np.stack(frames)

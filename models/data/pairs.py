@@ -1,0 +1,135 @@
+"""Source-target pairs for the renderer: worker processes move and rasterise, the GPU does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from models.data.dataset import SIZE, PreparedClip
+from parlante import _core
+from parlante.bundle import Bundle
+from parlante.face_model import EYE_LEFT, EYE_RIGHT, LIPS_OUTER, FaceModel, Float
+from parlante.mesh import WarpMesh
+
+TARGETS = 4  # target frames drawn for one source: moving the mesh for several at once is cheaper
+# Boxes around lips and eyes are widened by this share of their size.
+MOUTH_MARGIN, EYE_MARGIN = 0.35, 0.5
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """N pairs: clip, source slot and target frame indices int64 [N]; displacement float16 [N, 256, 256, 2];
+    mouth uint8 [N, 1, 256, 256]; interior uint8 [N, 3, 256, 256]; boxes float32 [N, 3, 4] (mouth, right eye,
+    left eye; x0, y0, x1, y1); expression float32 [N, 53]; pose change float32 [N, 6]."""
+
+    clip: Tensor
+    slot: Tensor
+    frame: Tensor
+    displacement: Tensor
+    mouth: Tensor
+    interior: Tensor
+    boxes: Tensor
+    expression: Tensor
+    pose: Tensor
+
+
+def draw_maps(
+    mesh: WarpMesh, vertices: Float, interior: Float, size: int = SIZE
+) -> tuple[Float, Float]:
+    """Warp [size, size, 3] and interior maps [size, size, 3] of one frame, by the native rasteriser."""
+    warp = np.zeros((size, size, 3), np.float32)
+    warp[..., 1], warp[..., 0] = np.mgrid[:size, :size]
+    depth = np.empty((size, size), np.float32)
+    _core.rasterize(vertices, mesh.triangles, mesh.attributes, warp, depth)
+    maps = np.zeros((size, size, 3), np.float32)
+    _core.rasterize(interior, mesh.model.interior_triangles, mesh.interior_attributes, maps, depth)
+    return warp, maps
+
+
+def region_boxes(vertices: Float) -> Float:
+    """Boxes [3, 4] around mouth, right eye and left eye of warp vertices [V, 3]."""
+    boxes = []
+    for loop, margin in (
+        (LIPS_OUTER, MOUTH_MARGIN),
+        (EYE_RIGHT, EYE_MARGIN),
+        (EYE_LEFT, EYE_MARGIN),
+    ):
+        points = vertices[list(loop), :2]
+        low, high = points.min(0), points.max(0)
+        room = margin * (high - low).max() / 2
+        boxes.append(np.r_[low - room, high + room])
+    return np.array(boxes, np.float32)
+
+
+class Pairs(IterableDataset[PairBatch]):
+    """Endless batches of pairs from ``clips``; the clip index counts in the given order."""
+
+    def __init__(self, clips: list[PreparedClip], batch: int, seed: int) -> None:
+        self.clips, self.batch, self.seed = clips, batch, seed
+        frames = np.array([c.keep.sum() for c in clips], np.float64)
+        # Long clips of one person must not crowd out short ones of others.
+        self.share = np.sqrt(frames) / np.sqrt(frames).sum()
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        worker = get_worker_info()
+        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
+        model = FaceModel.load(Bundle.default().path("face_model.npz"))
+        # The workers share the cores among themselves; BLAS threads on top would only get in the way.
+        with threadpool_limits(1):
+            while True:
+                yield self._draw(rng, model)
+
+    def _draw(self, rng: np.random.Generator, model: FaceModel) -> PairBatch:
+        n = self.batch
+        clip_index, slots, frames = (np.empty(n, np.int64) for _ in range(3))
+        displacement = np.empty((n, SIZE, SIZE, 2), np.float16)
+        mouth, interior = (
+            np.empty((n, 1, SIZE, SIZE), np.uint8),
+            np.empty((n, 3, SIZE, SIZE), np.uint8),
+        )
+        boxes, expressions = np.empty((n, 3, 4), np.float32), np.empty((n, 53), np.float32)
+        poses = np.empty((n, 6), np.float32)
+        grid = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE)), -1).astype(np.float32)
+        for start in range(0, n, TARGETS):
+            index = int(rng.choice(len(self.clips), p=self.share))
+            clip = self.clips[index]
+            slot = int(rng.integers(len(clip.source_frames)))
+            source = clip.source_frames[slot]
+            mesh = WarpMesh.build(
+                model,
+                clip.source_landmarks[slot],
+                clip.identity,
+                clip.expression[source],
+                clip.pose[source : source + 1],
+            )
+            count = min(TARGETS, n - start)
+            chosen = np.sort(rng.choice(np.flatnonzero(clip.keep), count))
+            vertices, inside = mesh.move(clip.expression[chosen], clip.pose[chosen])
+            change = clip.pose[chosen].relative_to(clip.pose[source : source + 1])
+            for k, frame in enumerate(chosen):
+                i = start + k
+                warp, maps = draw_maps(mesh, vertices[k], inside[k])
+                displacement[i] = warp[..., :2] - grid
+                mouth[i, 0] = np.round(warp[..., 2] * 255)
+                interior[i] = np.round(maps.transpose(2, 0, 1) * 255)
+                boxes[i] = region_boxes(vertices[k])
+                clip_index[i], slots[i], frames[i] = index, slot, frame
+                expressions[i], poses[i] = clip.expression[frame], change[k]
+        arrays = (
+            clip_index,
+            slots,
+            frames,
+            displacement,
+            mouth,
+            interior,
+            boxes,
+            expressions,
+            poses,
+        )
+        return PairBatch(*(torch.from_numpy(a) for a in arrays))

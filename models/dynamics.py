@@ -1,0 +1,83 @@
+"""Personal dynamics: a transformer VAE over head pose and blink sequences.
+
+After section 2.3 of the paper: pose and blink are not determined by speech, so they are drawn. A window of
+25 frames is generated at a time from a latent z ~ N(0, I), the audio embeddings, and the last 10 frames of
+what came before. The decoder is causal in time, so a frame needs no audio beyond its own embedding and the
+sequence runs for ever, window by window.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.sync import EMBEDDING, TransformerBlock
+
+POSE, BLINK = 6, 2
+MOTION = (
+    POSE + BLINK
+)  # rotation vector (3), translation x, y and log scale, relative to the person's rest; closures
+TAIL, WINDOW = 10, 25
+LATENT = 32
+
+
+class DynamicsEncoder(nn.Module):
+    """motion [N, 35, 8] (tail, then window), audio [N, 35, 128] → mean and log-variance [N, 32] of z."""
+
+    def __init__(self, width: int = 128, layers: int = 3, heads: int = 4) -> None:
+        super().__init__()
+        self.stem = nn.Linear(MOTION + EMBEDDING, width)
+        self.position = nn.Parameter(torch.randn(TAIL + WINDOW + 1, width) * 0.02)
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads) for _ in range(layers))
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * LATENT))
+
+    def forward(self, motion: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.stem(torch.cat([motion, audio], -1))
+        x = torch.cat([torch.zeros_like(x[:, :1]), x], 1) + self.position
+        for block in self.blocks:
+            x = block(x)
+        mean, log_variance = self.head(x[:, 0]).chunk(2, -1)
+        return mean, log_variance.clamp(-8, 4)
+
+
+class DynamicsDecoder(nn.Module):
+    """z [N, 32], tail [N, 10, 8], audio [N, 35, 128] → motion [N, 25, 8]; frame t sees audio up to t only."""
+
+    def __init__(self, width: int = 128, layers: int = 3, heads: int = 4) -> None:
+        super().__init__()
+        self.tail = nn.Linear(MOTION, width)
+        self.audio = nn.Linear(EMBEDDING, width)
+        self.latent = nn.Linear(LATENT, width)
+        self.position = nn.Parameter(torch.randn(TAIL + WINDOW, width) * 0.02)
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads) for _ in range(layers))
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, MOTION))
+        causal = torch.full((TAIL + WINDOW, TAIL + WINDOW), float("-inf")).triu(1)
+        causal[:TAIL, :TAIL] = 0
+        self.register_buffer("causal", causal.nan_to_num(neginf=-1e4), persistent=False)
+
+    def forward(self, latent: Tensor, tail: Tensor, audio: Tensor) -> Tensor:
+        known = torch.cat([self.tail(tail), torch.zeros_like(self.audio(audio[:, TAIL:]))], 1)
+        x = known + self.audio(audio) + self.latent(latent)[:, None] + self.position
+        for block in self.blocks:
+            x = block(x, self.causal)
+        change = self.head(x[:, TAIL:])
+        # The pose continues from the last frame; the blink is drawn outright.
+        return torch.cat(
+            [tail[:, -1:, :POSE] + change[..., :POSE], torch.sigmoid(change[..., POSE:] - 2)], -1
+        )
+
+
+class Dynamics(nn.Module):
+    """Both halves; ``scale`` [8] is the spread of each motion channel over the training people."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = DynamicsEncoder()
+        self.decoder = DynamicsDecoder()
+        self.register_buffer("scale", torch.ones(MOTION))
+
+    def forward(self, motion: Tensor, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction [N, 25, 8], mean and log-variance [N, 32] of motion [N, 35, 8]."""
+        mean, log_variance = self.encoder(motion, audio)
+        latent = mean + torch.randn_like(mean) * (log_variance / 2).exp()
+        return self.decoder(latent, motion[:, :TAIL], audio), mean, log_variance

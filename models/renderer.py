@@ -1,0 +1,185 @@
+"""The renderer: a conditional DDPM that draws the frame as a residual to the warped photo.
+
+After section 2.4 of the paper, arranged for two CPU cores. Three networks share the work by how often
+they have to run: `SourceEncoder` once a portrait, `ConditionNet` once a frame, `Denoiser` once a
+diffusion step. All work on the 64×64 grid of a 256² crop (pixel-unshuffle ×4). The last layer starts at
+zero, so an untrained renderer returns the warp unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.attributes import BLINK, LIP, RESIDUAL
+from models.sync import EMBEDDING
+from parlante.schedule import make_schedule
+
+FEATURES = 32  # cached source features per cell of the 64×64 grid
+STYLE = 64
+PLANES = 8  # see `pack`: warp RGB, matte, mouth opening, upper teeth, lower teeth, gums and tongue
+CELL = 16  # pixels of an unshuffled 4×4 block
+CONDITION = PLANES * CELL + FEATURES
+FRAME = 3 * CELL
+POSE = 6
+ATTRIBUTES = LIP + BLINK + RESIDUAL + POSE + EMBEDDING
+# Sampling starts here, from the noised warp: its error is then well below the noise (√ᾱ = 0.81, σ = 0.59).
+TRUNCATED_START = 400
+SAMPLER = "ddim"
+MATTE_PLANE = slice(3 * CELL, 4 * CELL)
+
+
+class ResBlock(nn.Module):
+    """x + conv(silu(film(conv(silu(x))))); the second convolution starts at zero."""
+
+    def __init__(self, channels: int, vector: int = 0) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.film = nn.Linear(vector, 2 * channels) if vector else None
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+        if self.film is not None:
+            nn.init.zeros_(self.film.weight)
+            nn.init.zeros_(self.film.bias)
+
+    def forward(self, x: Tensor, vector: Tensor | None = None) -> Tensor:
+        h = self.conv1(F.silu(x))
+        if self.film is not None:
+            scale, shift = self.film(vector)[:, :, None, None].chunk(2, 1)
+            h = h * (1 + scale) + shift
+        return x + self.conv2(F.silu(h))
+
+
+class SourceEncoder(nn.Module):
+    """Photo [N, 3, 256, 256] in [−1, 1] → features [N, 32, 64, 64], style [N, 64]. Once a portrait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(FRAME, 64, 3, padding=1)
+        self.fine = nn.Sequential(ResBlock(64), ResBlock(64))
+        self.features = nn.Conv2d(64, FEATURES, 1)
+        self.coarse = nn.Sequential(
+            nn.Conv2d(64, 96, 3, stride=2, padding=1),
+            ResBlock(96),
+            nn.Conv2d(96, 128, 3, stride=2, padding=1),
+            ResBlock(128),
+        )
+        self.style = nn.Linear(128, STYLE)
+
+    def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.fine(self.stem(F.pixel_unshuffle(source, 4)))
+        return self.features(x), self.style(F.silu(self.coarse(x)).mean((2, 3)))
+
+
+class ConditionNet(nn.Module):
+    """What every diffusion step of a frame shares.
+
+    condition [N, 160, 64, 64] (from `pack`), attributes [N, 164] (lip, blink, residual, pose change, audio
+    embedding), style [N, 64] → context maps [N, 64, 64, 64] and [N, 96, 32, 32], gate [N, 1, 64, 64].
+    """
+
+    def __init__(self, widths: tuple[int, int, int] = (64, 96, 160)) -> None:
+        super().__init__()
+        a, b, c = widths
+        vector = 128
+        self.vector = nn.Sequential(
+            nn.Linear(ATTRIBUTES + STYLE, 256), nn.SiLU(), nn.Linear(256, vector), nn.SiLU()
+        )
+        self.stem = nn.Conv2d(CONDITION, a, 1)
+        self.down1 = ResBlock(a, vector)
+        self.to2 = nn.Conv2d(a, b, 2, stride=2)
+        self.down2 = nn.ModuleList([ResBlock(b, vector), ResBlock(b, vector)])
+        self.to3 = nn.Conv2d(b, c, 2, stride=2)
+        self.down3 = nn.ModuleList([ResBlock(c, vector) for _ in range(3)])
+        self.up2 = nn.Conv2d(c, b, 1)
+        self.mix2 = nn.ModuleList([ResBlock(b, vector), ResBlock(b, vector)])
+        self.up1 = nn.Conv2d(b, a, 1)
+        self.mix1 = ResBlock(a, vector)
+
+    def forward(
+        self, condition: Tensor, attributes: Tensor, style: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        vector = self.vector(torch.cat([attributes, style], 1))
+        x1 = self.down1(self.stem(condition), vector)
+        x2 = self.to2(x1)
+        for block in self.down2:
+            x2 = block(x2, vector)
+        x3 = self.to3(x2)
+        for block in self.down3:
+            x3 = block(x3, vector)
+        x2 = x2 + F.interpolate(self.up2(x3), scale_factor=2.0, mode="nearest")
+        for block in self.mix2:
+            x2 = block(x2, vector)
+        x1 = self.mix1(x1 + F.interpolate(self.up1(x2), scale_factor=2.0, mode="nearest"), vector)
+        # Residuals only where the person is, or just was: the background stays the plate, and still.
+        gate = F.max_pool2d(condition[:, MATTE_PLANE].amax(1, keepdim=True), 3, stride=1, padding=1)
+        return x1, x2, gate
+
+
+class Denoiser(nn.Module):
+    """x_t [N, 48, 64, 64], the maps of `ConditionNet`, timestep [N] in [0, 1000) → residual [N, 48, 64, 64].
+
+    x̂_0 = warp + residual (the caller adds and clips).
+    """
+
+    def __init__(self, widths: tuple[int, int] = (64, 96)) -> None:
+        super().__init__()
+        a, b = widths
+        self.time = nn.Sequential(nn.Linear(64, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU())
+        self.stem = nn.Conv2d(FRAME, a, 1)
+        self.down1 = ResBlock(a, 128)
+        self.to2 = nn.Conv2d(a, b, 2, stride=2)
+        self.middle = nn.ModuleList([ResBlock(b, 128), ResBlock(b, 128)])
+        self.up1 = nn.Conv2d(b, a, 1)
+        self.mix1 = ResBlock(a, 128)
+        self.head = nn.Conv2d(a, FRAME, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.register_buffer(
+            "frequencies", torch.exp(torch.linspace(0, math.log(1e-3), 32)), persistent=False
+        )
+
+    def forward(
+        self, x_t: Tensor, context1: Tensor, context2: Tensor, gate: Tensor, timestep: Tensor
+    ) -> Tensor:
+        angle = timestep[:, None] * self.frequencies
+        vector = self.time(torch.cat([angle.sin(), angle.cos()], 1))
+        x1 = self.down1(self.stem(x_t) + context1, vector)
+        x2 = self.to2(x1) + context2
+        for block in self.middle:
+            x2 = block(x2, vector)
+        x1 = x1 + F.interpolate(self.up1(x2), scale_factor=2.0, mode="nearest")
+        return self.head(F.silu(self.mix1(x1, vector))) * gate
+
+
+class Renderer(nn.Module):
+    """The three networks together; parameters are stored together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source = SourceEncoder()
+        self.condition = ConditionNet()
+        self.denoiser = Denoiser()
+
+
+@torch.no_grad()
+def sample(
+    denoiser: Denoiser,
+    warp: Tensor,
+    maps: tuple[Tensor, Tensor, Tensor],
+    steps: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """K-step truncated DDIM from the noised warp [N, 48, 64, 64]: the runtime's loop, in PyTorch."""
+    schedule = make_schedule(steps, sampler=SAMPLER, start=TRUNCATED_START)
+    noise = torch.randn(warp.shape, generator=generator, device=warp.device)
+    x_t = schedule.start.c_x0 * warp + schedule.start.sigma * noise
+    for step in schedule.steps:
+        timestep = torch.full((len(warp),), float(step.timestep), device=warp.device)
+        x0 = (warp + denoiser(x_t, *maps, timestep)).clamp(-1, 1)
+        x_t = step.c_x0 * x0 + step.c_xt * x_t
+    return x_t

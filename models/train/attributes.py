@@ -1,0 +1,105 @@
+"""Train the attribute autoencoder: ``python -m models.train.attributes --preset cpu|gpu``.
+
+The 53 expression modes fall into three groups: lip (jaw and mouth), blink (eyeBlink) and the rest. A frame
+whose code of one group was swapped in from another frame must show that group's landmark motion of the
+other frame and everything else of its own: errors are measured in landmarks, on the 468-vertex mesh.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.attributes import EXPRESSION, Attributes
+from models.data.dataset import load
+from models.train.loop import Settings, arguments, train
+from parlante.bundle import Bundle
+from parlante.face_model import VERTICES, FaceModel
+
+PRESETS = {
+    "cpu": Settings(steps=6_000, batch=512, learning_rate=1e-3),
+    "gpu": Settings(steps=12_000, batch=2048, learning_rate=1e-3),
+}
+
+
+def mode_groups(names: tuple[str, ...]) -> dict[str, list[int]]:
+    """Indices of the expression modes of each code."""
+    groups: dict[str, list[int]] = {"lip": [], "blink": [], "residual": []}
+    for i, name in enumerate(names):
+        group = (
+            "lip"
+            if name.startswith(("jaw", "mouth"))
+            else "blink"
+            if name.startswith("eyeBlink")
+            else "residual"
+        )
+        groups[group].append(i)
+    return groups
+
+
+def swap_losses(
+    module: nn.Module, expression: Tensor, masks: dict[str, Tensor], basis: Tensor
+) -> dict[str, Tensor]:
+    """Reconstruction and swap errors, millimetre-like units (model units × 10), for expression [N, 53]."""
+    other = expression.roll(1, 0)
+    own_codes, other_codes = module.encoder(expression), module.encoder(other)
+
+    def error(made: Tensor, wanted: Tensor) -> Tensor:
+        return ((made - wanted) @ basis).abs().mean() * 10
+
+    out = {"reconstruction": error(module.decoder(*own_codes), expression)}
+    for k, group in enumerate(("lip", "blink", "residual")):
+        mixed = [other_codes[i] if i == k else own_codes[i] for i in range(3)]
+        wanted = torch.where(masks[group] > 0, other, expression)
+        out[f"swap_{group}"] = error(module.decoder(*mixed), wanted)
+    # The blink code is the closure of each eye, so that dynamics can be drawn in plain units.
+    out["blink_unit"] = (own_codes[1] - expression[:, masks["blink"] > 0].flip(-1)).abs().mean()
+    return out
+
+
+def expressions(prepared: Path, data: Path, *, validation: bool) -> Tensor:
+    """Kept frames' expression coefficients [N, 53]."""
+    return torch.from_numpy(
+        np.concatenate(
+            [c.expression[c.keep] for c in load(prepared, data, "train", validation=validation)]
+        )
+    )
+
+
+def main() -> None:
+    parsed, settings = arguments(__doc__, PRESETS)
+    device = torch.device(parsed.device)
+    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    basis = torch.from_numpy(model.expression[:, :VERTICES].reshape(EXPRESSION, -1)).to(device)
+    masks = {}
+    for group, indices in mode_groups(model.expression_names).items():
+        masks[group] = torch.zeros(EXPRESSION, device=device)
+        masks[group][indices] = 1
+    seen = expressions(parsed.prepared, parsed.data, validation=False).to(device)
+    held_out = expressions(parsed.prepared, parsed.data, validation=True).to(device)
+    module = Attributes().to(device)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        batch = seen[torch.randint(len(seen), (settings.batch,), device=device)]
+        # Rare expressions matter as much as common ones: half of the batch is stretched at random.
+        stretch = torch.where(
+            torch.rand(len(batch), 1, device=device) < 0.5, 1.0, torch.rand_like(batch) * 1.6
+        )
+        return swap_losses(module, (batch * stretch).clamp(0, 1.5), masks, basis)
+
+    def validate(average: nn.Module) -> dict[str, float]:
+        shuffled = held_out[
+            torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0)).to(device)
+        ]
+        scores = {k: float(v) for k, v in swap_losses(average, shuffled, masks, basis).items()}
+        scores["motion"] = float(((shuffled - shuffled.roll(1, 0)) @ basis).abs().mean() * 10)
+        return scores
+
+    train("attributes", module, losses, settings, parsed, validate)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Train the dynamics VAE: ``python -m models.train.dynamics --preset cpu|gpu`` (after sync).
+
+Windows of pose and blink, each relative to the clip's own rest pose, with the frozen audio encoder's
+embeddings; clips without sound are used with the embedding left out (zero), which speech clips also
+meet at random.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.data.dataset import PreparedClip, load
+from models.dynamics import BLINK, MOTION, POSE, TAIL, WINDOW, Dynamics
+from models.sync import EMBEDDING, Sync
+from models.train.loop import Settings, arguments, load_weights, train
+from parlante.face_model import Float
+
+PRESETS = {
+    "cpu": Settings(steps=5_000, batch=64, learning_rate=5e-4),
+    "gpu": Settings(steps=15_000, batch=256, learning_rate=5e-4),
+}
+LENGTH = TAIL + WINDOW
+KL_WEIGHT = 0.02
+FREE_NATS = 0.05  # per latent dimension: below this no dimension is pushed towards the prior
+DEAF_SHARE = 0.15
+
+
+def motion_of(clip: PreparedClip) -> Float:
+    """Pose change from the clip's rest (its median kept pose) and lid closures, float32 [N, 8]."""
+    kept = clip.pose[np.flatnonzero(clip.keep)]
+    middle = np.linalg.norm(kept.rotation - np.median(kept.rotation, 0), axis=1).argsort()[
+        : max(1, len(kept) // 5)
+    ]
+    nearest = kept[middle]
+    rest = nearest[:1]
+    change = clip.pose.relative_to(rest)
+    return np.concatenate([change - change[clip.keep].mean(0), clip.closure], 1, dtype=np.float32)
+
+
+@torch.no_grad()
+def windows(
+    clips: list[PreparedClip], sync: Sync, device: torch.device, *, hop: int = 3
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Motion [W, 35, 8], audio embedding [W, 35, 128] and whether there is audio [W], over runs of kept frames."""
+    motion, audio, heard = [], [], []
+    for clip in clips:
+        runs = clip.runs(LENGTH)
+        if not runs:
+            continue
+        moves = torch.from_numpy(motion_of(clip)).to(device)
+        n = len(clip)
+        if clip.mel is None:
+            embedding = torch.zeros(n, EMBEDDING, device=device)
+        else:
+            mel = torch.from_numpy(clip.mel).to(device)[None]
+            embedding = sync.embed(mel, len(clip.mel) // 4)[0]
+            embedding = torch.cat(
+                [embedding, embedding[-1:].expand(max(0, n - len(embedding)), -1)]
+            )[:n]
+        for a, b in runs:
+            motion.append(moves[a:b].unfold(0, LENGTH, hop).transpose(1, 2))
+            audio.append(embedding[a:b].unfold(0, LENGTH, hop).transpose(1, 2))
+            heard.append(torch.full((len(motion[-1]),), clip.mel is not None, device=device))
+    return torch.cat(motion), torch.cat(audio), torch.cat(heard)
+
+
+def main() -> None:
+    parsed, settings = arguments(__doc__, PRESETS)
+    device = torch.device(parsed.device)
+    sync = load_weights(Sync(), "sync", parsed.weights).to(device)
+    data = [
+        windows(load(parsed.prepared, parsed.data, "train", validation=validation), sync, device)
+        for validation in (False, True)
+    ]
+    module = Dynamics().to(device)
+    spread = data[0][0].reshape(-1, MOTION)
+    module.scale.copy_(torch.cat([spread[:, :POSE].std(0), torch.ones(BLINK, device=device)]))
+
+    def terms(net: nn.Module, motion: Tensor, audio: Tensor) -> dict[str, Tensor]:
+        motion = motion / net.scale
+        made, mean, log_variance = net(motion, audio)
+        true = motion[:, TAIL:]
+        miss = made - true
+        blink_weight = 1 + 6 * true[..., POSE:]
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(0)
+        return {
+            "pose": miss[..., :POSE].abs().mean(),
+            "velocity": 4 * (miss[:, 1:, :POSE] - miss[:, :-1, :POSE]).abs().mean(),
+            "blink": 2 * (miss[..., POSE:].abs() * blink_weight).mean(),
+            "kl": KL_WEIGHT * kl.clamp(min=FREE_NATS).sum(),
+        }
+
+    def losses(step: int) -> dict[str, Tensor]:
+        motion, audio, _ = data[0]
+        pick = torch.randint(len(motion), (settings.batch,), device=device)
+        deaf = torch.rand(settings.batch, 1, 1, device=device) < DEAF_SHARE
+        moves = motion[pick]
+        # A face and its mirror image move alike: yaw, roll and x change sign, the eyes change places.
+        mirror = torch.rand(settings.batch, 1, 1, device=device) < 0.5
+        sign = torch.tensor([1.0, -1, -1, -1, 1, 1, 1, 1], device=device)
+        mirrored = (moves * sign)[..., [0, 1, 2, 3, 4, 5, 7, 6]]
+        return terms(module, torch.where(mirror, mirrored, moves), audio[pick].masked_fill(deaf, 0))
+
+    def validate(average: nn.Module) -> dict[str, float]:
+        motion, audio, _ = data[1]
+        scores = {k: float(v) for k, v in terms(average, motion[:512], audio[:512]).items()}
+        drawn = average.decoder(
+            torch.randn(len(motion), 32, device=device), motion[:, :TAIL] / average.scale, audio
+        )
+        true = motion[:, TAIL:] / average.scale
+        scores["pose_spread"] = float(
+            drawn[..., :POSE].std(1).mean() / true[..., :POSE].std(1).mean()
+        )
+        for label, x in (("drawn", drawn), ("true", true)):
+            shut = x[..., POSE:].mean(-1) > 0.5
+            starts = (shut[:, 1:] & ~shut[:, :-1]).float().sum() / shut[:, 1:].numel()
+            scores[f"blinks_a_minute_{label}"] = float(starts * 25 * 60)
+        return scores
+
+    train("dynamics", module, losses, settings, parsed, validate)
+
+
+if __name__ == "__main__":
+    main()

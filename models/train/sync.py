@@ -1,0 +1,231 @@
+"""Train lip-audio synchronisation: ``python -m models.train.sync --preset cpu|gpu`` (after attributes).
+
+One batch is a set of windows of 24 frames. InfoNCE pulls together the embeddings of a frame's audio and of
+its lips against all other frames of the batch (other times and other clips); the lip decoder learns the lip
+code by the motion it causes on the mesh (position, velocity, aperture), and by what the lip encoder thinks
+of its output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.attributes import EXPRESSION, LIP, Attributes
+from models.data.dataset import MEL_PER_FRAME, SILENCE, PreparedClip, load
+from models.sync import CONTEXT_AFTER, CONTEXT_BEFORE, LIP_WINDOW, MELS, Sync
+from models.train.loop import Settings, arguments, load_weights, train
+from parlante.bundle import Bundle
+from parlante.face_model import LIP_PAIRS, LIPS_INNER, LIPS_OUTER, FaceModel
+
+PRESETS = {
+    "cpu": Settings(steps=4_000, batch=24, learning_rate=5e-4),
+    "gpu": Settings(steps=12_000, batch=160, learning_rate=6e-4, weight_decay=0.05),
+}
+WINDOW = 24
+HALF_LIP = LIP_WINDOW // 2
+FRAMES = CONTEXT_BEFORE + WINDOW + CONTEXT_AFTER
+SILENT_SHARE = 0.06  # windows of nothing but (faint) noise, whose lips are shut
+
+
+@dataclass(frozen=True)
+class Speech:
+    """All clips end to end: mel [C, 80] with silence between them, expression and keep of every frame, and
+    the frames at which a training window may start."""
+
+    mel: Tensor
+    expression: Tensor
+    keep: Tensor
+    starts: Tensor
+
+
+def join(clips: list[PreparedClip], device: torch.device) -> Speech:
+    """Lay clips end to end, each between CONTEXT_BEFORE and WINDOW frames of silence."""
+    mel, expression, keep, starts = [], [], [], []
+    position = 0
+    for clip in clips:
+        assert clip.mel is not None
+        n = len(clip)
+        before, after = CONTEXT_BEFORE + HALF_LIP, WINDOW + CONTEXT_AFTER
+        mel.append(
+            np.pad(
+                clip.mel[: n * MEL_PER_FRAME],
+                (
+                    (
+                        before * MEL_PER_FRAME,
+                        (after * MEL_PER_FRAME) + max(0, n * MEL_PER_FRAME - len(clip.mel)),
+                    ),
+                    (0, 0),
+                ),
+                constant_values=SILENCE,
+            )
+        )
+        expression.append(np.pad(clip.expression, ((before, after), (0, 0))))
+        keep.append(np.pad(clip.keep, (before, after)))
+        # Windows that hold at least half a window of the clip.
+        starts.append(
+            position
+            + np.arange(HALF_LIP, max(HALF_LIP + 1, before + n - WINDOW // 2 - CONTEXT_BEFORE))
+        )
+        position += before + n + after
+    return Speech(
+        torch.from_numpy(np.concatenate(mel)).to(device),
+        torch.from_numpy(np.concatenate(expression)).to(device),
+        torch.from_numpy(np.concatenate(keep)).to(device),
+        torch.from_numpy(np.concatenate(starts)).to(device),
+    )
+
+
+def augment(mel: Tensor) -> Tensor:
+    """Gain, tilt, vocal-tract shift, band and time masks, noise; log-mel [N, C, 80] in and out."""
+    n, columns, bands = mel.shape
+    device = mel.device
+    warp = torch.rand(n, 1, device=device) * 0.16 + 0.92
+    at = (torch.arange(bands, device=device) * warp).clamp(0, bands - 1)
+    low = at.floor().long()
+    fraction = (at - low)[:, None]
+    shifted = mel.gather(2, low[:, None].expand(-1, columns, -1)) * (1 - fraction)
+    mel = (
+        shifted
+        + mel.gather(2, (low + 1).clamp(max=bands - 1)[:, None].expand(-1, columns, -1)) * fraction
+    )
+    gain = torch.rand(n, 1, 1, device=device) * 7 - 4.5
+    tilt = torch.randn(n, 1, 1, device=device) * torch.linspace(-1, 1, bands, device=device)
+    mel = (mel + gain + tilt).clamp(min=SILENCE)
+    for _ in range(2):
+        start = torch.rand(n, 1, device=device) * bands
+        hit = (torch.arange(bands, device=device) - start).abs() < torch.rand(
+            n, 1, device=device
+        ) * 7
+        mel = torch.where(hit[:, None], mel.amin(2, keepdim=True), mel)
+    level = torch.rand(n, 1, 1, device=device) * 12 - 18
+    slope = torch.randn(n, 1, 1, device=device) * torch.linspace(-1.5, 1.5, bands, device=device)
+    noise = level + slope + torch.randn_like(mel)
+    noisy = torch.rand(n, 1, 1, device=device) < 0.6
+    return torch.where(noisy, torch.logaddexp(mel, noise), mel)
+
+
+def main() -> None:
+    parsed, settings = arguments(__doc__, PRESETS)
+    device = torch.device(parsed.device)
+    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    lips = list(LIPS_OUTER + LIPS_INNER)
+    basis = torch.from_numpy(model.expression[:, lips, :2].reshape(EXPRESSION, -1)).to(device)
+    upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
+    opening = torch.from_numpy(
+        (model.expression[:, upper, 1] - model.expression[:, lower, 1]).mean(1)
+    ).to(device)
+    attributes = (
+        load_weights(Attributes(), "attributes", parsed.weights).to(device).requires_grad_(False)
+    )
+    zero_rest = attributes.decoder.lip(torch.zeros(1, LIP, device=device))
+    shut = attributes.encoder.lip(torch.zeros(1, EXPRESSION, device=device))
+
+    def usable(*, validation: bool) -> Speech:
+        clips = load(parsed.prepared, parsed.data, "train", validation=validation)
+        return join([c for c in clips if c.lips and c.mel is not None and len(c) >= WINDOW], device)
+
+    speech, held_out = usable(validation=False), usable(validation=True)
+    module = Sync().to(device)
+
+    def lip_motion(code: Tensor) -> Tensor:
+        return attributes.decoder.lip(code) - zero_rest
+
+    def window(data: Speech, starts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        frames = starts[:, None] + torch.arange(-HALF_LIP, FRAMES + HALF_LIP, device=device)
+        columns = starts[:, None] * MEL_PER_FRAME + torch.arange(
+            FRAMES * MEL_PER_FRAME, device=device
+        )
+        frames = frames.clamp(0, len(data.keep) - 1)
+        return (
+            data.mel[columns.clamp(max=len(data.mel) - 1)],
+            data.expression[frames],
+            data.keep[frames],
+        )
+
+    def terms(net: nn.Module, mel: Tensor, expression: Tensor, keep: Tensor) -> dict[str, Tensor]:
+        n = len(mel)
+        code = attributes.encoder.lip(expression.reshape(-1, EXPRESSION)).view(n, -1, LIP)
+        audio = net.embed(mel, FRAMES)
+        first = CONTEXT_BEFORE
+        span = slice(HALF_LIP + first, HALF_LIP + first + WINDOW)
+        kept = keep[:, span].float()
+        total = kept.sum().clamp(min=1)
+        predicted = net.decode(audio)
+        wanted = code[:, span]
+        made, true = lip_motion(predicted), lip_motion(wanted)
+        miss = made - true
+        out = {
+            "position": ((miss @ basis).abs().mean(-1) * kept).sum() / total * 4,
+            "aperture": ((miss @ opening).abs() * kept).sum() / total * 1.0,
+        }
+        both = kept[:, 1:] * kept[:, :-1]
+        velocity = (miss[:, 1:] - miss[:, :-1]) @ basis
+        out["velocity"] = (velocity.abs().mean(-1) * both).sum() / both.sum().clamp(min=1) * 4
+        # Contrast: 3 frames a window, all kept; other times of the same clip and other clips are the negatives.
+        pick = torch.stack([torch.randperm(WINDOW, device=device)[:3] for _ in range(1)])[0]
+        around = pick[:, None] + torch.arange(LIP_WINDOW, device=device)
+        lips_seen = code[:, first + around]
+        valid = keep[:, first + around].all(-1).reshape(-1)
+        lip_embedding = net.lip(lips_seen.reshape(-1, LIP_WINDOW, LIP))[valid]
+        audio_embedding = audio[:, first + pick].reshape(-1, audio.shape[-1])[valid]
+        logits = net.temperature.exp().clamp(max=50) * audio_embedding @ lip_embedding.T
+        target = torch.arange(len(logits), device=device)
+        out["contrast"] = (
+            0.1 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        )
+        # The lip encoder judges the decoder's lips (it is not itself taught by them).
+        inner = predicted.unfold(1, LIP_WINDOW, 1).transpose(2, 3)[:, ::3]
+        heard = audio[:, first + HALF_LIP : first + WINDOW - HALF_LIP][:, ::3].detach()
+        frozen = {k: v.detach() for k, v in net.lip.named_parameters()}
+        judged = torch.func.functional_call(net.lip, frozen, (inner.reshape(-1, LIP_WINDOW, LIP),))
+        out["sync"] = 0.05 * (1 - (judged * heard.reshape(len(judged), -1)).sum(-1)).mean()
+        return out
+
+    def losses(step: int) -> dict[str, Tensor]:
+        starts = speech.starts[torch.randint(len(speech.starts), (settings.batch,), device=device)]
+        mel, expression, keep = window(speech, starts)
+        silent = torch.rand(settings.batch, device=device) < SILENT_SHARE
+        mel = torch.where(silent[:, None, None], torch.full_like(mel, SILENCE), mel)
+        out = terms(module, augment(mel), expression, keep & ~silent[:, None])
+        if silent.any():
+            # Only the mouth's opening is asked for: shut.
+            quiet = torch.full((16, FRAMES * MEL_PER_FRAME, MELS), SILENCE, device=device)
+            motion = lip_motion(module.decode(module.embed(augment(quiet), FRAMES)))
+            out["silence"] = 0.3 * ((motion - lip_motion(shut)) @ opening).abs().mean()
+        return out
+
+    def validate(average: nn.Module) -> dict[str, float]:
+        generator = torch.Generator().manual_seed(0)
+        chosen = torch.randperm(len(held_out.starts), generator=generator)[:256].to(device)
+        mel, expression, keep = window(held_out, held_out.starts[chosen])
+        scores = {k: float(v) for k, v in terms(average, mel, expression, keep).items()}
+        predicted = lip_motion(average.decode(average.embed(mel, FRAMES))) @ opening
+        span = slice(HALF_LIP + CONTEXT_BEFORE, HALF_LIP + CONTEXT_BEFORE + WINDOW)
+        true = (
+            lip_motion(
+                attributes.encoder.lip(expression[:, span].reshape(-1, EXPRESSION)).view(
+                    len(mel), WINDOW, LIP
+                )
+            )
+            @ opening
+        )
+        whole = keep[:, span].all(1)
+        a, b = (
+            predicted[whole] - predicted[whole].mean(1, keepdim=True),
+            true[whole] - true[whole].mean(1, keepdim=True),
+        )
+        scores["correlation"] = float(
+            ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-6)).mean()
+        )
+        return scores
+
+    train("sync", module, losses, settings, parsed, validate)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Command line: ``parlante speak | encode | bench | doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from tqdm import tqdm
+
+from parlante import __version__
+from parlante.errors import ParlanteError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns 0, or 1 after printing a `ParlanteError`, or 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.WARNING)
+    try:
+        return int(arguments.run(arguments))
+    except ParlanteError as error:
+        print(f"parlante: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="parlante", description="One portrait and any speech in, a talking video out."
+    )
+    parser.add_argument("--version", action="version", version=f"parlante {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what is done")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    speak = commands.add_parser("speak", help="make a video of a photo speaking")
+    speak.add_argument(
+        "photo",
+        nargs="*",
+        help="PHOTO … AUDIO: one or more photos, or a short video, then the speech",
+    )
+    speak.add_argument("--demo", action="store_true", help="use the built-in photo and voice")
+    speak.add_argument(
+        "-o", "--output", type=Path, default=Path("speech.mp4"), help=".mp4, .mov or .mkv"
+    )
+    _render_options(speak)
+    speak.add_argument("--fps", type=float, default=25)
+    speak.add_argument(
+        "--face", type=int, help="which face, where there are several; 0 is the largest"
+    )
+    for gain, what in (("pose", "head motion"), ("blink", "blinks"), ("expression", "lip motion")):
+        speak.add_argument(f"--{gain}", type=float, default=1.0, help=f"strength of {what}, 0 to 2")
+    speak.set_defaults(run=_speak)
+
+    encode = commands.add_parser("encode", help="encode a face once, for Avatar.load")
+    encode.add_argument("photo", nargs="+")
+    encode.add_argument("-o", "--output", type=Path, required=True, help=".npz")
+    encode.add_argument("--face", type=int)
+    encode.add_argument("--device", default="cpu")
+    encode.set_defaults(run=_encode)
+
+    bench = commands.add_parser("bench", help="measure this machine")
+    _render_options(bench)
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    bench.set_defaults(run=_bench)
+
+    doctor = commands.add_parser(
+        "doctor", help="what is installed, which devices there are, is the bundle whole"
+    )
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _render_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=256 if parser.prog.endswith("bench") else 512,
+        help="side of the picture, pixels",
+    )
+    parser.add_argument("--steps", type=int, default=2, help="diffusion steps a frame")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
+    parser.add_argument("--threads", type=int, default=2)
+
+
+def _speak(arguments: argparse.Namespace) -> int:
+    from parlante.avatar import Avatar
+
+    if arguments.demo:
+        if arguments.photo:
+            raise ParlanteError("--demo brings its own photo and voice; leave the files out")
+        with as_file(files("parlante") / "demo") as demo:
+            return _render(arguments, Avatar, [str(demo / "portrait.jpg")], demo / "speech.flac")
+    if len(arguments.photo) < 2:
+        raise ParlanteError(
+            "give a photo and a speech file: parlante speak PHOTO AUDIO -o OUT.mp4 (or --demo)"
+        )
+    return _render(arguments, Avatar, arguments.photo[:-1], Path(arguments.photo[-1]))
+
+
+def _render(
+    arguments: argparse.Namespace, avatar_type: type[Avatar], photos: list[str], audio: Path
+) -> int:
+    avatar = avatar_type(
+        photos if len(photos) > 1 else photos[0],
+        face=arguments.face,
+        device=arguments.device,
+        threads=arguments.threads,
+    )
+    speech = avatar.speak(
+        audio,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        size=arguments.size,
+        fps=arguments.fps,
+        pose=arguments.pose,
+        blink=arguments.blink,
+        expression=arguments.expression,
+    )
+    with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name) as bar:
+        speech.save(arguments.output, progress=lambda count: bar.update(count - bar.n))
+    return 0
+
+
+def _encode(arguments: argparse.Namespace) -> int:
+    from parlante.avatar import Avatar
+
+    photos = arguments.photo
+    Avatar(
+        photos if len(photos) > 1 else photos[0], face=arguments.face, device=arguments.device
+    ).save(arguments.output)
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from parlante.bench import measure, table
+
+    result = measure(
+        size=arguments.size,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        device=arguments.device,
+        threads=arguments.threads,
+    )
+    print(table(result))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from parlante.doctor import report, text
+
+    found = report()
+    print(text(found))
+    return 0 if found["bundle"]["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""The warp mesh: how one photographed head moves when the 3DMM's expression and pose move.
+
+Motion is relative: the landmarks measured on the photo are the geometry, the 3DMM supplies the change.
+Around the 468 face vertices three rings (hair and neck, surroundings, border) carry the motion outwards
+until it vanishes, so the mesh covers the whole crop. The opening between the lips is a surface of its
+own, so that the renderer knows which pixels are mouth interior.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parlante.face_model import (
+    FACE_OVAL,
+    LIPS_INNER,
+    LIPS_OUTER,
+    VERTICES,
+    FaceModel,
+    Float,
+    Pose,
+    eye_aperture,
+)
+
+RING = len(FACE_OVAL)
+HOLE = len(LIPS_INNER)
+RING_START = VERTICES + HOLE
+WARP_VERTICES = RING_START + 3 * RING
+
+# How far the first ring stands off the face oval (of the distance to the face's middle): hair needs
+# more room above than the neck below. The border ring lies outside the crop by this share of its side.
+RING_SIDE, RING_TOP, RING_BOTTOM = 1.30, 1.60, 1.20
+BORDER = 0.25
+HOLE_DEPTH = 0.5  # pixels: the mouth's opening lies just behind the lips
+
+
+def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Face triangles, those between the inner lips moved to their own vertices, and the ring strips."""
+    hole_of = {vertex: VERTICES + k for k, vertex in enumerate(LIPS_INNER)}
+    out = [
+        [hole_of[v] for v in triangle] if all(v in hole_of for v in triangle) else list(triangle)
+        for triangle in face.tolist()
+    ]
+    loops = [list(FACE_OVAL)] + [[RING_START + r * RING + k for k in range(RING)] for r in range(3)]
+    for inner, outer in zip(loops, loops[1:], strict=False):
+        for k in range(RING):
+            n = (k + 1) % RING
+            out.append([inner[k], inner[n], outer[k]])
+            out.append([inner[n], outer[n], outer[k]])
+    return np.array(out, np.int32)
+
+
+@dataclass(frozen=True)
+class WarpMesh:
+    """Geometry of one photographed head, ready to be moved.
+
+    triangles int32 [T, 3]; attributes float32 [WARP_VERTICES, 3]: per vertex source x, source y (pixels
+    of the 256-grid) and 1 on the mouth opening; interior_triangles and interior_attributes [Vi, 3]: shade
+    of upper teeth, lower teeth, gums and tongue. All are static; `move` gives the positions.
+    """
+
+    model: FaceModel
+    triangles: NDArray[np.int32]
+    attributes: Float
+    interior_attributes: Float
+    closed_blink: Float
+    _identity_shape: Float
+    _source_expression: Float
+    _measured: Float
+    _ring_rest: Float
+    _ring_head: Float
+    _ring_follow: Float
+    _interior_offset: Float
+    _gap_model: Float
+    _gap_measured: Float
+
+    @classmethod
+    def build(
+        cls,
+        model: FaceModel,
+        landmarks: Float,
+        identity: Float,
+        expression: Float,
+        pose: Pose,
+        size: int = 256,
+    ) -> WarpMesh:
+        """Mesh of one photo: landmarks float32 [≥468, 3] in pixels of the size² crop, its fitted
+        identity [100], expression [53] and pose (of one frame)."""
+        points = np.asarray(landmarks[:VERTICES], np.float32)
+        fitted = model.shape(identity, expression[None])[0]
+        measured = pose.undo(points[None])[0]
+        neutral = model.shape(identity, np.zeros_like(expression)[None])[0]
+
+        oval = points[list(FACE_OVAL)]
+        centre = oval.mean(0)
+        up = np.cos(2 * np.pi * np.arange(RING) / RING).astype(np.float32)[:, None]
+        stand_off = (
+            RING_SIDE
+            + (RING_TOP - RING_SIDE) * np.maximum(up, 0)
+            + (RING_SIDE - RING_BOTTOM) * np.minimum(up, 0)
+        )
+        first = centre + (oval - centre) * stand_off
+        first[:, 2] = oval[:, 2]
+        direction = first - centre
+        lower, upper = -BORDER * size, (1 + BORDER) * size - 1
+        with np.errstate(divide="ignore"):
+            reach = np.where(
+                direction[:, :2] > 0,
+                (upper - centre[:2]) / direction[:, :2],
+                (lower - centre[:2]) / direction[:, :2],
+            )
+        reach = np.nan_to_num(np.abs(reach), nan=np.inf, posinf=np.inf).min(1, keepdims=True)
+        border = centre + direction * np.maximum(reach, 1.05)
+        border[:, 2] = first[:, 2]
+        second = (first + border) / 2
+        rings = np.concatenate([first, second, border])
+        below = np.maximum(-up, 0)
+        follow = np.concatenate([1 - 0.5 * below, 0.4 * (1 - below), np.zeros_like(up)])
+
+        attributes = np.zeros((WARP_VERTICES, 3), np.float32)
+        attributes[:VERTICES, :2] = points[:, :2]
+        attributes[VERTICES:RING_START, :2] = points[list(LIPS_INNER), :2]
+        attributes[VERTICES:RING_START, 2] = 1
+        attributes[RING_START:, :2] = rings[:, :2]
+        interior_attributes = np.zeros((len(model.interior_part), 3), np.float32)
+        interior_attributes[np.arange(len(model.interior_part)), model.interior_part] = (
+            model.interior_shade
+        )
+
+        lips = list(LIPS_OUTER)
+        return cls(
+            model=model,
+            triangles=_triangles(model.face_triangles),
+            attributes=attributes,
+            interior_attributes=interior_attributes,
+            closed_blink=_closed_blink(model, measured, expression),
+            _identity_shape=neutral,
+            _source_expression=np.asarray(expression, np.float32),
+            _measured=measured,
+            _ring_rest=rings,
+            _ring_head=pose.undo(rings[None])[0],
+            _ring_follow=follow.astype(np.float32),
+            _interior_offset=(measured[lips] - fitted[lips]).mean(0),
+            _gap_model=_gaps(fitted[None])[0],
+            _gap_measured=_gaps(measured[None])[0],
+        )
+
+    def move(self, expression: Float, pose: Pose) -> tuple[Float, Float]:
+        """Positions for N frames: warp vertices [N, WARP_VERTICES, 3] and interior vertices [N, Vi, 3],
+        in pixels of the 256-grid, for expressions float32 [N, 53] and poses of N frames."""
+        basis = self.model.expression
+        change = np.asarray(
+            np.tensordot(expression - self._source_expression, basis[:, :VERTICES], 1), np.float32
+        )
+        face = self._measured + change
+        self._settle_lips(face, expression)
+        bent = np.tensordot(expression, basis[:, VERTICES:], 1)
+        interior = pose.apply(
+            np.asarray(self._identity_shape[VERTICES:] + self._interior_offset + bent, np.float32)
+        )
+        moved = pose.apply(face)
+        hole = moved[:, list(LIPS_INNER)] + np.array([0, 0, HOLE_DEPTH], np.float32)
+        ring = self._ring_rest + self._ring_follow * (pose.apply(self._ring_head) - self._ring_rest)
+        return np.concatenate([moved, hole, ring], 1, dtype=np.float32), interior
+
+    def _settle_lips(self, face: Float, expression: Float) -> None:
+        """Make the inner lips meet where the 3DMM says that they are shut (in place, model axes).
+
+        The opening measured on the photo and the fitted one differ a little; carried over unchanged, the
+        difference would leave a photographed open mouth ajar for ever.
+        """
+        fitted = np.asarray(
+            self._identity_shape[list(LIPS_INNER)]
+            + np.tensordot(expression, self.model.expression[:, list(LIPS_INNER)], 1),
+            np.float32,
+        )
+        gap_model = (fitted[:, 1 : HOLE // 2] - fitted[:, : HOLE // 2 : -1])[..., 1]
+        share = np.clip(gap_model / np.maximum(self._gap_model, 0.1), 0, 1)
+        wanted = np.maximum(gap_model + share * (self._gap_measured - self._gap_model), 0)
+        top, bottom = list(LIPS_INNER[1 : HOLE // 2]), list(LIPS_INNER[: HOLE // 2 : -1])
+        excess = (face[:, top, 1] - face[:, bottom, 1] - wanted) / 2
+        face[:, top, 1] -= excess
+        face[:, bottom, 1] += excess
+
+
+def _gaps(points: Float) -> Float:
+    """Signed vertical opening [N, 9] of the inner lips, model units, of model points [N, ≥468, 3]."""
+    inner = points[:, list(LIPS_INNER), 1]
+    return np.asarray(inner[:, 1 : HOLE // 2] - inner[:, : HOLE // 2 : -1], np.float32)
+
+
+def _closed_blink(model: FaceModel, measured: Float, expression: Float) -> Float:
+    """eyeBlink coefficients (right, left; float32 [2]) that shut this photo's lids."""
+    modes = [model.expression_names.index("eyeBlink_R"), model.expression_names.index("eyeBlink_L")]
+    grid = np.linspace(0, 2.0, 41, dtype=np.float32)
+    out = np.empty(2, np.float32)
+    for eye, mode in enumerate(modes):
+        step = (grid - expression[mode])[:, None, None] * model.expression[mode, :VERTICES]
+        out[eye] = grid[eye_aperture(measured + step)[:, eye].argmin()]
+    return out

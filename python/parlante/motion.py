@@ -1,0 +1,116 @@
+"""Speech to motion, streaming: audio samples in, one `Motion` a video frame out.
+
+log-mel → audio encoder → lip decoder (deterministic) and dynamics VAE (drawn). A frame needs 160 ms of
+audio beyond its own end (80 ms in the encoder, 80 ms in the decoder). Every network sees a fixed window
+whose content depends on the sample count alone, so any chunking of the audio gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parlante import _core
+from parlante.bundle import Bundle
+from parlante.face_model import Float
+
+SAMPLES_PER_FRAME = 640
+MEL_PER_FRAME = 4
+MELS = 80
+SILENCE = float(np.log(np.float32(1e-10)))
+# Mel columns that the encoder sees before and from a frame's first column.
+MEL_BEFORE, MEL_AFTER = 20, 12
+EMBEDDING = 128
+# Embeddings that the lip decoder sees before and after a frame's own.
+CONTEXT_BEFORE, CONTEXT_AFTER = 17, 2
+POSE, BLINK = 6, 2
+TAIL, WINDOW, LATENT = 10, 25, 32
+# Frames of audio that have to follow a frame before it can be drawn.
+LOOK_AHEAD = CONTEXT_AFTER + (MEL_AFTER - MEL_PER_FRAME) // MEL_PER_FRAME
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What one frame does: lip code float32 [16]; pose change float32 [6] from rest (rotation vector,
+    translation in model units, log scale); closure float32 [2] of right and left eye, 1 shut; audio
+    embedding float32 [128]."""
+
+    lip: Float
+    pose: Float
+    closure: Float
+    audio: Float
+
+
+class _Dynamics:
+    """Pose and blink, window by window, from a seeded latent."""
+
+    def __init__(self, bundle: Bundle, seed: int, device: str) -> None:
+        self._decode = bundle.session("dynamics_decode", device=device, threads=1)
+        self._scale = np.array(
+            bundle.manifest.networks["dynamics_decode"]["motion_scale"], np.float32
+        )
+        self._random = np.random.Generator(np.random.Philox(seed))
+        self._tail = np.zeros((1, TAIL, POSE + BLINK), np.float32)
+        self._audio = np.zeros((1, TAIL + WINDOW, EMBEDDING), np.float32)
+        self._drawn: list[Float] = []
+        self._latent = self._draw()
+
+    def _draw(self) -> Float:
+        return self._random.standard_normal((1, LATENT), np.float32)
+
+    def next(self, audio: Float) -> Float:
+        """Motion [8] of the next frame, whose audio embedding is ``audio`` [128]."""
+        position = len(self._drawn)
+        self._audio[0, TAIL + position] = audio
+        (motion,) = self._decode.run(
+            ["motion"], {"latent": self._latent, "tail": self._tail, "audio": self._audio}
+        )
+        current = motion[0, position]
+        self._drawn.append(current)
+        if len(self._drawn) == WINDOW:
+            self._tail[0] = self._drawn[-TAIL:]
+            self._audio[0, :TAIL] = self._audio[0, -TAIL:]
+            self._audio[0, TAIL:] = 0
+            self._drawn = []
+            self._latent = self._draw()
+        return np.asarray(current * self._scale, np.float32)
+
+
+class MotionStream:
+    """Turns 16 kHz samples into `Motion`s as they come.
+
+    Not safe for use from several threads at once. ``seed`` decides pose and blinks.
+    """
+
+    def __init__(self, bundle: Bundle, *, seed: int = 0, device: str = "cpu") -> None:
+        self._encode = bundle.session("audio_encode", device=device, threads=1)
+        self._decode = bundle.session("lip_decode", device=device, threads=1)
+        self._dynamics = _Dynamics(bundle, seed, device)
+        self._mel = _core.LogMel()
+        before = MEL_BEFORE + CONTEXT_BEFORE * MEL_PER_FRAME
+        self._columns: NDArray[np.float32] = np.full((before, MELS), SILENCE, np.float32)
+        self._embeddings: deque[Float] = deque(maxlen=CONTEXT_BEFORE + 1 + CONTEXT_AFTER)
+
+    def push(self, samples: Float) -> list[Motion]:
+        """Motions of the frames that ``samples`` float32 [n] complete, in order."""
+        columns = self._mel.process(np.ascontiguousarray(samples, np.float32))
+        self._columns = np.concatenate([self._columns, columns])
+        motions = []
+        while len(self._columns) >= MEL_BEFORE + MEL_AFTER:
+            window = self._columns[None, : MEL_BEFORE + MEL_AFTER]
+            (embedding,) = self._encode.run(["embedding"], {"mel": window})
+            self._embeddings.append(embedding[0])
+            self._columns = self._columns[MEL_PER_FRAME:]
+            if len(self._embeddings) == self._embeddings.maxlen:
+                motions.append(self._next())
+        return motions
+
+    def _next(self) -> Motion:
+        around = np.stack(self._embeddings)[None]
+        (lip,) = self._decode.run(["lip"], {"embeddings": around})
+        audio = self._embeddings[CONTEXT_BEFORE]
+        drawn = self._dynamics.next(audio)
+        return Motion(lip[0], drawn[:POSE], np.clip(drawn[POSE:], 0, 1), audio)

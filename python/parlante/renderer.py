@@ -1,0 +1,212 @@
+"""The renderer: one `Motion` in, one picture out.
+
+attributes → 3DMM → mesh → rasterise → pack → condition network → K denoising steps → compose. Each frame
+depends on its motion, the portrait and the seed alone, never on the frame before.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parlante import _core
+from parlante.bundle import Bundle
+from parlante.face_model import EXPRESSION_MAX, FaceModel, Float
+from parlante.motion import Motion
+from parlante.portrait import GRID, Portrait
+from parlante.schedule import Step, make_schedule
+
+CELLS = GRID // 4
+PLANES = 8
+FRAME_CHANNELS = 48
+BLINK_MODES = ("eyeBlink_R", "eyeBlink_L")
+
+
+@dataclass(frozen=True)
+class Gains:
+    """How strongly the driven attributes act: 1 as generated, 0 not at all."""
+
+    pose: float = 1.0
+    blink: float = 1.0
+    expression: float = 1.0
+
+
+@dataclass
+class StageTimes:
+    """Seconds spent in each stage since the start, and frames drawn."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    frames: int = 0
+
+    def add(self, stage: str, since: float) -> float:
+        """Book the time from ``since`` until now on ``stage``; returns now."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
+        return now
+
+
+class FrameRenderer:
+    """Draws the frames of one portrait.
+
+    size: side of the picture in pixels; steps: diffusion steps K; seed: of the noise field, which is
+    fixed for the renderer's life and carried with the mesh, so that frames do not flicker.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        model: FaceModel,
+        portrait: Portrait,
+        *,
+        size: int,
+        steps: int,
+        seed: int = 0,
+        gains: Gains = Gains(),
+        device: str = "cpu",
+        threads: int = 2,
+    ) -> None:
+        self._encode = bundle.session("attributes_encode", device=device, threads=1)
+        self._decode = bundle.session("attributes_decode", device=device, threads=1)
+        self._condition_net = bundle.session("condition", device=device, threads=threads)
+        self._denoise = bundle.session("denoise", device=device, threads=threads)
+        sampling = bundle.manifest.networks["denoise"]
+        self._schedule = make_schedule(
+            steps, sampler=sampling["sampler"], start=int(sampling["truncated_start"])
+        )
+        self._model, self._portrait, self._gains = model, portrait, gains
+        self._seed, self._size, self._threads = seed, size, threads
+        self._mesh = portrait.mesh(model)
+        self.times = StageTimes()
+
+        self._source_256, self._plate_256 = portrait.at(GRID)
+        self._source, self._plate = portrait.at(size)
+        identity = np.zeros((GRID, GRID, 3), np.float32)
+        identity[..., 1], identity[..., 0] = np.mgrid[:GRID, :GRID]
+        self._identity_warp = identity
+        self._warp = np.empty_like(identity)
+        self._interior = np.empty_like(identity)
+        self._depth = np.empty((GRID, GRID), np.float32)
+        channels = PLANES * 16 + portrait.features.shape[0]
+        self._condition = np.empty((1, channels, CELLS, CELLS), np.float32)
+        self._x: tuple[Float, Float] = (
+            np.empty((1, FRAME_CHANNELS, CELLS, CELLS), np.float32),
+            np.empty((1, FRAME_CHANNELS, CELLS, CELLS), np.float32),
+        )
+        self._blink_modes = [model.expression_names.index(name) for name in BLINK_MODES]
+        names = ["lip", "blink", "residual"]
+        source = portrait.expression[None]
+        self._codes = dict(zip(names, self._encode.run(names, {"expression": source}), strict=True))
+        self._lip_rest = self._encode.run(["lip"], {"expression": np.zeros_like(source)})[0]
+        self._decoded_source = self._decode.run(["expression"], self._codes)[0]
+
+    def expression(self, motion: Motion) -> Float:
+        """3DMM expression [53] of one motion: the photo's own, with lips and lids replaced."""
+        lip = self._lip_rest + np.float32(self._gains.expression) * (motion.lip - self._lip_rest)
+        codes = {**self._codes, "lip": lip.astype(np.float32)}
+        (made,) = self._decode.run(["expression"], codes)
+        expression = self._portrait.expression + (made - self._decoded_source)[0]
+        closure = np.clip(motion.closure * np.float32(self._gains.blink), 0, 1)
+        own = self._portrait.expression[self._blink_modes]
+        expression[self._blink_modes] = own + closure * np.maximum(self._mesh.closed_blink - own, 0)
+        return np.asarray(np.clip(expression, 0, 2 * EXPRESSION_MAX), np.float32)
+
+    def render(self, motion: Motion) -> NDArray[np.uint8]:
+        """The picture uint8 [size, size, 3] RGB of one motion."""
+        change = motion.pose * np.float32(self._gains.pose)
+        return self.draw(self.expression(motion), change, motion.audio)
+
+    def draw(self, expression: Float, pose_change: Float, audio: Float) -> NDArray[np.uint8]:
+        """The picture uint8 [size, size, 3] RGB for explicit attributes: expression float32 [53], pose
+        change float32 [6] from the photo's pose, audio embedding float32 [128] (zeros: unknown)."""
+        now = time.perf_counter()
+        self.warp(expression, pose_change)
+        now = self.times.add("warp", now)
+        codes = self._encode.run(["lip", "blink", "residual"], {"expression": expression[None]})
+        vector = np.concatenate([*(code[0] for code in codes), pose_change, audio])[None].astype(
+            np.float32
+        )
+        context1, context2, gate = self._condition_net.run(
+            ["context1", "context2", "gate"],
+            {"condition": self._condition, "attributes": vector, "style": self._portrait.style},
+        )
+        now = self.times.add("condition", now)
+        current, following = self._x
+        self._step(None, None, current, self._schedule.start)
+        for step in self._schedule.steps:
+            now = self.times.add("denoise_step", now)
+            (residual,) = self._denoise.run(
+                ["residual"],
+                {
+                    "x_t": current,
+                    "context1": context1,
+                    "context2": context2,
+                    "gate": gate,
+                    "timestep": np.array([step.timestep], np.float32),
+                },
+            )
+            now = self.times.add("denoise", now)
+            self._step(residual, current, following, step)
+            current, following = following, current
+        now = self.times.add("denoise_step", now)
+        image = self._compose(current)
+        self.times.add("compose", now)
+        self.times.frames += 1
+        return image
+
+    def draw_warp(self, expression: Float, pose_change: Float) -> NDArray[np.uint8]:
+        """As `draw`, without the network: the warp over the plate, uint8 [size, size, 3] RGB."""
+        self.warp(expression, pose_change)
+        return self._compose(np.ascontiguousarray(self._condition[:, :FRAME_CHANNELS]))
+
+    def warp(self, expression: Float, pose_change: Float) -> None:
+        """Move the mesh, rasterise and pack into the condition tensor."""
+        pose = self._portrait.pose.changed_by(pose_change[None])
+        vertices, interior = self._mesh.move(expression[None], pose)
+        np.copyto(self._warp, self._identity_warp)
+        self._interior.fill(0)
+        mesh, model, threads = self._mesh, self._model, self._threads
+        _core.rasterize(
+            vertices[0], mesh.triangles, mesh.attributes, self._warp, self._depth, threads=threads
+        )
+        _core.rasterize(
+            interior[0],
+            model.interior_triangles,
+            mesh.interior_attributes,
+            self._interior,
+            self._depth,
+            threads=threads,
+        )
+        _core.pack(
+            self._source_256,
+            self._plate_256,
+            self._warp,
+            self._interior,
+            self._portrait.features,
+            self._condition,
+            threads=threads,
+        )
+
+    def _step(self, residual: Float | None, x_t: Float | None, out: Float, step: Step) -> None:
+        _core.denoise_step(
+            residual,
+            x_t,
+            self._condition,
+            self._warp,
+            out,
+            c_x0=step.c_x0,
+            c_xt=step.c_xt,
+            sigma=step.sigma,
+            seed=self._seed,
+            step=step.index,
+            threads=self._threads,
+        )
+
+    def _compose(self, x0: Float) -> NDArray[np.uint8]:
+        image = np.empty((self._size, self._size, 3), np.uint8)
+        _core.compose(
+            self._source, self._plate, self._warp, x0, self._condition, image, threads=self._threads
+        )
+        return image
