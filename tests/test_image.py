@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
 from parlante.errors import ImageError, ParlanteError
 from parlante.image import MAX_PIXELS, load_image
-from PIL import Image, ImageCms
 
 H, W = 130, 190
 

@@ -16,6 +16,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from parlante.audio import decode_audio
 from parlante.errors import ImageError, OutputError
 from parlante.video import VideoWriter, read_video
