@@ -16,16 +16,22 @@ bool is_finite(float sample) {
 PARLANTE_TARGET_CLONES
 bool all_finite(const float* samples, std::size_t count) {
   unsigned finite = 1;
-  for (std::size_t i = 0; i < count; ++i) finite &= is_finite(samples[i]);  // no exit: vectorises
+  for (std::size_t i = 0; i < count; ++i) {
+    finite &= is_finite(samples[i]);  // no exit: vectorises
+  }
   return finite != 0;
 }
 
 }  // namespace
 
 std::size_t first_non_finite(std::span<const float> samples) {
-  if (all_finite(samples.data(), samples.size())) return samples.size();
+  if (all_finite(samples.data(), samples.size())) {
+    return samples.size();
+  }
   std::size_t index = 0;
-  while (is_finite(samples[index])) ++index;
+  while (is_finite(samples[index])) {
+    ++index;
+  }
   return index;
 }
 

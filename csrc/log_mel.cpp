@@ -54,7 +54,9 @@ LogMelTables make_tables() {
   };
   std::size_t bin = 0;
   const auto hz = [&] { return static_cast<double>(bin) * kSampleRate / kFftSize; };
-  while (hz() < corner(0)) ++bin;
+  while (hz() < corner(0)) {
+    ++bin;
+  }
   for (std::size_t s = 0; s <= kMelBands; ++s) {
     tables.segments[s] = static_cast<std::uint16_t>(bin);
     const double low = corner(s), high = corner(s + 1);
@@ -142,10 +144,14 @@ struct Block {
   template <std::size_t kStep = kLanes / 2>
   PARLANTE_HD static void transpose(Floats (&rows)[kLanes]) {
     for (std::size_t i = 0; i < kLanes; ++i) {
-      if (i & kStep) continue;
+      if (i & kStep) {
+        continue;
+      }
       exchange<kStep>(rows[i], rows[i + kStep], Indices());
     }
-    if constexpr (kStep > 1) transpose<kStep / 2>(rows);
+    if constexpr (kStep > 1) {
+      transpose<kStep / 2>(rows);
+    }
   }
 
   /// Lays the samples out by hop, so that one sample of all columns is adjacent.
@@ -154,9 +160,13 @@ struct Block {
     if (columns == kLanes) {
       for (std::size_t r = 0; r < kHopLength; r += kLanes) {
         Floats rows[kLanes];
-        for (std::size_t i = 0; i < kLanes; ++i) load(&samples[i * kHopLength + r], rows[i]);
+        for (std::size_t i = 0; i < kLanes; ++i) {
+          load(&samples[i * kHopLength + r], rows[i]);
+        }
         transpose(rows);
-        for (std::size_t i = 0; i < kLanes; ++i) store(rows[i], hops[r + i]);
+        for (std::size_t i = 0; i < kLanes; ++i) {
+          store(rows[i], hops[r + i]);
+        }
       }
       c = kLanes;
     } else {
@@ -164,7 +174,9 @@ struct Block {
     }
     for (; c < columns + kHops - 1; ++c) {
       const std::size_t rows = c < columns + kHops - 2 ? kHopLength : kLastHop;
-      for (std::size_t r = 0; r < rows; ++r) hops[r][c] = samples[c * kHopLength + r];
+      for (std::size_t r = 0; r < rows; ++r) {
+        hops[r][c] = samples[c * kHopLength + r];
+      }
     }
   }
 
@@ -205,7 +217,9 @@ struct Block {
     for (Point* p = points; p < points + kFftPoints; p += size) {
       for (std::size_t j = 0; j < quarter; ++j) {
         Point a[4];
-        for (std::size_t m = 0; m < 4; ++m) a[m] = p[j + m * quarter];
+        for (std::size_t m = 0; m < 4; ++m) {
+          a[m] = p[j + m * quarter];
+        }
         butterfly4(a);
         p[j] = a[0];
         for (std::size_t m = 1; m < 4; ++m) {
@@ -228,16 +242,22 @@ struct Block {
   PARLANTE_HD void last_pass(const LogMelTables& tables) {
     constexpr std::size_t kQuarter = kFftPoints / 4;
     Point a[4], b[4];
-    for (std::size_t m = 0; m < 4; ++m) a[m] = points[m];
+    for (std::size_t m = 0; m < 4; ++m) {
+      a[m] = points[m];
+    }
     butterfly4(a);
     store_pair(tables, a[1], a[3], kQuarter);
     store_pair(tables, a[2], a[2], 2 * kQuarter);
     for (std::size_t k = 1; k <= kQuarter / 2; ++k) {
       const std::size_t p = last_butterfly(k), q = last_butterfly(kQuarter - k);
-      for (std::size_t m = 0; m < 4; ++m) a[m] = points[p + m], b[m] = points[q + m];
+      for (std::size_t m = 0; m < 4; ++m) {
+        a[m] = points[p + m], b[m] = points[q + m];
+      }
       butterfly4(a);
       butterfly4(b);
-      for (std::size_t m = 0; m < 4; ++m) store_pair(tables, a[m], b[3 - m], k + m * kQuarter);
+      for (std::size_t m = 0; m < 4; ++m) {
+        store_pair(tables, a[m], b[3 - m], k + m * kQuarter);
+      }
     }
   }
 
@@ -249,11 +269,15 @@ struct Block {
         rising += tables.rising[bin] * power[bin];
         falling += tables.falling[bin] * power[bin];
       }
-      if (s > 0) store(rising_before + falling, mel[s - 1]);
+      if (s > 0) {
+        store(rising_before + falling, mel[s - 1]);
+      }
       rising_before = rising;
     }
     float* flat = &mel[0][0];
-    for (std::size_t i = 0; i < kMelBands * kLanes; ++i) flat[i] = log_floored(flat[i]);
+    for (std::size_t i = 0; i < kMelBands * kLanes; ++i) {
+      flat[i] = log_floored(flat[i]);
+    }
   }
 
   PARLANTE_HD void run(const LogMelTables& tables, const float* samples, std::size_t columns,
@@ -266,9 +290,13 @@ struct Block {
     filter(tables);
     for (std::size_t b = 0; b < kMelBands; b += kLanes) {
       Floats rows[kLanes];
-      for (std::size_t i = 0; i < kLanes; ++i) load(mel[b + i], rows[i]);
+      for (std::size_t i = 0; i < kLanes; ++i) {
+        load(mel[b + i], rows[i]);
+      }
       transpose(rows);
-      for (std::size_t i = 0; i < columns; ++i) store(rows[i], &out[i * kMelBands + b]);
+      for (std::size_t i = 0; i < columns; ++i) {
+        store(rows[i], &out[i * kMelBands + b]);
+      }
     }
   }
 };
@@ -338,7 +366,9 @@ struct LogMel::Workspace {
 
 LogMel::LogMel(std::size_t lanes) : workspace_(std::make_unique_for_overwrite<Workspace>()) {
   if (lanes == 0) {
-    for (lanes = kMaxLanes; !offers(lanes);) lanes /= 2;
+    for (lanes = kMaxLanes; !offers(lanes);) {
+      lanes /= 2;
+    }
   } else if (!offers(lanes)) {
     throw std::invalid_argument("lanes: expected 0, 2, 4 or 8, and what this CPU offers, got " +
                                 std::to_string(lanes));
@@ -368,7 +398,9 @@ void LogMel::process(std::span<const float> samples, std::span<float> columns) {
     const std::size_t old =
         position < history_size_ ? std::min(count, history_size_ - position) : 0;
     std::copy_n(history_.begin() + static_cast<std::ptrdiff_t>(old ? position : 0), old, out);
-    if (count > old) std::copy_n(&samples[position + old - history_size_], count - old, out + old);
+    if (count > old) {
+      std::copy_n(&samples[position + old - history_size_], count - old, out + old);
+    }
   };
 
   const LogMelTables& tables = LogMelTables::get();

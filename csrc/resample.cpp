@@ -45,7 +45,9 @@ double bessel_i0(double x) {
 
 /// The Kaiser-windowed sinc at `t` samples of the lower rate from its middle.
 double windowed_sinc(double t) {
-  if (std::abs(t) >= kReach) return 0.0;
+  if (std::abs(t) >= kReach) {
+    return 0.0;
+  }
   static const double scale = 1.0 / bessel_i0(kKaiserBeta);
   const double angle = std::numbers::pi * kCutoff * t;
   const double sinc = t == 0.0 ? 1.0 : std::sin(angle) / angle;
@@ -62,7 +64,9 @@ float dot(const float* row, const float* samples, std::size_t taps) {
     }
   }
   for (std::size_t width = kPartialSums / 2; width > 0; width /= 2) {
-    for (std::size_t lane = 0; lane < width; ++lane) sums[lane] += sums[lane + width];
+    for (std::size_t lane = 0; lane < width; ++lane) {
+      sums[lane] += sums[lane + width];
+    }
   }
   return sums[0];
 }
@@ -111,7 +115,9 @@ Resampler::Resampler(std::uint32_t in_rate, std::uint32_t out_rate) {
         sum += value;
       }
       // A gain of 1 at 0 Hz for every phase, else a constant would come out with a ripple.
-      for (std::size_t i = 0; i < taps_; ++i) row[i] = static_cast<float>(row[i] / sum);
+      for (std::size_t i = 0; i < taps_; ++i) {
+        row[i] = static_cast<float>(row[i] / sum);
+      }
     }
     window_.resize(taps_ + kSlice);
   }
@@ -154,7 +160,9 @@ void Resampler::reset() {
 
 /// Outputs that `received` input samples decide: those whose filter ends before sample `received`.
 std::uint64_t Resampler::outputs_ready(std::uint64_t received) const {
-  if (received <= reach_) return 0;
+  if (received <= reach_) {
+    return 0;
+  }
   return ((received - reach_) * out_step_ + in_step_ - 1) / in_step_;
 }
 
@@ -194,7 +202,9 @@ float Resampler::output(std::uint64_t phase, const float* samples) const {
   const float* row = &bank_[place / out_step_ * taps_];
   const float below = dot(row, samples, taps_);
   const std::uint64_t rest = place % out_step_;
-  if (rest == 0) return below;
+  if (rest == 0) {
+    return below;
+  }
   const float above = dot(row + taps_, samples, taps_);
   return below + static_cast<float>(rest) / static_cast<float>(out_step_) * (above - below);
 }
