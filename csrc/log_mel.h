@@ -17,6 +17,7 @@
 #include <memory>
 #include <span>
 
+#include "cuda_stream.h"
 #include "host_device.h"
 
 namespace parlante {
@@ -159,6 +160,24 @@ class LogMel {
   std::unique_ptr<Workspace> workspace_;
   std::array<float, kFftSize> history_;  ///< samples that a later column still covers
   std::size_t history_size_;             ///< kMelHistory <= history_size_ < kFftSize
+};
+
+/// CUDA twin for whole signals. Owns the tables, on the device that is current when it is made.
+class LogMelCuda {
+ public:
+  /// Throws std::runtime_error when the device refuses.
+  LogMelCuda();
+
+  /// samples[count], finite, and columns[count / kHopLength * kMelBands] lie on the device; the
+  /// work is queued on `stream`. The columns differ from the CPU's in no bit.
+  void run(const float* samples, std::size_t count, float* columns, CudaStream stream) const;
+
+ private:
+  struct Free {
+    void operator()(LogMelTables* tables) const;
+  };
+
+  std::unique_ptr<LogMelTables, Free> tables_;
 };
 
 }  // namespace parlante
