@@ -1,0 +1,520 @@
+"""Builds, tests, sanitizes and times the CUDA twins on a machine with an NVIDIA GPU. One command:
+
+    python benchmarks/gpu_suite.py --out DIR
+
+Needs nvcc, CMake, pybind11, NumPy, PyTorch with CUDA and pytest; no network, and nothing is
+installed: the module is built into DIR/work, which is removed at the end. Every stage is guarded,
+so that a failure leaves the others' results. Writes DIR/gpu_suite.json and DIR/gpu_suite.log, and
+prints a table last. Takes two to four minutes.
+
+How it times: a kernel of the serving sizes (256x256 crop, 512x512 frame) is captured 50 times in a
+CUDA graph, whose replays are timed with events: microseconds a launch, data in L2 as in the frame
+loop. For its share of bandwidth a kernel runs once on arrays far larger than L2, which is flushed
+before. Medians of 20. Bytes are counted, not measured: each array once. Every result is compared
+with the CPU op before it is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+REPEATS = 20
+LAUNCHES = 50  # of a small kernel in one graph
+FLUSH_BYTES = 256 << 20  # several times the L2 of any GPU this runs on
+
+
+# The stages, each a process of its own.
+
+
+class Suite:
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.work = out / "work"
+        self.site = self.work / "site"
+        self.results: dict[str, Any] = {"stages": {}}
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True)
+        (out / "gpu_suite.log").write_text("")
+
+    def run(self, stage: str, command: list[str], limit_s: float) -> bool:
+        """Runs a command, its output into the log; never raises."""
+        print(f"== {stage}: {' '.join(command)}", flush=True)
+        environment = os.environ | {
+            "PYTHONPATH": f"{self.site}{os.pathsep}{ROOT}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        begin = time.monotonic()
+        output_path = self.work / f"{stage}.txt"
+        with output_path.open("w") as output:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    cwd=ROOT,
+                    env=environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                try:
+                    code = process.wait(limit_s)
+                    status = "ok" if code == 0 else f"exit code {code}"
+                except subprocess.TimeoutExpired:
+                    # A sanitizer's or a build's children too.
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                    status = f"stopped after {limit_s:.0f} s"
+            except OSError as error:
+                status = str(error)
+        seconds = time.monotonic() - begin
+        text = output_path.read_text(errors="replace")
+        with (self.out / "gpu_suite.log").open("a") as log:
+            log.write(f"== {stage}: {status}\n{text}\n")
+        lines = text.splitlines()
+        self.results["stages"][stage] = {
+            "status": status,
+            "seconds": round(seconds, 1),
+            "last_lines": lines[-15:],
+        }
+        if status != "ok":
+            print("\n".join(lines[-30:]), flush=True)
+        print(f"   {status}, {seconds:.0f} s", flush=True)
+        return status == "ok"
+
+    def build(self, architecture: str) -> bool:
+        """CMake into DIR/work/build; the package's Python files beside the modules."""
+        pybind11 = subprocess.run(
+            [sys.executable, "-m", "pybind11", "--cmakedir"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        build = self.work / "build"
+        cmake, ninja = find_tool("cmake"), find_tool("ninja")
+        generator = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"] if ninja != "ninja" else []
+        configure = [
+            *(cmake, "-S", str(ROOT), "-B", str(build), *generator),
+            "-DPARLANTE_CUDA=ON",
+            "-DSKBUILD_PROJECT_VERSION=0.0.0",
+            f"-DCMAKE_CUDA_ARCHITECTURES={architecture}",
+            f"-Dpybind11_DIR={pybind11}",
+            f"-DPython_EXECUTABLE={sys.executable}",
+            f"-DCMAKE_CUDA_COMPILER={find_tool('nvcc')}",
+            f"-DCMAKE_INSTALL_PREFIX={self.site}",
+        ]
+        if not self.run("configure", configure, 60):
+            return False
+        if not self.run("compile", [cmake, "--build", str(build), "--parallel"], 180):
+            return False
+        shutil.copytree(
+            ROOT / "python" / "parlante",
+            self.site / "parlante",
+            ignore=shutil.ignore_patterns("bundle", "__pycache__"),
+            dirs_exist_ok=True,
+        )
+        return self.run("install", [cmake, "--install", str(build)], 30)
+
+    def test(self) -> bool:
+        tests = sorted(str(path) for path in (ROOT / "tests").glob("test_cuda*.py"))
+        options = ["-q", "-m", "cuda", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
+        return self.run("pytest", [sys.executable, "-m", "pytest", *options, *tests], 120)
+
+    def sanitize(self) -> None:
+        sanitizer = find_tool("compute-sanitizer")
+        for tool in ("memcheck", "racecheck"):
+            command = [sanitizer, "--tool", tool, "--error-exitcode", "9", sys.executable]
+            self.run(tool, [*command, str(Path(__file__)), "--exercise"], 75)
+
+    def measure(self) -> None:
+        path = self.work / "measurements.json"
+        command = [sys.executable, str(Path(__file__)), "--measure", str(path)]
+        self.run("measure", command, 120)
+        if path.exists():  # written after each kernel: also there if the process failed later
+            self.results["measurements"] = json.loads(path.read_text())
+
+    def print_table(self) -> None:
+        print("\nstage        status                 seconds")
+        for stage, result in self.results["stages"].items():
+            print(f"{stage:12} {result['status'][:22]:22} {result['seconds']:7.1f}")
+        for line in self.results["stages"].get("pytest", {}).get("last_lines", [])[-1:]:
+            print(f"pytest: {line}")
+        measurements = self.results.get("measurements")
+        if not measurements:
+            return
+        copy = measurements["copy_gb_s"]
+        print(f"\n{measurements['device']}; device-to-device copy {copy:.0f} GB/s")
+        print(f"{'kernel':34} {'us':>9} {'GB/s':>7} {'of copy':>8} {'torch us':>9} {'faster':>7}")
+        for row in measurements["kernels"]:
+            if "error" in row:
+                print(f"{row['name']:34} {row['error']}")
+                continue
+            rate = row["bytes"] / row["us"] / 1e3
+            share = f"{rate / copy:8.0%}" if row["cold"] else f"{'in L2':>8}"
+            peer = row.get("torch_us")
+            against = f"{peer:9.1f} {peer / row['us']:6.1f}x" if peer else f"{'-':>9} {'-':>7}"
+            print(f"{row['name']:34} {row['us']:9.2f} {rate:7.0f} {share} {against}")
+
+
+def run_suite(out: Path) -> int:
+    suite = Suite(out.resolve())
+    stages: list[Callable[[], object]] = [
+        lambda: suite.build(gpu_architecture()),
+        suite.test,
+        suite.measure,
+        suite.sanitize,
+    ]
+    for stage in stages:
+        try:
+            stage()
+        except Exception:  # a broken stage must not cost the results of the others
+            traceback.print_exc()
+    (suite.out / "gpu_suite.json").write_text(json.dumps(suite.results, indent=1))
+    shutil.rmtree(suite.work, ignore_errors=True)
+    suite.print_table()
+    stages_ok = [result["status"] == "ok" for result in suite.results["stages"].values()]
+    return 0 if stages_ok and all(stages_ok) else 1
+
+
+def find_tool(name: str) -> str:
+    """A program beside this Python (CMake and Ninja come as wheels, newer than a system's), on the
+    path, or among CUDA's."""
+    path = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/local/cuda/bin"]
+    )
+    return shutil.which(name, path=path) or name
+
+
+def gpu_architecture() -> str:
+    """The first GPU's compute capability as CMake writes it; 90-real if it cannot be told."""
+    query = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
+        return answer.stdout.splitlines()[0].strip().replace(".", "") + "-real"
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return "90-real"
+
+
+# What runs on the GPU. PyTorch is imported late: the suite itself has to start without it.
+
+
+class Kernel:
+    """One op at one size: how to run it on both devices, and PyTorch's way to do it."""
+
+    def __init__(
+        self,
+        name: str,
+        arrays: dict[str, Any],
+        out: dict[str, Any],
+        options: dict[str, Any],
+        peer: Callable[[dict[str, Any]], Any] | None,
+        cold: bool,
+    ) -> None:
+        import torch
+
+        from parlante import _cuda
+
+        self.name, self.cold = name, cold
+        self.bytes = sum(array.nbytes for array in [*arrays.values(), *out.values()])
+        self._arrays, self._out, self._options, self._peer = arrays, out, options, peer
+        self._op = name.split()[0]
+        self._cuda_op = getattr(_cuda, self._op)
+        self._device = {key: torch.from_numpy(value).cuda() for key, value in arrays.items()}
+        self._device_out = {key: torch.from_numpy(value).cuda() for key, value in out.items()}
+
+    def check(self) -> None:
+        """Compares with the CPU op bit by bit, and PyTorch's way with it on average."""
+        import numpy as np
+
+        from parlante import _core
+
+        self.launch()
+        threads = os.cpu_count() or 1
+        getattr(_core, self._op)(**self._arrays, **self._out, **self._options, threads=threads)
+        for key, want in self._out.items():
+            got = self._device_out[key].cpu().numpy()
+            if not np.array_equal(got, want, equal_nan=True):
+                raise AssertionError(f"{key}: {np.mean(got != want):.2%} differ from the CPU's")
+        if self._peer and self._op != "denoise_step":  # whose noise is not PyTorch's
+            got = self.run_peer().cpu().numpy()
+            (want,) = self._out.values()
+            scale = 127.5 if want.dtype == np.uint8 else 1.0
+            error = np.abs(got - want.astype(np.float32)).mean() / scale
+            if not error < 2e-3:  # half a level of rounding
+                raise AssertionError(f"PyTorch's result is {error:.1e} away")
+
+    def launch(self) -> None:
+        import torch
+
+        stream = torch.cuda.current_stream().cuda_stream
+        self._cuda_op(**self._device, **self._device_out, **self._options, stream=stream)
+
+    @property
+    def has_peer(self) -> bool:
+        return self._peer is not None
+
+    def run_peer(self) -> Any:
+        assert self._peer is not None
+        return self._peer(self._device)
+
+
+def time_events(action: Callable[[], object], before: Callable[[], object] | None) -> float:
+    """Median microseconds on the device."""
+    import torch
+
+    times = []
+    for repeat in range(REPEATS + 3):
+        if before:
+            before()
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        action()
+        end.record()
+        end.synchronize()
+        if repeat >= 3:  # the first are warm-up
+            times.append(begin.elapsed_time(end) * 1e3)
+    return statistics.median(times)
+
+
+def time_kernel(launch: Callable[[], object], flush: Any, cold: bool) -> float:
+    """Microseconds a launch: cold ones alone after a flush, small ones 50 in a row."""
+    import torch
+
+    launches = 1 if cold else LAUNCHES
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(launches):
+            launch()
+    return time_events(graph.replay, flush.zero_ if cold else None) / launches
+
+
+def copy_gb_s() -> float:
+    """Bytes read and written by a large device-to-device copy, over its time."""
+    import torch
+
+    source = torch.ones(1 << 28, dtype=torch.float32, device="cuda")
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / time_events(lambda: target.copy_(source), None) / 1e3
+
+
+def make_kernels(serving: bool) -> Iterator[Callable[[], Kernel]]:
+    """The ops at the sizes of a frame, or at sizes far beyond L2."""
+    import numpy as np
+
+    from tests import visual_samples as samples
+
+    rng = np.random.default_rng(0)
+    crop = 256 if serving else 4096
+    step = {"c_x0": 0.4, "c_xt": 0.7, "sigma": 0.3, "seed": 1, "step": 1}
+
+    def zeros(*shape: int, dtype: Any = np.float32) -> Any:
+        return np.zeros(shape, dtype)
+
+    def make(
+        name: str,
+        arrays: dict[str, Any],
+        out: dict[str, Any],
+        options: dict[str, Any],
+        peer: Callable[[dict[str, Any]], object] | None = None,
+    ) -> Kernel:
+        return Kernel(name, arrays, out, options, peer, cold=not serving)
+
+    if serving:
+        yield lambda: make(
+            "rasterize 256, 1458 triangles",
+            samples.grid_mesh(rng, 256, 27),
+            {"out": zeros(256, 256, 3), "depth": zeros(256, 256)},
+            {},
+        )
+    yield lambda: make(
+        f"pack {crop}, 32 features",
+        samples.pack_sample(rng, (crop, crop), 32),
+        {"condition": zeros(1, 160, crop // 4, crop // 4)},
+        {},
+        torch_pack,
+    )
+
+    def denoise(name: str, guided: bool, changes: dict[str, float]) -> Kernel:
+        arrays = samples.denoise_sample(rng, (crop, crop))
+        arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
+        if not guided:
+            del arrays["residual_uncond"]
+        out = {"out": zeros(1, 48, crop // 4, crop // 4)}
+        guidance = {"guidance": 2.0} if guided else {}
+        return make(name, arrays, out, step | changes | guidance, torch_denoise_step)
+
+    yield lambda: denoise(f"denoise_step {crop}", False, {})
+    yield lambda: denoise(f"denoise_step {crop}, guided", True, {})
+
+    @functools.lru_cache(maxsize=1)
+    def compose_arrays(size: int, grid: int) -> dict[str, Any]:
+        arrays = samples.compose_sample(rng, (size, size), (grid, grid))
+        arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
+        return arrays
+
+    def compose(size: int, grid: int, image_format: str) -> Kernel:
+        shape = samples.frame_shape((size, size), image_format)
+        return make(
+            f"compose {size} of {grid}, {image_format}",
+            compose_arrays(size, grid),
+            {"out": zeros(*shape, dtype=np.uint8)},
+            {"format": image_format},
+            torch_compose if image_format == "rgb" else None,
+        )
+
+    for size, grid in [(256, 256), (512, 256)] if serving else [(4096, 4096), (4096, 2048)]:
+        for image_format in ("rgb", "rgba", "nv12"):
+            yield functools.partial(compose, size, grid, image_format)
+
+
+def grid_sample_positions(warp: Any) -> Any:
+    """`grid_sample` coordinates (align_corners=False) [1, H, W, 2] of a warp [H, W, 2 or more]."""
+    import torch
+
+    h, w = warp.shape[:2]
+    size = torch.tensor([w, h], device=warp.device)
+    return ((2 * warp[..., :2] + 1) / size - 1)[None]
+
+
+def torch_pack(a: dict[str, Any]) -> Any:
+    import torch
+    from torch.nn import functional
+
+    options = {"padding_mode": "border", "align_corners": False}
+    source = a["source"].permute(2, 0, 1)[None].float()
+    warped = functional.grid_sample(source, grid_sample_positions(a["warp"]), **options)
+    matte = warped[:, 3:] / 255
+    plate = a["plate"].permute(2, 0, 1)[None].float()
+    c = (plate + matte * (warped[:, :3] - plate)) / 127.5 - 1
+    mouth = a["warp"][None, None, ..., 2]
+    interior = a["interior"].permute(2, 0, 1)[None]
+    planes = functional.pixel_unshuffle(torch.cat([c, matte, mouth, mouth * interior], 1), 4)
+    mean = functional.avg_pool2d(a["warp"].permute(2, 0, 1)[None, :2], 4)[0].permute(1, 2, 0)
+    at = grid_sample_positions((mean + 0.5) / 4 - 0.5)
+    return torch.cat([planes, functional.grid_sample(a["features"][None], at, **options)], 1)
+
+
+def torch_denoise_step(a: dict[str, Any]) -> Any:
+    """Does less: its noise stays where it is instead of travelling with the warp."""
+    import torch
+
+    residual = a["residual"]
+    if "residual_uncond" in a:
+        residual = a["residual_uncond"] + 2.0 * (residual - a["residual_uncond"])
+    x0 = (a["condition"] + residual).clamp(-1, 1)
+    return 0.4 * x0 + 0.7 * a["x_t"] + 0.3 * torch.randn_like(x0)
+
+
+def torch_compose(a: dict[str, Any]) -> Any:
+    """Differs within half a grid pixel of the border, where `interpolate` repeats positions."""
+    from torch.nn import functional
+
+    size = a["source"].shape[:2]
+    options = {"mode": "bilinear", "align_corners": False}
+    residual = functional.pixel_shuffle(a["x0"] - a["condition"], 4)
+    residual = functional.interpolate(residual, size, **options)
+    at = grid_sample_positions(a["warp"]).permute(0, 3, 1, 2)
+    at = functional.interpolate(at, size, **options).permute(0, 2, 3, 1)
+    source = a["source"].permute(2, 0, 1)[None].float()
+    warped = functional.grid_sample(source, at, padding_mode="border", align_corners=False)
+    plate = a["plate"].permute(2, 0, 1)[None].float()
+    frame = plate + warped[:, 3:] / 255 * (warped[:, :3] - plate) + residual * 127.5
+    return frame.clamp(0, 255).round().byte()[0].permute(1, 2, 0).contiguous()
+
+
+def measure(path: Path) -> int:
+    """Times all kernels; writes what there is after each."""
+    import torch
+
+    results: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+        "copy_gb_s": copy_gb_s(),
+        "kernels": [],
+    }
+    flush = torch.empty(FLUSH_BYTES, dtype=torch.uint8, device="cuda")
+    failed = 0
+    for serving in (True, False):
+        for make_kernel in make_kernels(serving):
+            row: dict[str, Any] = {"name": "a kernel that could not be made"}
+            try:
+                kernel = make_kernel()
+                row = {"name": kernel.name, "bytes": kernel.bytes, "cold": kernel.cold}
+                kernel.check()
+                row["us"] = time_kernel(kernel.launch, flush, kernel.cold)
+                if kernel.has_peer:
+                    before = flush.zero_ if kernel.cold else None
+                    row["torch_us"] = time_events(kernel.run_peer, before)
+            except Exception as error:
+                traceback.print_exc()
+                row["error"] = f"{type(error).__name__}: {error}"
+                failed += 1
+            results["kernels"].append(row)
+            path.write_text(json.dumps(results, indent=1))
+    return 1 if failed else 0
+
+
+def exercise() -> int:
+    """Every kernel once or twice on small arrays, for the sanitizers."""
+    import numpy as np
+    import torch
+
+    from parlante import _cuda
+    from tests import visual_samples as samples
+
+    rng = np.random.default_rng(0)
+
+    def upload(arrays: dict[str, Any]) -> dict[str, Any]:
+        return {name: torch.from_numpy(array).cuda() for name, array in arrays.items()}
+
+    def zeros(*shape: int, dtype: Any = np.float32) -> Any:
+        return torch.from_numpy(np.zeros(shape, dtype)).cuda()
+
+    stream = torch.cuda.current_stream().cuda_stream
+    mesh = upload(samples.random_mesh(rng, (50, 70), 300, 3))
+    _cuda.rasterize(**mesh, out=zeros(50, 70, 3), depth=zeros(50, 70), stream=stream)
+    pack = upload(samples.pack_sample(rng, (36, 52), 9))
+    _cuda.pack(**pack, condition=zeros(1, 137, 9, 13), stream=stream)
+    denoise = upload(samples.denoise_sample(rng, (36, 52)))
+    options = {"c_x0": 0.4, "c_xt": 0.7, "sigma": 0.3, "seed": 1, "step": 1, "guidance": 2.0}
+    _cuda.denoise_step(**denoise, out=zeros(1, 48, 9, 13), **options, stream=stream)
+    for size in ((36, 52), (70, 90)):
+        compose = upload(samples.compose_sample(rng, size, (36, 52)))
+        for image_format in ("rgb", "rgba", "nv12"):
+            out = zeros(*samples.frame_shape(size, image_format), dtype=np.uint8)
+            _cuda.compose(**compose, out=out, format=image_format, stream=stream)
+    if hasattr(_cuda, "LogMel"):
+        _cuda.LogMel()(zeros(4000), zeros(25, 80), stream=stream)
+    torch.cuda.synchronize()
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, help="folder for the results")
+    parser.add_argument("--measure", type=Path, help="only time the kernels, into this file")
+    parser.add_argument("--exercise", action="store_true", help="only run each kernel, small")
+    arguments = parser.parse_args()
+    if arguments.exercise:
+        return exercise()
+    if arguments.measure:
+        return measure(arguments.measure)
+    if arguments.out:
+        return run_suite(arguments.out)
+    parser.error("--out: where to?")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
