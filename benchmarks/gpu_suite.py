@@ -313,11 +313,13 @@ def make_kernels(serving: bool) -> Iterator[Callable[[], Kernel]]:
     """The ops at the sizes of a frame, or at sizes far beyond L2."""
     import numpy as np
 
+    from benchmarks import visual_peers as peers
     from tests import visual_samples as samples
 
     rng = np.random.default_rng(0)
     crop = 256 if serving else 4096
-    step = {"c_x0": 0.4, "c_xt": 0.7, "sigma": 0.3, "seed": 1, "step": 1}
+    coefficients = {"c_x0": peers.C_X0, "c_xt": peers.C_XT, "sigma": peers.SIGMA}
+    step = coefficients | {"seed": 1, "step": 1}
 
     def zeros(*shape: int, dtype: Any = np.float32) -> Any:
         return np.zeros(shape, dtype)
@@ -343,20 +345,20 @@ def make_kernels(serving: bool) -> Iterator[Callable[[], Kernel]]:
         samples.pack_sample(rng, (crop, crop), 32),
         {"condition": zeros(1, 160, crop // 4, crop // 4)},
         {},
-        torch_pack,
+        peers.torch_pack,
     )
 
-    def denoise(name: str, guided: bool, changes: dict[str, float]) -> Kernel:
+    def denoise(name: str, guided: bool) -> Kernel:
         arrays = samples.denoise_sample(rng, (crop, crop))
         arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
         if not guided:
             del arrays["residual_uncond"]
         out = {"out": zeros(1, 48, crop // 4, crop // 4)}
-        guidance = {"guidance": 2.0} if guided else {}
-        return make(name, arrays, out, step | changes | guidance, torch_denoise_step)
+        guidance = {"guidance": peers.GUIDANCE} if guided else {}
+        return make(name, arrays, out, step | guidance, peers.torch_denoise_step)
 
-    yield lambda: denoise(f"denoise_step {crop}", False, {})
-    yield lambda: denoise(f"denoise_step {crop}, guided", True, {})
+    yield lambda: denoise(f"denoise_step {crop}", False)
+    yield lambda: denoise(f"denoise_step {crop}, guided", True)
 
     @functools.lru_cache(maxsize=1)
     def compose_arrays(size: int, grid: int) -> dict[str, Any]:
@@ -371,67 +373,12 @@ def make_kernels(serving: bool) -> Iterator[Callable[[], Kernel]]:
             compose_arrays(size, grid),
             {"out": zeros(*shape, dtype=np.uint8)},
             {"format": image_format},
-            torch_compose if image_format == "rgb" else None,
+            peers.torch_compose if image_format == "rgb" else None,
         )
 
     for size, grid in [(256, 256), (512, 256)] if serving else [(4096, 4096), (4096, 2048)]:
         for image_format in ("rgb", "rgba", "nv12"):
             yield functools.partial(compose, size, grid, image_format)
-
-
-def grid_sample_positions(warp: Any) -> Any:
-    """`grid_sample` coordinates (align_corners=False) [1, H, W, 2] of a warp [H, W, 2 or more]."""
-    import torch
-
-    h, w = warp.shape[:2]
-    size = torch.tensor([w, h], device=warp.device)
-    return ((2 * warp[..., :2] + 1) / size - 1)[None]
-
-
-def torch_pack(a: dict[str, Any]) -> Any:
-    import torch
-    from torch.nn import functional
-
-    options = {"padding_mode": "border", "align_corners": False}
-    source = a["source"].permute(2, 0, 1)[None].float()
-    warped = functional.grid_sample(source, grid_sample_positions(a["warp"]), **options)
-    matte = warped[:, 3:] / 255
-    plate = a["plate"].permute(2, 0, 1)[None].float()
-    c = (plate + matte * (warped[:, :3] - plate)) / 127.5 - 1
-    mouth = a["warp"][None, None, ..., 2]
-    interior = a["interior"].permute(2, 0, 1)[None]
-    planes = functional.pixel_unshuffle(torch.cat([c, matte, mouth, mouth * interior], 1), 4)
-    mean = functional.avg_pool2d(a["warp"].permute(2, 0, 1)[None, :2], 4)[0].permute(1, 2, 0)
-    at = grid_sample_positions((mean + 0.5) / 4 - 0.5)
-    return torch.cat([planes, functional.grid_sample(a["features"][None], at, **options)], 1)
-
-
-def torch_denoise_step(a: dict[str, Any]) -> Any:
-    """Does less: its noise stays where it is instead of travelling with the warp."""
-    import torch
-
-    residual = a["residual"]
-    if "residual_uncond" in a:
-        residual = a["residual_uncond"] + 2.0 * (residual - a["residual_uncond"])
-    x0 = (a["condition"] + residual).clamp(-1, 1)
-    return 0.4 * x0 + 0.7 * a["x_t"] + 0.3 * torch.randn_like(x0)
-
-
-def torch_compose(a: dict[str, Any]) -> Any:
-    """Differs within half a grid pixel of the border, where `interpolate` repeats positions."""
-    from torch.nn import functional
-
-    size = a["source"].shape[:2]
-    options = {"mode": "bilinear", "align_corners": False}
-    residual = functional.pixel_shuffle(a["x0"] - a["condition"], 4)
-    residual = functional.interpolate(residual, size, **options)
-    at = grid_sample_positions(a["warp"]).permute(0, 3, 1, 2)
-    at = functional.interpolate(at, size, **options).permute(0, 2, 3, 1)
-    source = a["source"].permute(2, 0, 1)[None].float()
-    warped = functional.grid_sample(source, at, padding_mode="border", align_corners=False)
-    plate = a["plate"].permute(2, 0, 1)[None].float()
-    frame = plate + warped[:, 3:] / 255 * (warped[:, :3] - plate) + residual * 127.5
-    return frame.clamp(0, 255).round().byte()[0].permute(1, 2, 0).contiguous()
 
 
 def measure(path: Path) -> int:
