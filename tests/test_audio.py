@@ -288,6 +288,16 @@ def test_no_audio_stream(tmp_path: Path) -> None:
         decode_audio(path)
 
 
+def test_unknown_coding(tmp_path: Path) -> None:
+    path = tmp_path / "odd.wav"
+    soundfile.write(path, np.zeros(1000), 16000)
+    data = bytearray(path.read_bytes())
+    data[20:22] = b"\x77\x77"  # the format tag
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match="coding unknown here"):
+        decode_audio(path)
+
+
 def test_no_samples(tmp_path: Path) -> None:
     path = tmp_path / "none.wav"
     soundfile.write(path, np.zeros(0), 16000)
@@ -303,7 +313,9 @@ def test_file_rate_out_of_range(tmp_path: Path, rate: int, says: str) -> None:
         list(decode_audio(path))
 
 
-@pytest.mark.parametrize(("value", "says"), [(np.nan, "NaN"), (np.inf, "NaN"), (9000.0, "32768")])
+@pytest.mark.parametrize(
+    ("value", "says"), [(np.nan, "NaN"), (-np.inf, "NaN"), (9e3, "32768"), (3e38, "32768")]
+)
 def test_bad_floats_in_a_file(tmp_path: Path, value: float, says: str) -> None:
     signal = chirp(1.0, 16000).astype(np.float32)
     signal[8000] = value

@@ -207,6 +207,11 @@ class _FileDecoder:
                 f"{path} has no audio stream (it has: {', '.join(kinds) or 'nothing'}); "
                 "give a file with speech in it"
             )
+        if stream.codec_context is None:
+            self.close()
+            raise AudioError(
+                f"{path} has sound in a coding unknown here; convert it to wav, flac, mp3 or m4a"
+            )
         self._stream = stream
         self._formats = frozenset(self._container.format.name.split(","))
         self._ogg_vorbis = "ogg" in self._formats and stream.codec_context.name == "vorbis"
@@ -265,10 +270,11 @@ class _FileDecoder:
                 )
             keep = self._kept(frame, total, rate)
             if keep > 0:
-                mono = _average(_pcm(frame)[:keep])
-                _check_floats(mono, str(self._path))
+                samples = _pcm(frame)[:keep]
+                if samples.dtype.kind == "f":
+                    _check_floats(samples, str(self._path))
                 total += keep
-                yield rate, mono
+                yield rate, _average(samples)
         self._check_complete(total / rate)
 
     def _frames(self) -> Iterator[av.AudioFrame]:
@@ -287,7 +293,7 @@ class _FileDecoder:
                     # The first packet of Vorbis primes its decoder (Vorbis I, section 4.3.8).
                     if self._packets > 1 or not self._ogg_vorbis:
                         yield from frames
-        except (av.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, ValueError, IndexError) as error:  # IndexError: a new stream
             raise AudioError(
                 f"{self._path} is damaged near {self._end_s:.2f} s ({reason(error)}); "
                 "export or copy the file again"

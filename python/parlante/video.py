@@ -264,6 +264,9 @@ def read_video(path: str | Path) -> Iterator[NDArray[np.uint8]]:
     if not isinstance(stream, av.VideoStream):
         container.close()
         raise ImageError(f"{source} has no video stream; give a video or, as a photo, an image")
+    if stream.codec_context is None:
+        container.close()
+        raise ImageError(f"{source} has pictures in a coding unknown here; convert it to H.264")
     try:
         check_size(stream.codec_context.width, stream.codec_context.height, str(source))
     except ImageError:
@@ -290,7 +293,7 @@ def _upright_frames(
                 assert isinstance(frame, av.VideoFrame)
                 count += 1
                 yield _upright(frame, stream.sample_aspect_ratio or Fraction(1))
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, ValueError, IndexError) as error:  # IndexError: a new stream
         raise ImageError(
             f"{path} is damaged near {end_s:.2f} s ({reason(error)}); export or copy it again"
         ) from error
