@@ -1,7 +1,7 @@
 """Build the bundle that ships in the wheel: ``python -m export.bundle --assets DIR``.
 
-Converts the ready-made face networks and the 3DMM (only when ``--assets`` is given), exports our trained
-networks from ``models/weights`` with a check against PyTorch, and writes ``manifest.json``.
+Converts the ready-made face networks and the 3DMM (only when ``--assets`` is given), exports our
+trained networks from ``models/weights`` with a check against PyTorch, and writes ``manifest.json``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def main() -> None:
     for name, network in ({} if arguments.untrained else networks(arguments.weights)).items():
         difference = export(network, out / f"{name}.onnx")
         print(
-            f"{name:<18} {(out / f'{name}.onnx').stat().st_size / 1e6:6.2f} MB  differs from PyTorch by {difference:.1e}"
+            f"{name:<18} {(out / f'{name}.onnx').stat().st_size / 1e6:6.2f} MB  "
+            f"differs from PyTorch by {difference:.1e}"
         )
         parts[name] = Part(f"{name}.onnx", OWN_LICENCE, TRAINING_DATA, network.extra)
     write_manifest(out, parts, mel_window=(MEL_BEFORE, MEL_AFTER))

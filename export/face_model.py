@@ -1,10 +1,10 @@
 """Reduce USC ICT-FaceKit to the face model the runtime carries.
 
-``python -m export.face_model --assets DIR --out python/parlante/bundle`` samples the 3DMM at the 468
-vertices of the MediaPipe face mesh (barycentric correspondence, found by a thin-plate warp through the
-68 landmarks both meshes name, then the closest point of ICT's face surface) and keeps a decimated
-mouth interior: front teeth of both rows, gums and tongue. Units stay ICT's (about 1 cm), x to the
-person's left, y up, z towards the camera.
+``python -m export.face_model --assets DIR --out python/parlante/bundle`` samples the 3DMM at the
+468 vertices of the MediaPipe face mesh (barycentric correspondence, found by a thin-plate warp
+through the 68 landmarks both meshes name, then the closest point of ICT's face surface) and keeps a
+decimated mouth interior: front teeth of both rows, gums and tongue. Units stay ICT's (about 1 cm),
+x to the person's left, y up, z towards the camera.
 """
 
 from __future__ import annotations
@@ -18,18 +18,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
+from parlante.face_model import LANDMARKS_68
+
 Array = NDArray[np.float64]
 Triangles = NDArray[np.int64]
 
-# MediaPipe vertex of each of the 68 Multi-PIE landmarks, in ICT's order (jaw, brows, nose, eyes, lips).
-MEDIAPIPE_68 = [
-    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),
-    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
-    *(168, 197, 5, 4, 75, 97, 2, 326, 305),
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
-    *(78, 82, 13, 312, 308, 317, 14, 87),
-]  # fmt: skip
 FACE_SURFACE = 9409  # ICT vertices [0, 9409) are the face
 GUMS_AND_TONGUE = (14062, 17039)
 UPPER_TEETH = (17039, 19247)
@@ -55,7 +48,8 @@ def read_obj(path: Path) -> tuple[Array, Triangles]:
 def closest_on_surface(
     points: Array, vertices: Array, triangles: Triangles, neighbours: int = 40
 ) -> tuple[Triangles, Array]:
-    """For each point the triangle (three vertex indices) and barycentric weights of its closest point."""
+    """For each point the triangle (three vertex indices) and barycentric weights of its closest
+    point."""
     tree = cKDTree(vertices[triangles].mean(1))
     corners = np.empty((len(points), 3), np.int64)
     weights = np.empty((len(points), 3))
@@ -131,7 +125,7 @@ def reduce_face_model(assets: Path) -> dict[str, NDArray[np.generic]]:
 
     canonical, face_triangles = read_obj(assets / "canonical_face_model.obj")
     warped = RBFInterpolator(
-        canonical[MEDIAPIPE_68], neutral[landmarks_68], kernel="thin_plate_spline"
+        canonical[list(LANDMARKS_68)], neutral[landmarks_68], kernel="thin_plate_spline"
     )(canonical)
     surface = triangles[(triangles < FACE_SURFACE).all(1)]
     corners, weights = closest_on_surface(warped, neutral, surface)

@@ -1,7 +1,8 @@
 """Our trained networks as ONNX, each checked against PyTorch before it is written.
 
-``python -m export.bundle`` calls this. Weights are stored as fp16 (what the checkpoints hold, so nothing
-is lost) behind a Cast that ONNX Runtime folds when it loads the file; all arithmetic is float32.
+``python -m export.bundle`` calls this. Weights are stored as fp16 (what the checkpoints hold, so
+nothing is lost) behind a Cast that ONNX Runtime folds when it loads the file; all arithmetic is
+float32.
 """
 
 from __future__ import annotations
@@ -41,12 +42,24 @@ SMALLEST_HALF = 256  # initialisers below this many elements stay float32
 
 @dataclass(frozen=True)
 class Network:
-    """One ONNX file: module, example inputs by name, output names, and what its manifest entry adds."""
+    """One ONNX file: module, example inputs by name, output names, and what its manifest entry
+    adds."""
 
     module: nn.Module
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
     extra: dict[str, object] = field(default_factory=dict)
+
+
+class _SourceAndStyle(nn.Module):
+    """Both networks that run once a portrait, in one file."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        super().__init__()
+        self.source, self.style = renderer.source, renderer.style
+
+    def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        return self.source(source), self.style(source)
 
 
 def networks(weights: Path) -> dict[str, Network]:
@@ -91,7 +104,9 @@ def networks(weights: Path) -> dict[str, Network]:
             {"motion_scale": [round(float(v), 8) for v in dynamics.scale]},
         ),
         "source_encode": Network(
-            renderer.source, {"source": noise(3, 256, 256).clamp(-1, 1)}, ("features", "style")
+            _SourceAndStyle(renderer),
+            {"source": noise(3, 256, 256).clamp(-1, 1)},
+            ("features", "style"),
         ),
         "condition": Network(
             renderer.condition,
@@ -118,7 +133,8 @@ def networks(weights: Path) -> dict[str, Network]:
 
 
 def export(network: Network, path: Path) -> float:
-    """Write one network; returns its largest relative difference from PyTorch. RuntimeError above TOLERANCE."""
+    """Write one network; returns its largest relative difference from PyTorch. RuntimeError above
+    TOLERANCE."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -153,7 +169,8 @@ def export(network: Network, path: Path) -> float:
 
 
 def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Keep large float32 initialisers as float16, cast back on load. The values must be float16 already."""
+    """Keep large float32 initialisers as float16, cast back on load. The values must be float16
+    already."""
     graph = model.graph
     casts = []
     for tensor in graph.initializer:
@@ -174,7 +191,8 @@ def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
 def compare(
     network: Network, data: bytes, providers: tuple[str, ...] = ("CPUExecutionProvider",)
 ) -> float:
-    """Largest |ONNX − PyTorch| over the largest |PyTorch|, over all outputs, on the example inputs."""
+    """Largest |ONNX − PyTorch| over the largest |PyTorch|, over all outputs, on the example
+    inputs."""
     session = onnxruntime.InferenceSession(data, providers=list(providers))
     made = session.run(list(network.outputs), {k: v.numpy() for k, v in network.inputs.items()})
     with torch.no_grad():

@@ -1,13 +1,13 @@
 """Attribute disentanglement: 3DMM expression ↔ lip, blink and residual codes.
 
-After section 2.1 of the paper: a fully connected autoencoder splits the expression coefficients into codes
-that can be exchanged between frames. The decoder is a sum of three heads, so a code can only add its own
-motion; training swaps codes between frames and asks that only the code's own landmarks move.
+After section 2.1 of the paper: a fully connected autoencoder splits the expression coefficients
+into codes that can be exchanged between frames. The decoder is a sum of three heads, so a code can
+only add its own motion; training swaps codes between frames and asks that only the code's own
+landmarks move.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 EXPRESSION = 53
@@ -25,7 +25,8 @@ def _mlp(inputs: int, outputs: int, width: int = 128) -> nn.Sequential:
 
 
 class AttributeEncoder(nn.Module):
-    """expression [N, 53] → lip [N, 16], blink [N, 2] (right, left; about the eyeBlink mode), residual [N, 12]."""
+    """expression [N, 53] → lip [N, 16], blink [N, 2] (right, left; about the eyeBlink mode),
+    residual [N, 12]."""
 
     def __init__(self) -> None:
         super().__init__()

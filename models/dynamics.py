@@ -1,9 +1,9 @@
 """Personal dynamics: a transformer VAE over head pose and blink sequences.
 
-After section 2.3 of the paper: pose and blink are not determined by speech, so they are drawn. A window of
-25 frames is generated at a time from a latent z ~ N(0, I), the audio embeddings, and the last 10 frames of
-what came before. The decoder is causal in time, so a frame needs no audio beyond its own embedding and the
-sequence runs for ever, window by window.
+After section 2.3 of the paper: pose and blink are not determined by speech, so they are drawn. A
+window of 25 frames is generated at a time from a latent z ~ N(0, I), the audio embeddings, and the
+last 10 frames of what came before. The decoder is causal in time, so a frame needs no audio beyond
+its own embedding and the sequence runs for ever, window by window.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.sync import EMBEDDING, TransformerBlock
+from models.sync import EMBEDDING
 
 POSE, BLINK = 6, 2
 MOTION = (
@@ -21,8 +21,35 @@ TAIL, WINDOW = 10, 25
 LATENT = 32
 
 
+class TransformerBlock(nn.Module):
+    """Pre-norm attention and MLP over [N, T, width]; ``mask`` [T, T] is added to the attention
+    scores."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        n, t, width = x.shape
+        qkv = self.qkv(self.norm1(x)).view(n, t, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        scores = q @ k.transpose(-1, -2) * (width // self.heads) ** -0.5
+        if mask is not None:
+            scores = scores + mask
+        attended = (scores.softmax(-1) @ v).transpose(1, 2).reshape(n, t, width)
+        x = x + self.dropout(self.out(attended))
+        return x + self.dropout(self.mlp(self.norm2(x)))
+
+
 class DynamicsEncoder(nn.Module):
-    """motion [N, 35, 8] (tail, then window), audio [N, 35, 128] → mean and log-variance [N, 32] of z."""
+    """motion [N, 35, 8] (tail, then window), audio [N, 35, 128] → mean and log-variance [N, 32] of
+    z."""
 
     def __init__(self, width: int = 128, layers: int = 3, heads: int = 4) -> None:
         super().__init__()
@@ -41,7 +68,8 @@ class DynamicsEncoder(nn.Module):
 
 
 class DynamicsDecoder(nn.Module):
-    """z [N, 32], tail [N, 10, 8], audio [N, 35, 128] → motion [N, 25, 8]; frame t sees audio up to t only."""
+    """z [N, 32], tail [N, 10, 8], audio [N, 35, 128] → motion [N, 25, 8]; frame t sees audio up to
+    t only."""
 
     def __init__(self, width: int = 128, layers: int = 3, heads: int = 4) -> None:
         super().__init__()

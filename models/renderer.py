@@ -1,9 +1,10 @@
 """The renderer: a conditional DDPM that draws the frame as a residual to the warped photo.
 
-After section 2.4 of the paper, arranged for two CPU cores. Three networks share the work by how often
-they have to run: `SourceEncoder` once a portrait, `ConditionNet` once a frame, `Denoiser` once a
-diffusion step. All work on the 64×64 grid of a 256² crop (pixel-unshuffle ×4). The last layer starts at
-zero, so an untrained renderer returns the warp unchanged.
+After section 2.4 of the paper, arranged for two CPU cores. The networks share the work by how often
+they have to run: `SourceEncoder` and `StyleEncoder` once a portrait, `ConditionNet` once a frame,
+`Denoiser` once a diffusion step. All work on the 64×64 grid of a 256² crop (pixel-unshuffle ×4) or,
+in training, on that of a patch. The last layer starts at zero, so an untrained renderer returns the
+warp unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ CONDITION = PLANES * CELL + FEATURES
 FRAME = 3 * CELL
 POSE = 6
 ATTRIBUTES = LIP + BLINK + RESIDUAL + POSE + EMBEDDING
-# Sampling starts here, from the noised warp: its error is then well below the noise (√ᾱ = 0.81, σ = 0.59).
+# Sampling starts here, from the noised warp: its error is then well below the noise (√ᾱ = 0.81, σ =
+# 0.59).
 TRUNCATED_START = 400
 SAMPLER = "ddim"
 MATTE_PLANE = slice(3 * CELL, 4 * CELL)
@@ -55,34 +57,49 @@ class ResBlock(nn.Module):
 
 
 class SourceEncoder(nn.Module):
-    """Photo [N, 3, 256, 256] in [−1, 1] → features [N, 32, 64, 64], style [N, 64]. Once a portrait."""
+    """Photo [N, 3, H, W] in [−1, 1] → features [N, 32, H/4, W/4]. Once a portrait."""
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(FRAME, width, 1)
+        self.body = nn.Sequential(ResBlock(width), ResBlock(width))
+        self.features = nn.Conv2d(width, FEATURES, 1)
+
+    def forward(self, source: Tensor) -> Tensor:
+        return self.features(self.body(self.stem(F.pixel_unshuffle(source, 4))))
+
+
+class StyleEncoder(nn.Module):
+    """Photo [N, 3, 256, 256] in [−1, 1] → style [N, 64]: light, skin and make of the picture. Once
+    a portrait."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(FRAME, 64, 3, padding=1)
-        self.fine = nn.Sequential(ResBlock(64), ResBlock(64))
-        self.features = nn.Conv2d(64, FEATURES, 1)
-        self.coarse = nn.Sequential(
-            nn.Conv2d(64, 96, 3, stride=2, padding=1),
-            ResBlock(96),
-            nn.Conv2d(96, 128, 3, stride=2, padding=1),
-            ResBlock(128),
+        self.body = nn.Sequential(
+            nn.AvgPool2d(4),
+            nn.Conv2d(3, 32, 4, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(32, 64, 4, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(64, 96, 4, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(96 * 64, STYLE),
         )
-        self.style = nn.Linear(128, STYLE)
 
-    def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.fine(self.stem(F.pixel_unshuffle(source, 4)))
-        return self.features(x), self.style(F.silu(self.coarse(x)).mean((2, 3)))
+    def forward(self, source: Tensor) -> Tensor:
+        return self.body(source)
 
 
 class ConditionNet(nn.Module):
     """What every diffusion step of a frame shares.
 
-    condition [N, 160, 64, 64] (from `pack`), attributes [N, 164] (lip, blink, residual, pose change, audio
-    embedding), style [N, 64] → context maps [N, 64, 64, 64] and [N, 96, 32, 32], gate [N, 1, 64, 64].
+    condition [N, 160, h, w] (from `pack`), attributes [N, 164] (lip, blink, residual, pose change,
+    audio embedding), style [N, 64] → context maps [N, 48, h, w] and [N, 80, h/2, w/2], gate [N, 1,
+    h, w].
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (64, 96, 160)) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (48, 80, 128)) -> None:
         super().__init__()
         a, b, c = widths
         vector = 128
@@ -94,7 +111,7 @@ class ConditionNet(nn.Module):
         self.to2 = nn.Conv2d(a, b, 2, stride=2)
         self.down2 = nn.ModuleList([ResBlock(b, vector), ResBlock(b, vector)])
         self.to3 = nn.Conv2d(b, c, 2, stride=2)
-        self.down3 = nn.ModuleList([ResBlock(c, vector) for _ in range(3)])
+        self.down3 = nn.ModuleList([ResBlock(c, vector), ResBlock(c, vector)])
         self.up2 = nn.Conv2d(c, b, 1)
         self.mix2 = nn.ModuleList([ResBlock(b, vector), ResBlock(b, vector)])
         self.up1 = nn.Conv2d(b, a, 1)
@@ -115,18 +132,20 @@ class ConditionNet(nn.Module):
         for block in self.mix2:
             x2 = block(x2, vector)
         x1 = self.mix1(x1 + F.interpolate(self.up1(x2), scale_factor=2.0, mode="nearest"), vector)
-        # Residuals only where the person is, or just was: the background stays the plate, and still.
+        # Residuals only where the person is, or just was: the background stays the plate, and
+        # still.
         gate = F.max_pool2d(condition[:, MATTE_PLANE].amax(1, keepdim=True), 3, stride=1, padding=1)
         return x1, x2, gate
 
 
 class Denoiser(nn.Module):
-    """x_t [N, 48, 64, 64], the maps of `ConditionNet`, timestep [N] in [0, 1000) → residual [N, 48, 64, 64].
+    """x_t [N, 48, h, w], the maps of `ConditionNet`, timestep [N] in [0, 1000) → residual [N, 48,
+    h, w].
 
     x̂_0 = warp + residual (the caller adds and clips).
     """
 
-    def __init__(self, widths: tuple[int, int] = (64, 96)) -> None:
+    def __init__(self, widths: tuple[int, int] = (48, 80)) -> None:
         super().__init__()
         a, b = widths
         self.time = nn.Sequential(nn.Linear(64, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU())
@@ -157,11 +176,12 @@ class Denoiser(nn.Module):
 
 
 class Renderer(nn.Module):
-    """The three networks together; parameters are stored together."""
+    """The four networks together; parameters are stored together."""
 
     def __init__(self) -> None:
         super().__init__()
         self.source = SourceEncoder()
+        self.style = StyleEncoder()
         self.condition = ConditionNet()
         self.denoiser = Denoiser()
 
@@ -174,7 +194,8 @@ def sample(
     steps: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """K-step truncated DDIM from the noised warp [N, 48, 64, 64]: the runtime's loop, in PyTorch."""
+    """K-step truncated DDIM from the noised warp [N, 48, 64, 64]: the runtime's loop, in
+    PyTorch."""
     schedule = make_schedule(steps, sampler=SAMPLER, start=TRUNCATED_START)
     noise = torch.randn(warp.shape, generator=generator, device=warp.device)
     x_t = schedule.start.c_x0 * warp + schedule.start.sigma * noise

@@ -1,4 +1,5 @@
-"""PyTorch twin of the native ``pack``: what the renderer's training sees is what the runtime feeds it."""
+"""PyTorch twin of the native ``pack``: what the renderer's training sees is what the runtime feeds
+it."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ def pack(
 ) -> Tensor:
     """Condition planes without source features, [N, 128, H/4, W/4].
 
-    source [N, 4, H, W] (RGB and matte, 0–255), plate [N, 3, H, W] (0–255), displacement [N, H, W, 2] (source
-    pixel minus own pixel), mouth [N, 1, H, W] in [0, 1], interior [N, 3, H, W] in [0, 1].
+    source [N, 4, H, W] (RGB and matte, 0–255), plate [N, 3, H, W] (0–255), displacement [N, H, W,
+    2] (source pixel minus own pixel), mouth [N, 1, H, W] in [0, 1], interior [N, 3, H, W] in [0,
+    1].
     """
-    height, width = source.shape[-2:]
     warped = F.grid_sample(
         source,
         sampling_grid(displacement),
@@ -29,7 +30,8 @@ def pack(
 
 
 def sample_features(features: Tensor, displacement: Tensor) -> Tensor:
-    """Source features [N, C, h, w] carried by the mean displacement [N, 4h, 4w, 2] of each 4×4 block."""
+    """Source features [N, C, h, w] carried by the mean displacement [N, 4h, 4w, 2] of each 4×4
+    block."""
     mean = F.avg_pool2d(displacement.permute(0, 3, 1, 2), 4).permute(0, 2, 3, 1) / 4
     return F.grid_sample(
         features, sampling_grid(mean), mode="bilinear", padding_mode="border", align_corners=True

@@ -54,8 +54,8 @@ class PreparedClip:
 
     keep bool [N]; expression float32 [N, 53]; pose of N frames (pixels of the 256² crop); identity
     float32 [100]; aperture float32 [N]; closure float32 [N, 2] (right, left; 1 shut); mel float32
-    [4·N, 80] or None; lips: whether the audio may teach lips. Candidate sources: source_frames int [S],
-    source_landmarks float32 [S, 468, 3], source_mattes uint8 [S, 256, 256].
+    [4·N, 80] or None; lips: whether the audio may teach lips. Candidate sources: source_frames int
+    [S], source_landmarks float32 [S, 468, 3], source_mattes uint8 [S, 256, 256].
     """
 
     name: str
@@ -107,7 +107,8 @@ def shift_mel(mel: Float, frames: int) -> Float:
 def load(
     prepared: Path, data: Path, split: str, *, validation: bool | None = None
 ) -> list[PreparedClip]:
-    """All usable clips of ``split``; ``validation`` True or False keeps that part of the training people."""
+    """All usable clips of ``split``; ``validation`` True or False keeps that part of the training
+    people."""
     alignment = json.loads((prepared / "alignment.json").read_text())["clips"]
     clips = []
     for row in read_manifest(data):
@@ -151,7 +152,7 @@ def read_frames(
 ) -> NDArray[np.uint8]:
     """Frames uint8 [N, 256, 256, 3] RGB of a clip: all, or the ascending ``indices``."""
     capture = cv2.VideoCapture(str(path))
-    wanted = None if indices is None else set(int(i) for i in indices)
+    wanted = None if indices is None else {int(i) for i in indices}
     frames, position = [], 0
     while wanted is None or wanted:
         if wanted is not None and position not in wanted:

@@ -1,4 +1,5 @@
-"""Source-target pairs for the renderer: worker processes move and rasterise, the GPU does the rest."""
+"""Source-target pairs for the renderer: worker processes move and rasterise, the GPU does the
+rest."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
@@ -24,9 +26,10 @@ MOUTH_MARGIN, EYE_MARGIN = 0.35, 0.5
 
 @dataclass(frozen=True)
 class PairBatch:
-    """N pairs: clip, source slot and target frame indices int64 [N]; displacement float16 [N, 256, 256, 2];
-    mouth uint8 [N, 1, 256, 256]; interior uint8 [N, 3, 256, 256]; boxes float32 [N, 3, 4] (mouth, right eye,
-    left eye; x0, y0, x1, y1); expression float32 [N, 53]; pose change float32 [N, 6]."""
+    """N pairs: clip, source slot and row of the target among the held frames, int64 [N];
+    displacement float16 [N, 256, 256, 2]; mouth uint8 [N, 1, 256, 256]; interior uint8 [N, 3, 256,
+    256]; boxes float32 [N, 3, 4] (mouth, right eye, left eye; x0, y0, x1, y1); expression float32
+    [N, 53]; pose change float32 [N, 6]."""
 
     clip: Tensor
     slot: Tensor
@@ -42,7 +45,8 @@ class PairBatch:
 def draw_maps(
     mesh: WarpMesh, vertices: Float, interior: Float, size: int = SIZE
 ) -> tuple[Float, Float]:
-    """Warp [size, size, 3] and interior maps [size, size, 3] of one frame, by the native rasteriser."""
+    """Warp [size, size, 3] and interior maps [size, size, 3] of one frame, by the native
+    rasteriser."""
     warp = np.zeros((size, size, 3), np.float32)
     warp[..., 1], warp[..., 0] = np.mgrid[:size, :size]
     depth = np.empty((size, size), np.float32)
@@ -67,11 +71,24 @@ def region_boxes(vertices: Float) -> Float:
     return np.array(boxes, np.float32)
 
 
-class Pairs(IterableDataset[PairBatch]):
-    """Endless batches of pairs from ``clips``; the clip index counts in the given order."""
+def held_frames(clip: PreparedClip, limit: int) -> NDArray[np.int64]:
+    """The frames of a clip that training holds in memory, ascending: its sources and up to
+    ``limit`` targets, evenly spread over the kept frames."""
+    usable = np.flatnonzero(clip.keep)
+    spread = usable[np.linspace(0, len(usable) - 1, min(limit, len(usable))).astype(int)]
+    return np.union1d(spread, clip.source_frames)
 
-    def __init__(self, clips: list[PreparedClip], batch: int, seed: int) -> None:
-        self.clips, self.batch, self.seed = clips, batch, seed
+
+class Pairs(IterableDataset[PairBatch]):
+    """Endless batches of pairs from ``clips``; the clip index counts in the given order.
+
+    ``frames`` are the target frames to draw from, by clip; `PairBatch.frame` counts within them.
+    """
+
+    def __init__(
+        self, clips: list[PreparedClip], frames: list[NDArray[np.int64]], batch: int, seed: int
+    ) -> None:
+        self.clips, self.frames, self.batch, self.seed = clips, frames, batch, seed
         frames = np.array([c.keep.sum() for c in clips], np.float64)
         # Long clips of one person must not crowd out short ones of others.
         self.share = np.sqrt(frames) / np.sqrt(frames).sum()
@@ -80,7 +97,8 @@ class Pairs(IterableDataset[PairBatch]):
         worker = get_worker_info()
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
         model = FaceModel.load(Bundle.default().path("face_model.npz"))
-        # The workers share the cores among themselves; BLAS threads on top would only get in the way.
+        # The workers share the cores among themselves; BLAS threads on top would only get in the
+        # way.
         with threadpool_limits(1):
             while True:
                 yield self._draw(rng, model)
@@ -109,7 +127,8 @@ class Pairs(IterableDataset[PairBatch]):
                 clip.pose[source : source + 1],
             )
             count = min(TARGETS, n - start)
-            chosen = np.sort(rng.choice(np.flatnonzero(clip.keep), count))
+            rows = rng.integers(len(self.frames[index]), size=count)
+            chosen = self.frames[index][rows]
             vertices, inside = mesh.move(clip.expression[chosen], clip.pose[chosen])
             change = clip.pose[chosen].relative_to(clip.pose[source : source + 1])
             for k, frame in enumerate(chosen):
@@ -119,7 +138,7 @@ class Pairs(IterableDataset[PairBatch]):
                 mouth[i, 0] = np.round(warp[..., 2] * 255)
                 interior[i] = np.round(maps.transpose(2, 0, 1) * 255)
                 boxes[i] = region_boxes(vertices[k])
-                clip_index[i], slots[i], frames[i] = index, slot, frame
+                clip_index[i], slots[i], frames[i] = index, slot, rows[k]
                 expressions[i], poses[i] = clip.expression[frame], change[k]
         arrays = (
             clip_index,

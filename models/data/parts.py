@@ -1,8 +1,10 @@
-"""Carry the training data to another machine in parts: ``python -m models.data.parts split`` and ``join``.
+"""Carry the training data to another machine in parts: ``python -m models.data.parts split`` and
+``join``.
 
-``split`` writes folders of about 54 MB each (``data/parts/part_0`` …): the training clips as H.264 without
-sound, log-mel as 8 bits, landmarks as int16, coefficients as fp16. ``join`` there adds a part to a data folder
-and a prepared folder that `models.data.dataset.load` reads as if it had been prepared on the spot.
+``split`` writes folders of about 54 MB each (``data/parts/part_0`` …): the training clips as H.264
+without sound, log-mel as 8 bits, landmarks as int16, coefficients as fp16. ``join`` there adds a
+part to a data folder and a prepared folder that `models.data.dataset.load` reads as if it had been
+prepared on the spot.
 """
 
 from __future__ import annotations

@@ -3,9 +3,11 @@
 Three resumable passes, each with a progress bar:
 
 1. *track*: every frame's 478 landmarks (unsmoothed), one npz a clip;
-2. *fit*: 3DMM identity, expression and pose, blink, log-mel at the runtime's settings, mattes of four
+2. *fit*: 3DMM identity, expression and pose, blink, log-mel at the runtime's settings, mattes of
+four
    source frames; frames are kept or dropped by rule and every drop is counted;
-3. *align*: the audio-video offset of each source and clip, estimated by predicting the lip aperture from
+3. *align*: the audio-video offset of each source and clip, estimated by predicting the lip aperture
+from
    the log-mel (ridge regression, each person predicted from other people only), and repaired.
 
 ``DIR`` holds ``manifest.csv`` (file, split, source, person, audio, …) and the clips it names.
@@ -92,7 +94,8 @@ def track(job: tuple[Clip, Path, Path]) -> str:
 def kept_frames(
     landmarks: NDArray[np.float32], presence: NDArray[np.float32], yaw: NDArray[np.float32]
 ) -> tuple[NDArray[np.bool_], Counter[str]]:
-    """Which frames [N] are usable, and how many each rule dropped (the first rule that applies counts)."""
+    """Which frames [N] are usable, and how many each rule dropped (the first rule that applies
+    counts)."""
     width = np.linalg.norm(landmarks[:, 234, :2] - landmarks[:, 454, :2], axis=-1)
     centre = landmarks[:, :468, :2].mean(1)
     jump = np.r_[0, np.linalg.norm(np.diff(centre, axis=0), axis=-1)] / np.maximum(width, 1)
@@ -198,7 +201,8 @@ def _save(target: Path, **arrays: Any) -> None:
 
 
 def mel_context(mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    """Ridge inputs [frames, D]: band means of the log-mel from 12 frames before to 8 after, loudness removed."""
+    """Ridge inputs [frames, D]: band means of the log-mel from 12 frames before to 8 after,
+    loudness removed."""
     bands = mel.reshape(-1, 16, 5).mean(-1)
     bands = bands - np.percentile(bands, 90)
     per_frame = bands[: frames * MEL_PER_FRAME].reshape(frames, MEL_PER_FRAME, 16).mean(1)
@@ -209,7 +213,8 @@ def mel_context(mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
 def correlation_by_lag(
     predicted: NDArray[np.float32], observed: NDArray[np.float32], keep: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Correlation of predicted[t] with observed[t + lag] for lag −MAX_OFFSET…MAX_OFFSET over kept frames."""
+    """Correlation of predicted[t] with observed[t + lag] for lag −MAX_OFFSET…MAX_OFFSET over kept
+    frames."""
     out = np.zeros(2 * MAX_OFFSET + 1, np.float32)
     n = len(predicted)
     for i, lag in enumerate(range(-MAX_OFFSET, MAX_OFFSET + 1)):
@@ -224,8 +229,9 @@ def correlation_by_lag(
 def align(clips: list[Clip], out: Path) -> dict[str, Any]:
     """Pass 3: offset of every clip with audio. Positive: the picture is late by that many frames.
 
-    A source's offset is the lag at which its mean correlation peaks. A clip departs from it only when its
-    own curve has a clear peak elsewhere; it serves the lips only when it correlates at all.
+    A source's offset is the lag at which its mean correlation peaks. A clip departs from it only
+    when its own curve has a clear peak elsewhere; it serves the lips only when it correlates at
+    all.
     """
     loaded = []
     for clip in clips:
@@ -280,7 +286,7 @@ def align(clips: list[Clip], out: Path) -> dict[str, Any]:
             "offset": lag,
             "correlation": round(correlation, 3),
             "moved": lag != common,
-            "lips": bool(correlation > -error and abs(own - common) <= 4 or keep.sum() < 50),
+            "lips": bool((correlation > -error and abs(own - common) <= 4) or keep.sum() < 50),
         }
     return {"sources": source_offset, "clips": offsets}
 
@@ -354,13 +360,15 @@ def main() -> None:
     table = report(clips, arguments.out, alignment)
     (arguments.out / "report.json").write_text(json.dumps(table, indent=1))
     print(
-        f"{'source':<12}{'clips':>6}{'frames':>8}{'kept':>8}  {'audio':>5}{'lips':>5}{'moved':>6}{'offset':>7}{'corr':>7}  dropped"
+        f"{'source':<12}{'clips':>6}{'frames':>8}{'kept':>8}  {'audio':>5}{'lips':>5}"
+        f"{'moved':>6}{'offset':>7}{'corr':>7}  dropped"
     )
     for source, row in sorted(table.items()):
         offset = "" if row["offset"] is None else f"{row['offset']:+d}"
         print(
-            f"{source:<12}{row['clips']:>6}{row['frames']:>8}{row['kept']:>8}  {row['audio']:>5}{row['lips']:>5}"
-            f"{row['moved']:>6}{offset:>7}{row['correlation'] or 0:>7.2f}  {row['dropped']}"
+            f"{source:<12}{row['clips']:>6}{row['frames']:>8}{row['kept']:>8}  "
+            f"{row['audio']:>5}{row['lips']:>5}{row['moved']:>6}{offset:>7}"
+            f"{row['correlation'] or 0:>7.2f}  {row['dropped']}"
         )
 
 

@@ -1,8 +1,9 @@
 """Train the attribute autoencoder: ``python -m models.train.attributes --preset cpu|gpu``.
 
-The 53 expression modes fall into three groups: lip (jaw and mouth), blink (eyeBlink) and the rest. A frame
-whose code of one group was swapped in from another frame must show that group's landmark motion of the
-other frame and everything else of its own: errors are measured in landmarks, on the 468-vertex mesh.
+The 53 expression modes fall into three groups: lip (jaw and mouth), blink (eyeBlink) and the rest.
+A frame whose code of one group was swapped in from another frame must show that group's landmark
+motion of the other frame and everything else of its own: errors are measured in landmarks, on the
+468-vertex mesh.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def mode_groups(names: tuple[str, ...]) -> dict[str, list[int]]:
 def swap_losses(
     module: nn.Module, expression: Tensor, masks: dict[str, Tensor], basis: Tensor
 ) -> dict[str, Tensor]:
-    """Reconstruction and swap errors, millimetre-like units (model units × 10), for expression [N, 53]."""
+    """Reconstruction and swap errors, millimetre-like units (model units × 10), for expression [N,
+    53]."""
     other = expression.roll(1, 0)
     own_codes, other_codes = module.encoder(expression), module.encoder(other)
 

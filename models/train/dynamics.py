@@ -1,8 +1,8 @@
 """Train the dynamics VAE: ``python -m models.train.dynamics --preset cpu|gpu`` (after sync).
 
-Windows of pose and blink, each relative to the clip's own rest pose, with the frozen audio encoder's
-embeddings; clips without sound are used with the embedding left out (zero), which speech clips also
-meet at random.
+Windows of pose and blink, each relative to the clip's own rest pose, with the frozen audio
+encoder's embeddings; clips without sound are used with the embedding left out (zero), which speech
+clips also meet at random.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.train.loop import Settings, arguments, load_weights, train
 from parlante.face_model import Float
 
 PRESETS = {
-    "cpu": Settings(steps=5_000, batch=64, learning_rate=5e-4),
+    "cpu": Settings(steps=5_000, batch=64, learning_rate=5e-4, minutes=5),
     "gpu": Settings(steps=15_000, batch=256, learning_rate=5e-4),
 }
 LENGTH = TAIL + WINDOW
@@ -43,7 +43,8 @@ def motion_of(clip: PreparedClip) -> Float:
 def windows(
     clips: list[PreparedClip], sync: Sync, device: torch.device, *, hop: int = 3
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Motion [W, 35, 8], audio embedding [W, 35, 128] and whether there is audio [W], over runs of kept frames."""
+    """Motion [W, 35, 8], audio embedding [W, 35, 128] and whether there is audio [W], over runs of
+    kept frames."""
     motion, audio, heard = [], [], []
     for clip in clips:
         runs = clip.runs(LENGTH)
@@ -55,7 +56,7 @@ def windows(
             embedding = torch.zeros(n, EMBEDDING, device=device)
         else:
             mel = torch.from_numpy(clip.mel).to(device)[None]
-            embedding = sync.embed(mel, len(clip.mel) // 4)[0]
+            embedding = sync.embed(mel)[0]
             embedding = torch.cat(
                 [embedding, embedding[-1:].expand(max(0, n - len(embedding)), -1)]
             )[:n]
@@ -97,7 +98,8 @@ def main() -> None:
         pick = torch.randint(len(motion), (settings.batch,), device=device)
         deaf = torch.rand(settings.batch, 1, 1, device=device) < DEAF_SHARE
         moves = motion[pick]
-        # A face and its mirror image move alike: yaw, roll and x change sign, the eyes change places.
+        # A face and its mirror image move alike: yaw, roll and x change sign, the eyes change
+        # places.
         mirror = torch.rand(settings.batch, 1, 1, device=device) < 0.5
         sign = torch.tensor([1.0, -1, -1, -1, 1, 1, 1, 1], device=device)
         mirrored = (moves * sign)[..., [0, 1, 2, 3, 4, 5, 7, 6]]

@@ -1,4 +1,5 @@
-"""The training loop every network shares: AdamW, warm-up and cosine decay, EMA, resume, TensorBoard."""
+"""The training loop every network shares: AdamW, warm-up and cosine decay, EMA, resume,
+TensorBoard."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Settings:
 def arguments(
     description: str, presets: dict[str, Settings]
 ) -> tuple[argparse.Namespace, Settings]:
-    """Command line of a training script: preset, device, folders, and the few overrides that matter."""
+    """Command line of a training script: preset, device, folders, and the few overrides that
+    matter."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--preset", choices=sorted(presets), default="cpu")
     parser.add_argument(

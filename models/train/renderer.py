@@ -1,10 +1,13 @@
 """Train the renderer: ``python -m models.train.renderer --preset cpu|gpu`` (after sync).
 
-Source and target are two frames of one clip. The target's 3DMM coefficients move the source's mesh; the
-network sees the warp and must draw the target. All frames live on the training device as uint8.
+Source and target are two frames of one clip. The target's 3DMM coefficients move the source's mesh;
+the network sees the warp and must draw the target. All pictures live on the training device as
+uint8. The cpu preset trains on patches, most of them on the mouth: the networks are convolutional,
+patches cost less.
 
-Half of the diffusion inputs are the noised truth at any timestep, as in the paper; half are what the
-truncated schedule meets at run time, a noised blend of warp and truth at the timesteps it visits.
+Half of the diffusion inputs are the noised truth at any timestep, as in the paper; half are what
+the truncated schedule meets at run time, a noised blend of warp and truth at the timesteps it
+visits.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from models.attributes import Attributes
 from models.data.dataset import SIZE, PreparedClip, load, read_frames
-from models.data.pairs import PairBatch, Pairs
+from models.data.pairs import PairBatch, Pairs, held_frames
 from models.renderer import FRAME, Renderer, sample
 from models.sync import EMBEDDING, Sync
 from models.train.loop import Settings, arguments, load_weights, train
@@ -29,128 +33,195 @@ from models.warp import pack, sample_features
 from parlante.plate import background_plate
 from parlante.schedule import cosine_alphas_cumprod
 
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a preset holds and how: loader processes, side of the training patches (pixels), target
+    frames held of each clip."""
+
+    workers: int
+    patch: int
+    frames: int
+
+
 PRESETS = {
-    "cpu": Settings(steps=20_000, batch=8, learning_rate=3e-4, save_minutes=10),
-    "gpu": Settings(
-        steps=200_000, batch=64, learning_rate=6e-4, minutes=15, warmup=500, save_minutes=3
-    ),
+    "cpu": Settings(200_000, 16, 8e-4, minutes=45, warmup=100, ema=0.998, save_minutes=5),
+    "gpu": Settings(200_000, 64, 6e-4, minutes=15, warmup=500, save_minutes=3),
 }
-WORKERS = {"cpu": 1, "gpu": 15}
+HARDWARE = {"cpu": Hardware(1, 96, 12), "gpu": Hardware(15, SIZE, 10_000)}
 DEAF_SHARE = 0.2  # audio embedding left out, so that one network serves silent clips and guidance
 MOUTH_WEIGHT, EYE_WEIGHT = 6.0, 3.0
 GRADIENT_WEIGHT = 0.5
+# Training patches: up to here on the mouth, up to here on an eye, the rest anywhere.
+MOUTH_SHARE, EYE_SHARE = 0.6, 0.75
+SOURCE_ROOM = 16  # pixels of the source photo that a patch sees around itself
 
 
 @dataclass
 class Frames:
     """Pictures of all clips on the training device, uint8, and where each clip begins."""
 
-    images: Tensor  # [frames, 3, 256, 256]
-    first: Tensor  # [clips]
+    images: Tensor  # held frames of all clips [frames, 3, 256, 256]
+    first: Tensor  # of each clip within `images`
     mattes: Tensor  # [sources, 1, 256, 256]
     plates: Tensor  # [sources, 3, 256, 256]
-    first_source: Tensor  # [clips]
-    source_image: Tensor  # [sources] index into images
-    audio: Tensor  # [frames, 128], zero where there is none
+    first_source: Tensor  # of each clip within `mattes` and `plates`
+    source_image: Tensor  # [sources], position within `images`
+    audio: Tensor  # embeddings of the held frames [frames, 128], zero where there is no sound
 
 
-def gather(clips: list[PreparedClip], sync: Sync, device: torch.device, threads: int) -> Frames:
-    """Decode every clip, with plates of its source frames and audio embeddings of its frames."""
+def gather(
+    clips: list[PreparedClip],
+    held: list[NDArray[np.int64]],
+    sync: Sync,
+    device: torch.device,
+    threads: int,
+) -> Frames:
+    """Decode the held frames of every clip, with plates of its sources and its audio embeddings."""
 
-    def read(clip: PreparedClip) -> tuple[Tensor, Tensor]:
-        images = read_frames(clip.path)[: len(clip)]
-        plates = [
-            background_plate(images[f], m)
-            for f, m in zip(clip.source_frames, clip.source_mattes, strict=True)
-        ]
-        return (
-            torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
-            torch.from_numpy(np.stack(plates)).permute(0, 3, 1, 2).contiguous(),
+    def read(job: tuple[PreparedClip, NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
+        clip, frames = job
+        images = read_frames(clip.path, frames)
+        sources = images[np.searchsorted(frames, clip.source_frames)]
+        plates = np.stack(
+            [background_plate(i, m) for i, m in zip(sources, clip.source_mattes, strict=True)]
+        )
+        return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(plates).permute(
+            0, 3, 1, 2
         )
 
-    lengths = np.array([len(c) for c in clips])
-    first = np.r_[0, np.cumsum(lengths)[:-1]]
-    counts = np.array([len(c.source_frames) for c in clips])
-    first_source = np.r_[0, np.cumsum(counts)[:-1]]
-    images = torch.empty((int(lengths.sum()), 3, SIZE, SIZE), dtype=torch.uint8, device=device)
-    plates = torch.empty((int(counts.sum()), 3, SIZE, SIZE), dtype=torch.uint8, device=device)
-    audio = torch.zeros((int(lengths.sum()), EMBEDDING), device=device)
+    counts, sources = [len(frames) for frames in held], [len(clip.source_frames) for clip in clips]
+    first, first_source = np.cumsum([0, *counts])[:-1], np.cumsum([0, *sources])[:-1]
+    images = torch.empty((sum(counts), 3, SIZE, SIZE), dtype=torch.uint8, device=device)
+    plates = torch.empty((sum(sources), 3, SIZE, SIZE), dtype=torch.uint8, device=device)
+    audio = torch.zeros((sum(counts), EMBEDDING), device=device)
     with ThreadPoolExecutor(threads) as pool:
+        decoded = pool.map(read, zip(clips, held, strict=True))
         for i, (own, filled) in enumerate(
-            tqdm(pool.map(read, clips), total=len(clips), desc="frames", mininterval=5)
+            tqdm(decoded, total=len(clips), desc="frames", mininterval=5)
         ):
-            images[first[i] : first[i] + len(own)] = own.to(device)
-            plates[first_source[i] : first_source[i] + counts[i]] = filled.to(device)
+            images[first[i] : first[i] + counts[i]] = own.to(device)
+            plates[first_source[i] : first_source[i] + sources[i]] = filled.to(device)
     with torch.no_grad():
-        for i, clip in enumerate(clips):
+        for clip, frames, start in zip(clips, held, first, strict=True):
             if clip.mel is not None:
-                n = min(len(clip), len(clip.mel) // 4)
-                audio[first[i] : first[i] + n] = sync.embed(
-                    torch.from_numpy(clip.mel).to(device)[None], n
-                )[0]
+                heard = sync.embed(torch.from_numpy(clip.mel).to(device)[None])[0]
+                audio[start : start + len(frames)] = heard[np.minimum(frames, len(heard) - 1)]
     return Frames(
-        images,
-        torch.from_numpy(first).to(device),
-        torch.from_numpy(np.concatenate([c.source_mattes for c in clips]))[:, None].to(device),
-        plates,
-        torch.from_numpy(first_source).to(device),
-        torch.from_numpy(
-            np.concatenate([f + c.source_frames for f, c in zip(first, clips, strict=True)])
+        images=images,
+        first=torch.from_numpy(first).to(device),
+        mattes=torch.from_numpy(np.concatenate([c.source_mattes for c in clips]))[:, None].to(
+            device
+        ),
+        plates=plates,
+        first_source=torch.from_numpy(first_source).to(device),
+        source_image=torch.from_numpy(
+            np.concatenate(
+                [
+                    start + np.searchsorted(f, c.source_frames)
+                    for start, f, c in zip(first, held, clips, strict=True)
+                ]
+            )
         ).to(device),
-        audio,
+        audio=audio,
     )
 
 
 @dataclass
 class Inputs:
-    """One batch on the device, everything in [−1, 1] or [0, 1]: see `assemble`."""
+    """One batch of square patches on the device, everything in [−1, 1] or [0, 1]."""
 
-    source: Tensor  # [N, 3, 256, 256]
-    target: Tensor  # [N, 48, 64, 64]
-    planes: Tensor  # [N, 128, 64, 64]
-    displacement: Tensor
+    whole: Tensor  # source photos [N, 3, 256, 256]
+    source: Tensor  # the same, cut out around the patch [N, 3, S, S]
+    target: Tensor  # [N, 48, P/4, P/4]
+    planes: Tensor  # [N, 128, P/4, P/4]
+    displacement: Tensor  # [N, P, P, 2], into `source`
     attributes: Tensor  # [N, 164]
-    weight: Tensor  # [N, 1, 256, 256]
-    boxes: Tensor
+    weight: Tensor  # [N, 1, P, P]
+    boxes: Tensor  # [N, 3, 4], pixels of the patch
 
 
-def assemble(batch: PairBatch, frames: Frames, attributes: Attributes, deaf: float) -> Inputs:
-    """Look the pictures up, warp, and gather what the networks see."""
+def patch_corners(boxes: Tensor, side: int) -> Tensor:
+    """Top left corners [N, 2] (x, y; multiples of 4) of training patches: on the mouth, an eye, or
+    anywhere."""
+    n = len(boxes)
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+    choice = torch.rand(n)
+    anywhere = torch.rand(n, 2) * SIZE
+    eye = centre[torch.arange(n), 1 + torch.randint(2, (n,))]
+    on = torch.where(
+        (choice < MOUTH_SHARE)[:, None],
+        centre[:, 0],
+        torch.where((choice < EYE_SHARE)[:, None], eye, anywhere),
+    )
+    corner = on - side / 2 + (torch.rand(n, 2) - 0.5) * side / 3
+    return ((corner / 4).round() * 4).clamp(0, SIZE - side).long()
+
+
+def assemble(
+    batch: PairBatch, frames: Frames, attributes: Attributes, deaf: float, side: int = SIZE
+) -> Inputs:
+    """Look the pictures up, warp, and cut patches of ``side`` pixels; `SIZE` takes whole
+    pictures."""
     device = frames.images.device
-    batch = PairBatch(*(v.to(device, non_blocking=True) for v in vars(batch).values()))
     n = len(batch.clip)
+    corner = (
+        patch_corners(batch.boxes, side) if side < SIZE else torch.zeros(n, 2, dtype=torch.long)
+    )
+    room = SOURCE_ROOM if side < SIZE else 0
+    wide = side + 2 * room
+    outer = (corner - room).clamp(0, SIZE - wide)
+
+    def patches(images: Tensor, at: Tensor, length: int) -> Tensor:
+        return torch.stack(
+            [
+                image[..., y : y + length, x : x + length]
+                for image, (x, y) in zip(images, at.tolist(), strict=True)
+            ]
+        )
+
+    displacement = (
+        patches(batch.displacement.movedim(-1, 1), corner, side).to(device).float().movedim(1, -1)
+    )
+    mouth = patches(batch.mouth, corner, side).to(device) / 255.0
+    interior = patches(batch.interior, corner, side).to(device) / 255.0
+    batch = PairBatch(*(v.to(device, non_blocking=True) for v in vars(batch).values()))
     source_index = frames.first_source[batch.clip] + batch.slot
     target_index = frames.first[batch.clip] + batch.frame
-    source = frames.images[frames.source_image[source_index]].float()
-    matte, plate = frames.mattes[source_index].float(), frames.plates[source_index].float()
-    planes = pack(
-        torch.cat([source, matte], 1),
-        plate,
-        batch.displacement,
-        batch.mouth / 255.0,
-        batch.interior / 255.0,
-    )
+    whole = frames.images[frames.source_image[source_index]]
+    rgba = torch.cat([whole, frames.mattes[source_index]], 1)
+    # In the coordinates of the larger cut-out, a patch pixel lies (corner − outer) further right
+    # and down.
+    inward = (corner - outer).to(device)
+    plate = patches(frames.plates[source_index], corner, side).float()
+    cut = patches(rgba, outer, wide).float()
+    planes = pack(cut, plate, displacement + inward[:, None, None], mouth, interior)
     codes = torch.cat(attributes.encoder(batch.expression), 1)
     audio = frames.audio[target_index] * (torch.rand(n, 1, device=device) >= deaf)
-    grid = torch.arange(SIZE, device=device)
-    weight = torch.ones(n, 1, SIZE, SIZE, device=device)
+    boxes = batch.boxes - corner.repeat(1, 2)[:, None].to(device)
+    grid = torch.arange(side, device=device)
+    weight = torch.ones(n, 1, side, side, device=device)
     for k, extra in enumerate((MOUTH_WEIGHT, EYE_WEIGHT, EYE_WEIGHT)):
-        x0, y0, x1, y1 = batch.boxes[:, k].T[..., None]
+        x0, y0, x1, y1 = boxes[:, k].T[..., None]
         inside = ((grid >= y0) & (grid <= y1))[:, :, None] & ((grid >= x0) & (grid <= x1))[:, None]
         weight += extra * inside[:, None]
-    target = frames.images[target_index].float() / 127.5 - 1
+    target = patches(frames.images[target_index], corner, side).float() / 127.5 - 1
     return Inputs(
-        source / 127.5 - 1, F.pixel_unshuffle(target, 4), planes, batch.displacement,
-        torch.cat([codes, batch.pose, audio], 1), weight, batch.boxes,
-    )  # fmt: skip
+        whole=whole.float() / 127.5 - 1,
+        source=cut[:, :3] / 127.5 - 1,
+        target=F.pixel_unshuffle(target, 4),
+        planes=planes,
+        displacement=displacement + inward[:, None, None],
+        attributes=torch.cat([codes, batch.pose, audio], 1),
+        weight=weight,
+        boxes=boxes,
+    )
 
 
 def condition_maps(net: nn.Module, x: Inputs) -> tuple[Tensor, Tensor, Tensor]:
-    features, style = net.source(x.source)
-    condition = torch.cat(
-        [x.planes, sample_features(features, x.displacement).to(x.planes.dtype)], 1
-    )
-    return net.condition(condition, x.attributes, style)
+    features = sample_features(net.source(x.source), x.displacement)
+    condition = torch.cat([x.planes, features.to(x.planes.dtype)], 1)
+    return net.condition(condition, x.attributes, net.style(x.whole))
 
 
 def edges(image: Tensor) -> Tensor:
@@ -187,7 +258,8 @@ def draw_loss(net: nn.Module, x: Inputs, cumulative: Tensor) -> dict[str, Tensor
 
 
 def mouth_psnr(image: Tensor, true: Tensor, boxes: Tensor) -> float:
-    """Mean over pictures [N, 3, 256, 256] in [−1, 1] of the PSNR (dB, of 8-bit range) in the mouth box."""
+    """Mean over pictures [N, 3, 256, 256] in [−1, 1] of the PSNR (dB, of 8-bit range) in the mouth
+    box."""
     scores = []
     for made, real, box in zip(
         image, true, boxes[:, 0].round().long().clamp(0, SIZE - 1), strict=True
@@ -201,37 +273,39 @@ def mouth_psnr(image: Tensor, true: Tensor, boxes: Tensor) -> float:
 def main() -> None:
     parsed, settings = arguments(__doc__, PRESETS)
     device = torch.device(parsed.device)
+    hardware = HARDWARE[parsed.preset]
     sync = load_weights(Sync(), "sync", parsed.weights).to(device).requires_grad_(False)
     attributes = (
         load_weights(Attributes(), "attributes", parsed.weights).to(device).requires_grad_(False)
     )
-    clips = {v: load(parsed.prepared, parsed.data, "train", validation=v) for v in (False, True)}
-    workers = WORKERS[parsed.preset]
-    frames = {v: gather(c, sync, device, max(2, workers)) for v, c in clips.items()}
+    clips = [load(parsed.prepared, parsed.data, "train", validation=v) for v in (False, True)]
+    held = [[held_frames(clip, hardware.frames) for clip in part] for part in clips]
+    threads = max(2, hardware.workers)
+    frames = [gather(c, h, sync, device, threads) for c, h in zip(clips, held, strict=True)]
     loader = DataLoader(
-        Pairs(clips[False], settings.batch, parsed.seed), batch_size=None, num_workers=workers, prefetch_factor=4,
+        Pairs(clips[0], held[0], settings.batch, parsed.seed),
+        batch_size=None,
+        num_workers=hardware.workers,
+        prefetch_factor=4,
         pin_memory=device.type == "cuda",
-    )  # fmt: skip
+    )
     batches = iter(loader)
-    fixed = next(iter(Pairs(clips[True], 96, 1)))
-    module = Renderer().to(device)
+    fixed = next(iter(Pairs(clips[1], held[1], 48, 1)))
+    module = Renderer().to(device, memory_format=torch.channels_last)
     cumulative = torch.from_numpy(cosine_alphas_cumprod()).to(device)
     step_loss = torch.compile(draw_loss) if device.type == "cuda" else draw_loss
-    if device.type == "cuda":
-        module = module.to(memory_format=torch.channels_last)
 
     def losses(step: int) -> dict[str, Tensor]:
-        return step_loss(
-            module, assemble(next(batches), frames[False], attributes, DEAF_SHARE), cumulative
-        )
+        inputs = assemble(next(batches), frames[0], attributes, DEAF_SHARE, hardware.patch)
+        return step_loss(module, inputs, cumulative)
 
     def validate(average: nn.Module) -> dict[str, float]:
-        x = assemble(fixed, frames[True], attributes, 0.0)
+        x = assemble(fixed, frames[1], attributes, 0.0)
         true = F.pixel_shuffle(x.target, 4)
         warp = F.pixel_shuffle(x.planes[:, :FRAME], 4)
         scores = {"warp": mouth_psnr(warp, true, x.boxes)}
         maps = condition_maps(average, x)
-        for k in (1, 2, 8):
+        for k in (1, 2):
             made = sample(
                 average.denoiser,
                 x.planes[:, :FRAME],

@@ -1,9 +1,10 @@
-"""Train lip-audio synchronisation: ``python -m models.train.sync --preset cpu|gpu`` (after attributes).
+"""Train lip-audio synchronisation: ``python -m models.train.sync --preset cpu|gpu`` (after
+attributes).
 
-One batch is a set of windows of 24 frames. InfoNCE pulls together the embeddings of a frame's audio and of
-its lips against all other frames of the batch (other times and other clips); the lip decoder learns the lip
-code by the motion it causes on the mesh (position, velocity, aperture), and by what the lip encoder thinks
-of its output.
+One batch is a set of windows of 24 frames. InfoNCE pulls together the embeddings of a frame's audio
+and of its lips against all other frames of the batch (other times and other clips); the lip decoder
+learns the lip code by the motion it causes on the mesh (position, velocity, aperture), and by what
+the lip encoder thinks of its output.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from parlante.bundle import Bundle
 from parlante.face_model import LIP_PAIRS, LIPS_INNER, LIPS_OUTER, FaceModel
 
 PRESETS = {
-    "cpu": Settings(steps=4_000, batch=24, learning_rate=5e-4),
-    "gpu": Settings(steps=12_000, batch=160, learning_rate=6e-4, weight_decay=0.05),
+    "cpu": Settings(steps=4_000, batch=64, learning_rate=8e-4, minutes=10, weight_decay=0.05),
+    "gpu": Settings(steps=15_000, batch=256, learning_rate=8e-4, minutes=4, weight_decay=0.05),
 }
 WINDOW = 24
 HALF_LIP = LIP_WINDOW // 2
@@ -34,8 +35,8 @@ SILENT_SHARE = 0.06  # windows of nothing but (faint) noise, whose lips are shut
 
 @dataclass(frozen=True)
 class Speech:
-    """All clips end to end: mel [C, 80] with silence between them, expression and keep of every frame, and
-    the frames at which a training window may start."""
+    """All clips end to end: mel [C, 80] with silence between them, expression and keep of every
+    frame, and the frames at which a training window may start."""
 
     mel: Tensor
     expression: Tensor
@@ -150,12 +151,12 @@ def main() -> None:
     def terms(net: nn.Module, mel: Tensor, expression: Tensor, keep: Tensor) -> dict[str, Tensor]:
         n = len(mel)
         code = attributes.encoder.lip(expression.reshape(-1, EXPRESSION)).view(n, -1, LIP)
-        audio = net.embed(mel, FRAMES)
+        audio = net.embed(mel)
         first = CONTEXT_BEFORE
         span = slice(HALF_LIP + first, HALF_LIP + first + WINDOW)
         kept = keep[:, span].float()
         total = kept.sum().clamp(min=1)
-        predicted = net.decode(audio)
+        predicted = net.decoder(audio)
         wanted = code[:, span]
         made, true = lip_motion(predicted), lip_motion(wanted)
         miss = made - true
@@ -166,7 +167,8 @@ def main() -> None:
         both = kept[:, 1:] * kept[:, :-1]
         velocity = (miss[:, 1:] - miss[:, :-1]) @ basis
         out["velocity"] = (velocity.abs().mean(-1) * both).sum() / both.sum().clamp(min=1) * 4
-        # Contrast: 3 frames a window, all kept; other times of the same clip and other clips are the negatives.
+        # Contrast: 3 frames a window, all kept; other times of the same clip and other clips are
+        # the negatives.
         pick = torch.stack([torch.randperm(WINDOW, device=device)[:3] for _ in range(1)])[0]
         around = pick[:, None] + torch.arange(LIP_WINDOW, device=device)
         lips_seen = code[:, first + around]
@@ -195,7 +197,7 @@ def main() -> None:
         if silent.any():
             # Only the mouth's opening is asked for: shut.
             quiet = torch.full((16, FRAMES * MEL_PER_FRAME, MELS), SILENCE, device=device)
-            motion = lip_motion(module.decode(module.embed(augment(quiet), FRAMES)))
+            motion = lip_motion(module.decoder(module.embed(augment(quiet))))
             out["silence"] = 0.3 * ((motion - lip_motion(shut)) @ opening).abs().mean()
         return out
 
@@ -204,7 +206,7 @@ def main() -> None:
         chosen = torch.randperm(len(held_out.starts), generator=generator)[:256].to(device)
         mel, expression, keep = window(held_out, held_out.starts[chosen])
         scores = {k: float(v) for k, v in terms(average, mel, expression, keep).items()}
-        predicted = lip_motion(average.decode(average.embed(mel, FRAMES))) @ opening
+        predicted = lip_motion(average.decoder(average.embed(mel))) @ opening
         span = slice(HALF_LIP + CONTEXT_BEFORE, HALF_LIP + CONTEXT_BEFORE + WINDOW)
         true = (
             lip_motion(

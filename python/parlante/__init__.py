@@ -16,7 +16,8 @@ _HOME = {"Avatar": "parlante.avatar", "Speech": "parlante.avatar", "Frame": "par
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first asked for: the command line and the training code need only parts of the SDK.
+    # Loaded when first asked for: the command line and the training code need only parts of the
+    # SDK.
     if name not in _HOME:
         raise AttributeError(f"module 'parlante' has no attribute {name!r}")
     from importlib import import_module

@@ -38,13 +38,15 @@ class Avatar:
     """One person, ready to speak.
 
     Args:
-        photo: a photo (path, bytes of an image file, or uint8 [H, W], [H, W, 3] RGB or [H, W, 4]), several
-            photos of the same person, or a short video of them. The best picture is the source, all of
-            them serve the shape of the face.
+        photo: a photo (path, bytes of an image file, or uint8 [H, W], [H, W, 3] RGB or [H, W, 4]),
+        several
+            photos of the same person, or a short video of them. The best picture is the source, all
+            of them serve the shape of the face.
         face: which face, where a picture shows several; 0 is the largest.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``; a device that is not there is a `DeviceError`.
         threads: CPU threads of each frame.
-        cache: folder of encoded faces, keyed by content; None for the user's cache folder, False for none.
+        cache: folder of encoded faces, keyed by content; None for the user's cache folder, False
+        for none.
         bundle: networks to use instead of the built-in ones.
 
     Raises:
@@ -85,7 +87,8 @@ class Avatar:
         threads: int = 2,
         bundle: Bundle | None = None,
     ) -> Avatar:
-        """An avatar from a face saved by `save`. Raises ImageError when the file is no such face."""
+        """An avatar from a face saved by `save`. Raises ImageError when the file is no such
+        face."""
         avatar = cls.__new__(cls)
         avatar.portrait = read_portrait(Path(path))
         avatar._setup(device, threads, bundle)
@@ -108,7 +111,8 @@ class Avatar:
         blink: float = 1.0,
         expression: float = 1.0,
     ) -> Speech:
-        """The video of this person saying ``audio``; nothing is drawn until it is iterated or saved.
+        """The video of this person saying ``audio``; nothing is drawn until it is iterated or
+        saved.
 
         Args:
             audio: a sound or video file, or samples int16 or float32 [n] or [n, channels].
@@ -138,21 +142,6 @@ class Avatar:
         )
         return Speech(self, audio, sample_rate, options)
 
-    def _engine(self, options: _Options) -> tuple[Engine, FrameRenderer]:
-        renderer = FrameRenderer(
-            self._bundle,
-            self._encoder.model,
-            self.portrait,
-            size=options.size,
-            steps=options.steps,
-            seed=options.seed,
-            gains=options.gains,
-            device=self._device,
-            threads=self._threads,
-        )
-        motion = MotionStream(self._bundle, seed=options.seed, device=self._device)
-        return Engine(motion, renderer, options.fps), renderer
-
 
 @dataclass(frozen=True)
 class _Options:
@@ -166,8 +155,8 @@ class _Options:
 class Speech:
     """A video to be: iterate it for `Frame`s, or `save` it. Each iteration starts afresh.
 
-    ``len_hint`` is the number of frames expected (exact for samples, by the header for files, None when
-    that says nothing); ``times`` holds what each stage took in the latest iteration.
+    ``len_hint`` is the number of frames expected (exact for samples, by the header for files, None
+    when that says nothing); ``times`` holds what each stage took in the latest iteration.
     """
 
     def __init__(
@@ -187,10 +176,27 @@ class Speech:
         self.len_hint = None if samples is None else int(-(-samples * options.fps // SAMPLE_RATE))
         self.times = StageTimes()
 
+    def engine(self) -> Engine:
+        """A fresh engine with this speech's options, for audio that comes from elsewhere."""
+        avatar, options = self._avatar, self._options
+        renderer = FrameRenderer(
+            avatar._bundle,
+            avatar._encoder.model,
+            avatar.portrait,
+            size=options.size,
+            steps=options.steps,
+            seed=options.seed,
+            gains=options.gains,
+            device=avatar._device,
+            threads=avatar._threads,
+        )
+        self.times = renderer.times
+        motion = MotionStream(avatar._bundle, seed=options.seed, device=avatar._device)
+        return Engine(motion, renderer, options.fps)
+
     def __iter__(self) -> Iterator[Frame]:
         chunks = decode_audio(self._audio, self._sample_rate)
-        engine, renderer = self._avatar._engine(self._options)
-        self.times = renderer.times
+        engine = self.engine()
         for chunk in chunks:
             yield from engine.push(chunk)
         yield from engine.flush()
@@ -198,8 +204,8 @@ class Speech:
     def save(self, path: str | Path, *, progress: Callable[[int], object] | None = None) -> Path:
         """Write .mp4 or .mov (H.264, AAC) or .mkv; returns the path.
 
-        ``progress`` is called with the number of frames written so far. The file appears whole or not at
-        all. Raises OutputError, and AudioError for a file that turns out to be damaged.
+        ``progress`` is called with the number of frames written so far. The file appears whole or
+        not at all. Raises OutputError, and AudioError for a file that turns out to be damaged.
         """
         size = self._options.size
         frames = iter(self)

@@ -16,7 +16,8 @@ from parlante.errors import ParlanteError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns 0, or 1 after printing a `ParlanteError`, or 130 when interrupted."""
+    """Run one command; returns 0, or 1 after printing a `ParlanteError`, or 130 when
+    interrupted."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.WARNING)
     try:
@@ -88,29 +89,25 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _speak(arguments: argparse.Namespace) -> int:
-    from parlante.avatar import Avatar
-
     if arguments.demo:
         if arguments.photo:
             raise ParlanteError("--demo brings its own photo and voice; leave the files out")
         with as_file(files("parlante") / "demo") as demo:
-            return _render(arguments, Avatar, [str(demo / "portrait.jpg")], demo / "speech.flac")
-    if len(arguments.photo) < 2:
+            _render(arguments, [demo / "portrait.jpg"], demo / "speech.flac")
+    elif len(arguments.photo) < 2:
         raise ParlanteError(
             "give a photo and a speech file: parlante speak PHOTO AUDIO -o OUT.mp4 (or --demo)"
         )
-    return _render(arguments, Avatar, arguments.photo[:-1], Path(arguments.photo[-1]))
+    else:
+        *photos, audio = (Path(name) for name in arguments.photo)
+        _render(arguments, photos, audio)
+    return 0
 
 
-def _render(
-    arguments: argparse.Namespace, avatar_type: type[Avatar], photos: list[str], audio: Path
-) -> int:
-    avatar = avatar_type(
-        photos if len(photos) > 1 else photos[0],
-        face=arguments.face,
-        device=arguments.device,
-        threads=arguments.threads,
-    )
+def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> None:
+    from parlante.avatar import Avatar
+
+    avatar = Avatar(photos, face=arguments.face, device=arguments.device, threads=arguments.threads)
     speech = avatar.speak(
         audio,
         steps=arguments.steps,
@@ -123,16 +120,13 @@ def _render(
     )
     with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name) as bar:
         speech.save(arguments.output, progress=lambda count: bar.update(count - bar.n))
-    return 0
 
 
 def _encode(arguments: argparse.Namespace) -> int:
     from parlante.avatar import Avatar
 
-    photos = arguments.photo
-    Avatar(
-        photos if len(photos) > 1 else photos[0], face=arguments.face, device=arguments.device
-    ).save(arguments.output)
+    avatar = Avatar(arguments.photo, face=arguments.face, device=arguments.device)
+    avatar.save(arguments.output)
     return 0
 
 

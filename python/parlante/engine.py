@@ -1,4 +1,5 @@
-"""The streaming engine: audio goes in by chunks, frames come out. `speak` and live sessions are loops over it.
+"""The streaming engine: audio goes in by chunks, frames come out. `speak` and live sessions are
+loops over it.
 
 Clocks are integer sample counts. Frame k of a video at `fps` frames a second covers the samples
 [⌊k · 16000 / fps⌋, ⌊(k + 1) · 16000 / fps⌋), so picture and sound never drift apart, at any rate.
@@ -25,8 +26,8 @@ NATIVE_FPS = Fraction(SAMPLE_RATE, SAMPLES_PER_FRAME)
 class Frame:
     """One video frame and the sound that belongs to it.
 
-    image uint8 [H, W, 3] RGB; pts: its first sample, counted from the start of the speech; audio int16 [k]:
-    exactly the samples it was made for (640 at 25 fps).
+    image uint8 [H, W, 3] RGB; pts: its first sample, counted from the start of the speech; audio
+    int16 [k]: exactly the samples it was made for (640 at 25 fps).
     """
 
     image: NDArray[np.uint8]
@@ -52,7 +53,8 @@ class Engine:
         self._next_frame = 0
 
     def push(self, samples: Float) -> Iterator[Frame]:
-        """Frames that samples float32 [n] (16 kHz, mono, [−1, 1]) complete, drawn as the iterator advances.
+        """Frames that samples float32 [n] (16 kHz, mono, [−1, 1]) complete, drawn as the iterator
+        advances.
 
         The iterator must be exhausted before the next call.
         """
@@ -61,12 +63,14 @@ class Engine:
         yield from self._draw(self._received)
 
     def flush(self) -> Iterator[Frame]:
-        """The frames that the look-ahead still holds back; the last one's sound is padded with silence."""
+        """The frames that the look-ahead still holds back; the last one's sound is padded with
+        silence."""
         end = self._received
         frames = -(-end * self._fps // SAMPLE_RATE)
         padded = self._begin(int(frames))
         motions = -(-padded // SAMPLES_PER_FRAME)
-        # One motion more: at other rates the last frame may lie between the last motion and the next.
+        # One motion more: at other rates the last frame may lie between the last motion and the
+        # next.
         missing = (motions + 1 + LOOK_AHEAD) * SAMPLES_PER_FRAME - self._received
         silence = np.zeros(max(0, missing), np.float32)
         self._take(silence)

@@ -1,8 +1,8 @@
 """The 3DMM: ICT-FaceKit at the 468 MediaPipe vertices, and its fit to landmarks.
 
-A face is ``landmarks = scale · F · R · (neutral + identity · α + expression · ε) + translation`` (weak
-perspective), with F = diag(1, −1, −1) turning the model's axes (y up, z to the camera) into the
-picture's (y down, smaller z nearer). Units: model ≈ cm, picture = pixels.
+A face is ``landmarks = scale · F · R · (neutral + identity · α + expression · ε) + translation``
+(weak perspective), with F = diag(1, −1, −1) turning the model's axes (y up, z to the camera) into
+the picture's (y down, smaller z nearer). Units: model ≈ cm, picture = pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ Float = NDArray[np.float32]
 VERTICES = 468
 FLIP = np.array([1.0, -1.0, -1.0], np.float32)
 
-# Loops of MediaPipe vertices, from the picture's left corner: along the top, then back along the bottom.
+# Loops of MediaPipe vertices, from the picture's left corner: along the top, then back along the
+# bottom.
 LIPS_INNER = (
     78,
     191,
@@ -70,6 +71,16 @@ FACE_OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
+# MediaPipe vertex of each of the 68 Multi-PIE landmarks: jaw, brows, nose, eyes, outer and inner
+# lips.
+LANDMARKS_68 = (
+    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),
+    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
+    *(168, 197, 5, 4, 75, 97, 2, 326, 305),
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
+    *(78, 82, 13, 312, 308, 317, 14, 87),
+)  # fmt: skip
 # (upper lid, lower lid) pairs across each eye and (upper, lower) pairs across the inner lips.
 LID_PAIRS_RIGHT = ((160, 144), (159, 145), (158, 153))
 LID_PAIRS_LEFT = ((385, 380), (386, 374), (387, 373))
@@ -167,7 +178,8 @@ FIT_ROUNDS = 4
 class Pose:
     """Weak-perspective head pose of N frames.
 
-    rotation: float32 [N, 3] rotation vector (radians, model axes); translation: float32 [N, 3] pixels;
+    rotation: float32 [N, 3] rotation vector (radians, model axes); translation: float32 [N, 3]
+    pixels;
     scale: float32 [N] pixels per model unit.
     """
 
@@ -200,15 +212,16 @@ class Pose:
         )
 
     def relative_to(self, rest: Pose) -> Float:
-        """Pose change [N, 6] from ``rest`` (one frame or N): rotation vector (radians), translation x, y
-        (model units), log scale."""
+        """Pose change [N, 6] from ``rest`` (one frame or N): rotation vector (radians), translation
+        x, y (model units), log scale."""
         turn = rotation_matrix(self.rotation) @ np.swapaxes(rotation_matrix(rest.rotation), -1, -2)
         shift = (self.translation - rest.translation)[:, :2] / rest.scale[:, None]
         grown = np.log(self.scale / rest.scale)[:, None]
         return np.concatenate([rotation_vector(turn), shift, grown], 1, dtype=np.float32)
 
     def changed_by(self, change: Float) -> Pose:
-        """The poses that lie ``change`` [N, 6] away from this one (of one frame): inverse of `relative_to`."""
+        """The poses that lie ``change`` [N, 6] away from this one (of one frame): inverse of
+        `relative_to`."""
         turn = rotation_matrix(change[:, :3]) @ rotation_matrix(self.rotation)
         translation = np.repeat(self.translation, len(change), 0)
         translation[:, :2] += change[:, 3:5] * self.scale[:, None]
@@ -240,7 +253,8 @@ def rotation_vector(matrix: Float) -> Float:
 
 
 def fit_pose(model: Float, pixels: Float) -> Pose:
-    """Least-squares weak-perspective pose (Umeyama) that takes model [N, V, 3] to pixels [N, V, 3]."""
+    """Least-squares weak-perspective pose (Umeyama) that takes model [N, V, 3] to pixels [N, V,
+    3]."""
     target = np.asarray(pixels, np.float64) * FLIP
     source = np.asarray(model, np.float64)
     target_mean, source_mean = target.mean(1, keepdims=True), source.mean(1, keepdims=True)
@@ -262,7 +276,8 @@ def fit_pose(model: Float, pixels: Float) -> Pose:
 
 @dataclass(frozen=True)
 class Fit:
-    """3DMM fit of N frames of one person: identity float32 [100], expression float32 [N, 53], pose of N."""
+    """3DMM fit of N frames of one person: identity float32 [100], expression float32 [N, 53], pose
+    of N."""
 
     identity: Float
     expression: Float
@@ -332,7 +347,8 @@ class FaceModel:
         return basis, np.linalg.inv(gram)
 
     def _fit_expression(self, residual: Float) -> Float:
-        """Box-constrained ridge (accelerated projected gradient) for residuals [N, 468, 3] → [N, 53]."""
+        """Box-constrained ridge (accelerated projected gradient) for residuals [N, 468, 3] → [N,
+        53]."""
         basis, gram, lipschitz = self._expression_system
         linear = (residual * self._weights).reshape(len(residual), -1) @ basis.T
         current = ahead = np.clip(linear @ np.linalg.inv(gram), 0, EXPRESSION_MAX)
@@ -345,7 +361,8 @@ class FaceModel:
         return np.asarray(current, np.float32)
 
     def fit(self, landmarks: Float, identity: Float | None = None) -> Fit:
-        """Fit identity (one for all frames), expression and pose to landmarks [N, ≥468, 3] in pixels.
+        """Fit identity (one for all frames), expression and pose to landmarks [N, ≥468, 3] in
+        pixels.
 
         With ``identity`` given only expression and pose are fitted.
         """

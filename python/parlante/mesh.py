@@ -1,14 +1,15 @@
 """The warp mesh: how one photographed head moves when the 3DMM's expression and pose move.
 
-Motion is relative: the landmarks measured on the photo are the geometry, the 3DMM supplies the change.
-Around the 468 face vertices three rings (hair and neck, surroundings, border) carry the motion outwards
-until it vanishes, so the mesh covers the whole crop. The opening between the lips is a surface of its
-own, so that the renderer knows which pixels are mouth interior.
+Motion is relative: the landmarks measured on the photo are the geometry, the 3DMM supplies the
+change. Around the 468 face vertices three rings (hair and neck, surroundings, border) carry the
+motion outwards until it vanishes, so the mesh covers the whole crop. The opening between the lips
+is a surface of its own, so that the renderer knows which pixels are mouth interior.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,21 +31,23 @@ RING_START = VERTICES + HOLE
 WARP_VERTICES = RING_START + 3 * RING
 
 # How far the first ring stands off the face oval (of the distance to the face's middle): hair needs
-# more room above than the neck below. The border ring lies outside the crop by this share of its side.
+# more room above than the neck below. The border ring lies outside the crop by this share of its
+# side.
 RING_SIDE, RING_TOP, RING_BOTTOM = 1.30, 1.60, 1.20
 BORDER = 0.25
 HOLE_DEPTH = 0.5  # pixels: the mouth's opening lies just behind the lips
 
 
 def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Face triangles, those between the inner lips moved to their own vertices, and the ring strips."""
+    """Face triangles, those between the inner lips moved to their own vertices, and the ring
+    strips."""
     hole_of = {vertex: VERTICES + k for k, vertex in enumerate(LIPS_INNER)}
     out = [
         [hole_of[v] for v in triangle] if all(v in hole_of for v in triangle) else list(triangle)
         for triangle in face.tolist()
     ]
     loops = [list(FACE_OVAL)] + [[RING_START + r * RING + k for k in range(RING)] for r in range(3)]
-    for inner, outer in zip(loops, loops[1:], strict=False):
+    for inner, outer in pairwise(loops):
         for k in range(RING):
             n = (k + 1) % RING
             out.append([inner[k], inner[n], outer[k]])
@@ -56,9 +59,10 @@ def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
 class WarpMesh:
     """Geometry of one photographed head, ready to be moved.
 
-    triangles int32 [T, 3]; attributes float32 [WARP_VERTICES, 3]: per vertex source x, source y (pixels
-    of the 256-grid) and 1 on the mouth opening; interior_triangles and interior_attributes [Vi, 3]: shade
-    of upper teeth, lower teeth, gums and tongue. All are static; `move` gives the positions.
+    triangles int32 [T, 3]; attributes float32 [WARP_VERTICES, 3]: per vertex source x, source y
+    (pixels of the 256-grid) and 1 on the mouth opening; interior_triangles and interior_attributes
+    [Vi, 3]: shade of upper teeth, lower teeth, gums and tongue. All are static; `move` gives the
+    positions.
     """
 
     model: FaceModel
@@ -148,8 +152,8 @@ class WarpMesh:
         )
 
     def move(self, expression: Float, pose: Pose) -> tuple[Float, Float]:
-        """Positions for N frames: warp vertices [N, WARP_VERTICES, 3] and interior vertices [N, Vi, 3],
-        in pixels of the 256-grid, for expressions float32 [N, 53] and poses of N frames."""
+        """Positions for N frames: warp vertices [N, WARP_VERTICES, 3] and interior vertices [N, Vi,
+        3], in pixels of the 256-grid, for expressions float32 [N, 53] and poses of N frames."""
         basis = self.model.expression
         change = np.asarray(
             np.tensordot(expression - self._source_expression, basis[:, :VERTICES], 1), np.float32
@@ -168,8 +172,8 @@ class WarpMesh:
     def _settle_lips(self, face: Float, expression: Float) -> None:
         """Make the inner lips meet where the 3DMM says that they are shut (in place, model axes).
 
-        The opening measured on the photo and the fitted one differ a little; carried over unchanged, the
-        difference would leave a photographed open mouth ajar for ever.
+        The opening measured on the photo and the fitted one differ a little; carried over
+        unchanged, the difference would leave a photographed open mouth ajar for ever.
         """
         fitted = np.asarray(
             self._identity_shape[list(LIPS_INNER)]
@@ -186,7 +190,8 @@ class WarpMesh:
 
 
 def _gaps(points: Float) -> Float:
-    """Signed vertical opening [N, 9] of the inner lips, model units, of model points [N, ≥468, 3]."""
+    """Signed vertical opening [N, 9] of the inner lips, model units, of model points [N, ≥468,
+    3]."""
     inner = points[:, list(LIPS_INNER), 1]
     return np.asarray(inner[:, 1 : HOLE // 2] - inner[:, : HOLE // 2 : -1], np.float32)
 

@@ -1,8 +1,9 @@
 """Speech to motion, streaming: audio samples in, one `Motion` a video frame out.
 
-log-mel → audio encoder → lip decoder (deterministic) and dynamics VAE (drawn). A frame needs 160 ms of
-audio beyond its own end (80 ms in the encoder, 80 ms in the decoder). Every network sees a fixed window
-whose content depends on the sample count alone, so any chunking of the audio gives the same bits.
+log-mel → audio encoder → lip decoder (deterministic) and dynamics VAE (drawn). A frame needs 160 ms
+of audio beyond its own end (80 ms in the encoder, 80 ms in the decoder). Every network sees a fixed
+window whose content depends on the sample count alone, so any chunking of the audio gives the same
+bits.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ EMBEDDING = 128
 CONTEXT_BEFORE, CONTEXT_AFTER = 17, 2
 POSE, BLINK = 6, 2
 TAIL, WINDOW, LATENT = 10, 25, 32
+POSE_LIMIT = 3.0  # standard deviations of the training people: a head never wanders further
 # Frames of audio that have to follow a frame before it can be drawn.
 LOOK_AHEAD = CONTEXT_AFTER + (MEL_AFTER - MEL_PER_FRAME) // MEL_PER_FRAME
 
 
 @dataclass(frozen=True)
 class Motion:
-    """What one frame does: lip code float32 [16]; pose change float32 [6] from rest (rotation vector,
-    translation in model units, log scale); closure float32 [2] of right and left eye, 1 shut; audio
-    embedding float32 [128]."""
+    """What one frame does: lip code float32 [16]; pose change float32 [6] from rest (rotation
+    vector, translation in model units, log scale); closure float32 [2] of right and left eye, 1
+    shut; audio embedding float32 [128]."""
 
     lip: Float
     pose: Float
@@ -69,6 +71,7 @@ class _Dynamics:
             ["motion"], {"latent": self._latent, "tail": self._tail, "audio": self._audio}
         )
         current = motion[0, position]
+        current[:POSE] = np.clip(current[:POSE], -POSE_LIMIT, POSE_LIMIT)
         self._drawn.append(current)
         if len(self._drawn) == WINDOW:
             self._tail[0] = self._drawn[-TAIL:]
@@ -102,7 +105,7 @@ class MotionStream:
         while len(self._columns) >= MEL_BEFORE + MEL_AFTER:
             window = self._columns[None, : MEL_BEFORE + MEL_AFTER]
             (embedding,) = self._encode.run(["embedding"], {"mel": window})
-            self._embeddings.append(embedding[0])
+            self._embeddings.append(embedding[0, 0])
             self._columns = self._columns[MEL_PER_FRAME:]
             if len(self._embeddings) == self._embeddings.maxlen:
                 motions.append(self._next())
@@ -113,4 +116,4 @@ class MotionStream:
         (lip,) = self._decode.run(["lip"], {"embeddings": around})
         audio = self._embeddings[CONTEXT_BEFORE]
         drawn = self._dynamics.next(audio)
-        return Motion(lip[0], drawn[:POSE], np.clip(drawn[POSE:], 0, 1), audio)
+        return Motion(lip[0, 0], drawn[:POSE], np.clip(drawn[POSE:], 0, 1), audio)

@@ -6,16 +6,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from parlante.face_model import Float
+
 # The matte's soft edge carries hair colour; background is trusted only well outside it.
 TRUSTED_BACKGROUND = 0.05
 SPREAD = 5  # pixels of the 256-grid by which the matte is widened first
 
 
 def background_plate(image: NDArray[np.uint8], matte: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fill the person's place in ``image`` uint8 [H, W, 3] from its surroundings; ``matte`` uint8 [H, W].
+    """Fill the person's place in ``image`` uint8 [H, W, 3] from its surroundings; ``matte`` uint8
+    [H, W].
 
-    Pull-push over an image pyramid (Gortler et al. 1996, "The Lumigraph", section 3.4): smooth, and exact where
-    the background is seen. Returns uint8 [H, W, 3].
+    Pull-push over an image pyramid (Gortler et al. 1996, "The Lumigraph", section 3.4): smooth, and
+    exact where the background is seen. Returns uint8 [H, W, 3].
     """
     size = max(image.shape[:2])
     reach = 2 * max(1, round(SPREAD * size / 256)) + 1
@@ -24,12 +27,13 @@ def background_plate(image: NDArray[np.uint8], matte: NDArray[np.uint8]) -> NDAr
     if not known.any():
         return np.full_like(image, image.reshape(-1, 3).mean(0).astype(np.uint8))
     # Each level: mean colour of the background seen in a cell, and how much of the cell was seen.
-    colours, weights = [image.astype(np.float32)], [known[..., None]]
+    colours: list[Float] = [image.astype(np.float32)]
+    weights: list[Float] = [known[..., None]]
     while min(colours[-1].shape[:2]) > 2:
         seen = _half(weights[-1])
-        mean = _half(colours[-1] * weights[-1]) / np.maximum(seen, 1e-6)
+        mean = _half(colours[-1] * weights[-1]) / np.maximum(seen, np.float32(1e-6))
         colours.append(mean)
-        weights.append(np.minimum(1, 4 * seen))
+        weights.append(np.asarray(np.minimum(4 * seen, 1), np.float32))
     filled = colours[-1]
     for colour, weight in zip(colours[-2::-1], weights[-2::-1], strict=True):
         up = cv2.pyrUp(filled, dstsize=(colour.shape[1], colour.shape[0]))
@@ -37,6 +41,7 @@ def background_plate(image: NDArray[np.uint8], matte: NDArray[np.uint8]) -> NDAr
     return np.clip(np.round(filled), 0, 255).astype(np.uint8)
 
 
-def _half(level: NDArray[np.float32]) -> NDArray[np.float32]:
+def _half(level: Float) -> Float:
     """`cv2.pyrDown` that keeps the channel axis."""
-    return cv2.pyrDown(level).reshape((level.shape[0] + 1) // 2, (level.shape[1] + 1) // 2, -1)
+    half = np.asarray(cv2.pyrDown(level), np.float32)
+    return half.reshape(*half.shape[:2], -1)

@@ -1,7 +1,7 @@
 """The portrait encoder: everything about a face that is computed once and kept.
 
-Photo → face → landmarks → square crop of head and shoulders → 3DMM fit, matte, background plate, and the
-renderer's source features. A `Portrait` travels as one ``.npz`` without pickle.
+Photo → face → landmarks → square crop of head and shoulders → 3DMM fit, matte, background plate,
+and the renderer's source features. A `Portrait` travels as one ``.npz`` without pickle.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from parlante.plate import background_plate
 _log = logging.getLogger(__name__)
 
 GRID = 256  # side of the crop as the networks see it
-# Where the training clips hold the face: its landmarks' larger side over the crop's, and its centre.
+# Where the training clips hold the face: its landmarks' larger side over the crop's, and its
+# centre.
 FACE_SHARE = 0.575
 FACE_CENTRE = (0.5, 0.55)
 MAX_SIDE = 1080  # detail beyond the largest output is not kept
@@ -52,10 +53,10 @@ FORMAT = 1  # of the .npz
 class Portrait:
     """One encoded face.
 
-    image uint8 [S, S, 4]: the crop, RGB and straight-alpha matte, S ≤ 1080; plate uint8 [S, S, 3]; landmarks
-    float32 [468, 3] in pixels of the 256-grid; identity float32 [100]; expression float32 [53];
-    rotation, translation float32 [1, 3] and scale float32 [1]: the photo's own pose; features float32
-    [32, 64, 64]; style float32 [1, 64]; key: SHA-256 of photo, choices and bundle.
+    image uint8 [S, S, 4]: the crop, RGB and straight-alpha matte, S ≤ 1080; plate uint8 [S, S, 3];
+    landmarks float32 [468, 3] in pixels of the 256-grid; identity float32 [100]; expression float32
+    [53]; rotation, translation float32 [1, 3] and scale float32 [1]: the photo's own pose; features
+    float32 [32, 64, 64]; style float32 [1, 64]; key: SHA-256 of photo, choices and bundle.
     """
 
     image: NDArray[np.uint8]
@@ -103,8 +104,8 @@ class Portrait:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 if int(arrays["format"]) != FORMAT:
                     raise ImageError(
-                        f"{name} is an encoded face of format {int(arrays['format'])}, this version reads {FORMAT}; "
-                        "encode the photo again"
+                        f"{name} is an encoded face of format {int(arrays['format'])}, this "
+                        f"version reads {FORMAT}; encode the photo again"
                     )
                 values = {f.name: arrays[f.name] for f in fields(cls)}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -137,8 +138,8 @@ class Portrait:
                 or not (side and np.isfinite(array).all())
             ):
                 raise ImageError(
-                    f"{name}: {field} is {array.dtype} {array.shape}, expected finite {np.dtype(dtype)} {shape}; "
-                    "the file is damaged, encode the photo again"
+                    f"{name}: {field} is {array.dtype} {array.shape}, expected finite "
+                    f"{np.dtype(dtype)} {shape}; the file is damaged, encode the photo again"
                 )
 
 
@@ -177,8 +178,8 @@ class PortraitEncoder:
     def encode(self, photos: Sequence[Photo], *, face: int | None = None) -> Portrait:
         """Encode one person from one or several photos.
 
-        The best photo (frontal, mouth shut, eyes open, sharp) is the source; all of them serve the identity
-        fit. ``face`` picks among several faces of a photo, 0 is the largest.
+        The best photo (frontal, mouth shut, eyes open, sharp) is the source; all of them serve the
+        identity fit. ``face`` picks among several faces of a photo, 0 is the largest.
 
         Raises:
             FaceNotFoundError: no face in any photo, or only faces too small to animate.
@@ -192,8 +193,8 @@ class PortraitEncoder:
         if not found:
             sizes = ", ".join(f"{p.rgb.shape[1]}x{p.rgb.shape[0]}" for p in photos)
             raise FaceNotFoundError(
-                f"no face found in {len(photos)} picture(s) ({sizes} pixels); give a photo in which the face is "
-                f"seen from the front and is at least {MIN_FACE} pixels across"
+                f"no face found in {len(photos)} picture(s) ({sizes} pixels); give a photo in "
+                f"which the face is seen from the front and is at least {MIN_FACE} pixels across"
             )
         fitted = self.model.fit(np.stack([points for _, points in found]))
         scores = [
@@ -218,7 +219,8 @@ class PortraitEncoder:
         index = face or 0
         if index >= len(detections):
             raise FaceNotFoundError(
-                f"face={index} was asked for, the picture holds {len(detections)}; faces count from 0, largest first"
+                f"face={index} was asked for, the picture holds {len(detections)}; faces count "
+                "from 0, largest first"
             )
         roi = roi_from_detection(detections[index])
         for _ in range(2):
@@ -271,7 +273,8 @@ class PortraitEncoder:
 def crop_box(points: Float, width: int, height: int) -> tuple[int, int, int]:
     """Left, top and side (pixels) of the square around head and shoulders, within the picture.
 
-    The face lies in it as in the training clips where the picture has room; else the square moves inwards.
+    The face lies in it as in the training clips where the picture has room; else the square moves
+    inwards.
     """
     low, high = points[:VERTICES, :2].min(0), points[:VERTICES, :2].max(0)
     side = int(min(round(float((high - low).max()) / FACE_SHARE), width, height))

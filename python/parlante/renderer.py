@@ -1,7 +1,7 @@
 """The renderer: one `Motion` in, one picture out.
 
-attributes → 3DMM → mesh → rasterise → pack → condition network → K denoising steps → compose. Each frame
-depends on its motion, the portrait and the seed alone, never on the frame before.
+attributes → 3DMM → mesh → rasterise → pack → condition network → K denoising steps → compose. Each
+frame depends on its motion, the portrait and the seed alone, never on the frame before.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class StageTimes:
 class FrameRenderer:
     """Draws the frames of one portrait.
 
-    size: side of the picture in pixels; steps: diffusion steps K; seed: of the noise field, which is
-    fixed for the renderer's life and carried with the mesh, so that frames do not flicker.
+    size: side of the picture in pixels; steps: diffusion steps K; seed: of the noise field, which
+    is fixed for the renderer's life and carried with the mesh, so that frames do not flicker.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FrameRenderer:
         self._schedule = make_schedule(
             steps, sampler=sampling["sampler"], start=int(sampling["truncated_start"])
         )
-        self._model, self._portrait, self._gains = model, portrait, gains
+        self.model, self._portrait, self._gains = model, portrait, gains
         self._seed, self._size, self._threads = seed, size, threads
         self._mesh = portrait.mesh(model)
         self.times = StageTimes()
@@ -119,8 +119,9 @@ class FrameRenderer:
         return self.draw(self.expression(motion), change, motion.audio)
 
     def draw(self, expression: Float, pose_change: Float, audio: Float) -> NDArray[np.uint8]:
-        """The picture uint8 [size, size, 3] RGB for explicit attributes: expression float32 [53], pose
-        change float32 [6] from the photo's pose, audio embedding float32 [128] (zeros: unknown)."""
+        """The picture uint8 [size, size, 3] RGB for explicit attributes: expression float32 [53],
+        pose change float32 [6] from the photo's pose, audio embedding float32 [128] (zeros:
+        unknown)."""
         now = time.perf_counter()
         self.warp(expression, pose_change)
         now = self.times.add("warp", now)
@@ -167,7 +168,7 @@ class FrameRenderer:
         vertices, interior = self._mesh.move(expression[None], pose)
         np.copyto(self._warp, self._identity_warp)
         self._interior.fill(0)
-        mesh, model, threads = self._mesh, self._model, self._threads
+        mesh, model, threads = self._mesh, self.model, self._threads
         _core.rasterize(
             vertices[0], mesh.triangles, mesh.attributes, self._warp, self._depth, threads=threads
         )

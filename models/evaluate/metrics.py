@@ -1,0 +1,104 @@
+"""Measures of a generated frame against the true one, on crops that landmarks of the truth
+define."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from parlante.face_model import LANDMARKS_68, LIPS_OUTER, VERTICES, Float
+
+Image = NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+
+MOUTH_POINTS = slice(48, 68)  # of the 68
+MOUTH_MARGIN, HEAD_MARGIN = 0.35, 0.30
+# Where SFace's alignment wants a face: pupils, nose tip, mouth corners.
+FIVE_POINTS = (468, 473, 1, 61, 291)
+
+
+def crop_box(points: Float, margin: float, width: int, height: int) -> Box:
+    """x0, y0, x1, y1 (end exclusive) around points [n, 2+], widened on each side by margin/2 of its
+    larger side."""
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    room = margin * float((high - low).max()) / 2
+    x0, y0 = np.floor(low - room).astype(int)
+    x1, y1 = np.ceil(high + room).astype(int) + 1
+    return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+
+
+def mouth_box(landmarks: Float, width: int = 256, height: int = 256) -> Box:
+    """The mouth crop of true landmarks [≥468, 2+]."""
+    return crop_box(landmarks[list(LIPS_OUTER)], MOUTH_MARGIN, width, height)
+
+
+def head_box(landmarks: Float, width: int = 256, height: int = 256) -> Box:
+    """The head crop of true landmarks [≥468, 2+]."""
+    return crop_box(landmarks[:VERTICES], HEAD_MARGIN, width, height)
+
+
+def cut(image: Image, box: Box) -> Image:
+    x0, y0, x1, y1 = box
+    return image[y0:y1, x0:x1]
+
+
+def psnr(made: Image, true: Image) -> float:
+    """Peak signal-to-noise ratio in dB, 8-bit peak."""
+    error = np.mean((made.astype(np.float64) - true) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-6)))
+
+
+def ssim(made: Image, true: Image) -> float:
+    """Structural similarity (Wang et al. 2004), 7×7 windows, mean over colour channels; NaN for
+    crops under 7 pixels."""
+    if min(true.shape[:2]) < 7:
+        return float("nan")
+    return float(structural_similarity(made, true, channel_axis=-1, data_range=255))
+
+
+def landmark_distance(made: Float, true: Float, part: slice = slice(0, 68)) -> float:
+    """LMD: mean distance in pixels of the 68 landmarks (or a part of them) of two faces [≥468,
+    2+]."""
+    index = list(LANDMARKS_68)[part]
+    return float(np.linalg.norm(made[index, :2] - true[index, :2], axis=-1).mean())
+
+
+def sharpness(image: Image) -> float:
+    """Mean magnitude of the grey image's gradient (Sobel): falls when a picture blurs."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return float(
+        np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)).mean()
+    )
+
+
+def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Pearson correlation; NaN when either does not vary."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    spread = a.std() * b.std()
+    return (
+        float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 1e-9 else float("nan")
+    )
+
+
+class Identity:
+    """CSIM: cosine similarity of SFace embeddings of two face pictures (same person ≈ 0.77, others
+    ≤ 0.21)."""
+
+    def __init__(self, model: Path) -> None:
+        self._net = cv2.FaceRecognizerSF.create(str(model), "")
+
+    def embed(self, image: Image, landmarks: Float) -> NDArray[np.float32]:
+        """Embedding [128] of the face with landmarks [478, 2+] in ``image``."""
+        box = crop_box(landmarks[:VERTICES], 0.0, image.shape[1], image.shape[0])
+        five = landmarks[list(FIVE_POINTS), :2].reshape(-1)
+        row = np.r_[box[0], box[1], box[2] - box[0], box[3] - box[1], five, 1.0].astype(np.float32)
+        aligned = self._net.alignCrop(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), row[None])
+        return np.asarray(self._net.feature(aligned), np.float32).reshape(-1)
+
+    @staticmethod
+    def similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+        return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))

@@ -1,0 +1,123 @@
+"""`parlante bench`: what this machine does, with everything that `speak` does included.
+
+The demo portrait speaks the demo voice. Decoding and resampling the sound, motion, warp, networks
+and composition count as a frame's time; encoding the video file is a line of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+import time
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parlante.audio import decode_audio
+from parlante.avatar import Avatar
+from parlante.engine import NATIVE_FPS, SAMPLE_RATE
+from parlante.motion import LOOK_AHEAD, SAMPLES_PER_FRAME
+from parlante.video import VideoWriter
+
+WARM_UP = 10  # frames not counted: ONNX Runtime plans its memory in the first ones
+
+
+def measure(
+    *, size: int = 256, steps: int = 2, seed: int = 0, device: str = "cpu", threads: int = 2
+) -> dict[str, Any]:
+    """Figures of one run over the demo: fps, p50_ms, p95_ms, p99_ms a frame, first_frame_ms
+    (compute after the look-ahead is in), rss_mb, real_time_factor (time over duration of speech;
+    below 1 is faster than real time), stages (ms a frame), encode_photo_ms, and the machine."""
+    with as_file(files("parlante") / "demo") as demo:
+        began = time.perf_counter()
+        avatar = Avatar(demo / "portrait.jpg", device=device, threads=threads, cache=False)
+        loaded = time.perf_counter()
+        avatar._encoder.encode(_photo(demo / "portrait.jpg"))
+        encode_ms = (time.perf_counter() - loaded) * 1e3
+
+        speech = avatar.speak(demo / "speech.flac", size=size, steps=steps, seed=seed)
+        frames, stamps = [], [time.perf_counter()]
+        for frame in speech:
+            frames.append(frame)
+            stamps.append(time.perf_counter())
+        milliseconds = np.diff(stamps)[WARM_UP:] * 1e3
+        drawn = speech.times.frames
+        stages = {k: round(v / drawn * 1e3, 3) for k, v in speech.times.seconds.items()}
+        stages["audio_and_motion"] = round(
+            (stamps[-1] - stamps[0]) / drawn * 1e3 - sum(stages.values()), 3
+        )
+
+        samples = np.concatenate(list(decode_audio(demo / "speech.flac")))
+        stages["video_encoder"] = _video_encoder_ms(frames, size)
+        return {
+            "fps": round(1e3 / float(milliseconds.mean()), 2),
+            **{f"p{p}_ms": round(float(np.percentile(milliseconds, p)), 2) for p in (50, 95, 99)},
+            "first_frame_ms": round(_first_frame_ms(avatar, samples, size, steps), 2),
+            "rss_mb": round(_rss_mb(), 1),
+            "real_time_factor": round(float(milliseconds.mean()) * float(NATIVE_FPS) / 1e3, 4),
+            "stages": stages,
+            "encode_photo_ms": round(encode_ms, 1),
+            "load_ms": round((loaded - began) * 1e3 - encode_ms, 1),
+            "frames": len(frames),
+            "size": size,
+            "steps": steps,
+            "device": device,
+            "threads": threads,
+            "machine": ", ".join((platform.machine(), f"{os.cpu_count()} CPUs", platform.system())),
+        }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures of `measure` as text."""
+    r = result
+    lines = [
+        f"{r['size']}x{r['size']}, K = {r['steps']}, {r['device']}, "
+        f"{r['threads']} threads; {r['machine']}",
+        f"  {r['fps']:.1f} fps   real-time factor {r['real_time_factor']:.3f}",
+        f"  ms a frame: p50 {r['p50_ms']:.1f}   p95 {r['p95_ms']:.1f}   p99 {r['p99_ms']:.1f}",
+        f"  first frame {r['first_frame_ms']:.0f} ms after its look-ahead",
+        f"  photo encoded in {r['encode_photo_ms']:.0f} ms, RSS {r['rss_mb']:.0f} MB",
+        "  stage               ms a frame     fps",
+    ]
+    for stage, ms in r["stages"].items():
+        lines.append(f"  {stage:<18} {ms:>11.2f} {1e3 / max(ms, 1e-6):>7.0f}")
+    return "\n".join(lines)
+
+
+def _photo(path: Path) -> list[Any]:
+    from parlante.image import load_image
+
+    return [load_image(path)]
+
+
+def _first_frame_ms(avatar: Avatar, samples: Any, size: int, steps: int) -> float:
+    """Median over five sessions: from the last sample the first frame needs to its picture."""
+    needed = samples[: (LOOK_AHEAD + 1) * SAMPLES_PER_FRAME]
+    times = []
+    for _ in range(5):
+        engine = avatar.speak(needed, sample_rate=SAMPLE_RATE, size=size, steps=steps).engine()
+        began = time.perf_counter()
+        next(engine.push(needed))
+        times.append((time.perf_counter() - began) * 1e3)
+    return float(np.median(times))
+
+
+def _video_encoder_ms(frames: list[Any], size: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        with VideoWriter(Path(folder) / "bench.mp4", width=size, height=size) as writer:
+            for frame in frames:
+                writer.write(frame.image, frame.audio)
+        return round((time.perf_counter() - began) / len(frames) * 1e3, 3)
+
+
+def _rss_mb() -> float:
+    """Resident memory of this process; 0 where /proc does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
