@@ -8,9 +8,10 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from diffusers.schedulers import scheduling_ddim, scheduling_ddpm
 from numpy.typing import NDArray
+from scipy import stats
+
 from parlante import _core
 from parlante.schedule import make_schedule
-from scipy import stats
 
 SHAPE = (1, 48, 8, 12)
 SIZE = (32, 48)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from parlante import _core
 from torch.nn import functional
+
+from parlante import _core
 
 Arrays = dict[str, NDArray[np.generic]]
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from diffusers import DDPMScheduler
+
 from parlante.schedule import cosine_alphas_cumprod, make_schedule, respaced_timesteps
 
 COUNTS = [1, 2, 4, 8, 50, 1000]
