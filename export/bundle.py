@@ -15,9 +15,9 @@ import onnx
 from export.face_model import reduce_face_model
 from export.face_models import convert
 from export.networks import export, networks
-from models.sync import MEL_AFTER, MEL_BEFORE
 from models.train.loop import WEIGHTS
 from parlante.bundle import Part, write_manifest
+from parlante.motion import MEL_AFTER, MEL_BEFORE
 
 OWN_LICENCE = "Apache-2.0"
 TRAINING_DATA = (

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from models.attributes import BLINK, EXPRESSION, LIP, RESIDUAL, Attributes
-from models.dynamics import LATENT, MOTION, TAIL, WINDOW, Dynamics
+from models.dynamics import MOTION, Dynamics
 from models.renderer import (
     ATTRIBUTES,
     CONDITION,
@@ -31,8 +31,9 @@ from models.renderer import (
     TRUNCATED_START,
     Renderer,
 )
-from models.sync import CONTEXT, EMBEDDING, MEL_WINDOW, MELS, Sync
+from models.sync import CONTEXT, MEL_WINDOW, Sync
 from models.train.loop import load_weights
+from parlante.motion import EMBEDDING, LATENT, MELS, TAIL, WINDOW
 
 OPSET = 18
 # The largest difference from PyTorch that rounding explains, relative to the output's own size.

@@ -11,14 +11,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.sync import EMBEDDING
+from parlante.motion import BLINK, EMBEDDING, LATENT, POSE, TAIL, WINDOW
 
-POSE, BLINK = 6, 2
-MOTION = (
-    POSE + BLINK
-)  # rotation vector (3), translation x, y and log scale, relative to the person's rest; closures
-TAIL, WINDOW = 10, 25
-LATENT = 32
+# Rotation vector (3), translation x, y and log scale, relative to the person's rest; lid closures.
+MOTION = POSE + BLINK
 
 
 class TransformerBlock(nn.Module):

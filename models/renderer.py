@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attributes import BLINK, LIP, RESIDUAL
-from models.sync import EMBEDDING
+from parlante.motion import EMBEDDING
 from parlante.schedule import make_schedule
 
 FEATURES = 32  # cached source features per cell of the 64×64 grid

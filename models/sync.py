@@ -18,16 +18,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attributes import LIP
+from parlante.motion import (
+    CONTEXT_AFTER,
+    CONTEXT_BEFORE,
+    EMBEDDING,
+    MEL_AFTER,
+    MEL_BEFORE,
+    MEL_PER_FRAME,
+    MELS,
+    SILENCE,
+)
 
-MELS = 80
-MEL_PER_FRAME = 4
-# The audio encoder of frame i sees mel columns [4i − 20, 4i + 12): 8 columns beyond the frame's own
-# four.
-MEL_BEFORE, MEL_AFTER = 20, 12
 MEL_WINDOW = MEL_BEFORE + MEL_AFTER
-EMBEDDING = 128
-# The lip decoder of frame i sees embeddings of frames [i − 17, i + 2].
-CONTEXT_BEFORE, CONTEXT_AFTER = 17, 2
 CONTEXT = CONTEXT_BEFORE + 1 + CONTEXT_AFTER
 LIP_WINDOW = 5  # frames the lip encoder sees
 # Log-mel of speech lies in about [-23, 5] with mean −7; the networks want about [−2, 2].
@@ -128,6 +130,5 @@ class Sync(nn.Module):
 
     def embed(self, mel: Tensor) -> Tensor:
         """Audio embeddings [N, T, 128] of log-mel [N, 4·T, 80], with silence around it."""
-        silence = float(torch.log(torch.tensor(1e-10)))
-        padded = F.pad(mel, (0, 0, MEL_BEFORE, MEL_AFTER - MEL_PER_FRAME), value=silence)
+        padded = F.pad(mel, (0, 0, MEL_BEFORE, MEL_AFTER - MEL_PER_FRAME), value=SILENCE)
         return self.audio(padded)

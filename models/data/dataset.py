@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.face_model import Float, Pose
+from parlante.motion import MEL_PER_FRAME, SILENCE
 
 DEFAULT_DATA = Path("../shared/data")
 DEFAULT_PREPARED = Path("data/prepared")
 SIZE = 256
-MEL_PER_FRAME = 4
 MIN_FRAMES = 12
 VALIDATION_SHARE = 0.08
-SILENCE = float(np.log(1e-10))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Carry the training data to another machine in parts: ``python -m models.data.parts split`` and
 ``join``.
 
-``split`` writes folders of about 54 MB each (``data/parts/part_0`` …): the training clips as H.264
+``split`` writes folders of about 42 MB each (``data/parts/part_0`` …): the training clips as H.264
 without sound, log-mel as 8 bits, landmarks as int16, coefficients as fp16. ``join`` there adds a
 part to a data folder and a prepared folder that `models.data.dataset.load` reads as if it had been
 prepared on the spot.
@@ -21,12 +21,12 @@ from models.data.dataset import (
     DEFAULT_DATA,
     DEFAULT_PREPARED,
     MIN_FRAMES,
-    SILENCE,
     Clip,
     read_manifest,
 )
+from parlante.motion import SILENCE
 
-PART_BYTES = 54_000_000
+PART_BYTES = 42_000_000
 DROPPED = ("dropped",)  # arrays that only the report needs
 MEL_STEP = 0.125  # nepers: an eighth of what the augmentation adds at random
 

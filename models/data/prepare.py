@@ -32,7 +32,6 @@ from tqdm import tqdm
 from models.data.dataset import (
     DEFAULT_DATA,
     DEFAULT_PREPARED,
-    MEL_PER_FRAME,
     MIN_FRAMES,
     SIZE,
     Clip,
@@ -47,6 +46,7 @@ from parlante.errors import ParlanteError
 from parlante.face_model import NOSE_TIP, FaceModel, eye_aperture, lip_aperture
 from parlante.landmarks import FaceLandmarks, LandmarkTracker
 from parlante.matte import Matte
+from parlante.motion import MEL_PER_FRAME
 
 LANDMARK_UNIT = 64  # stored int16, 1/64 pixel
 SOURCES = 4  # candidate source frames a clip, each with its matte

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from models.data.dataset import PreparedClip, load
-from models.dynamics import BLINK, MOTION, POSE, TAIL, WINDOW, Dynamics
-from models.sync import EMBEDDING, Sync
+from models.dynamics import MOTION, Dynamics
+from models.sync import Sync
 from models.train.loop import Settings, arguments, load_weights, train
 from parlante.face_model import Float
+from parlante.motion import BLINK, EMBEDDING, POSE, TAIL, WINDOW
 
 PRESETS = {
     "cpu": Settings(steps=5_000, batch=64, learning_rate=5e-4, minutes=5),

@@ -27,9 +27,10 @@ from models.attributes import Attributes
 from models.data.dataset import SIZE, PreparedClip, load, read_frames
 from models.data.pairs import PairBatch, Pairs, held_frames
 from models.renderer import FRAME, Renderer, sample
-from models.sync import EMBEDDING, Sync
+from models.sync import Sync
 from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack, sample_features
+from parlante.motion import EMBEDDING
 from parlante.plate import background_plate
 from parlante.schedule import cosine_alphas_cumprod
 
@@ -135,7 +136,7 @@ class Inputs:
     source: Tensor  # the same, cut out around the patch [N, 3, S, S]
     target: Tensor  # [N, 48, P/4, P/4]
     planes: Tensor  # [N, 128, P/4, P/4]
-    displacement: Tensor  # [N, P, P, 2], into `source`
+    displacement: Tensor  # [N, P, P, 2], from the patch into `source`
     attributes: Tensor  # [N, 164]
     weight: Tensor  # [N, 1, P, P]
     boxes: Tensor  # [N, 3, 4], pixels of the patch
@@ -158,6 +159,12 @@ def patch_corners(boxes: Tensor, side: int) -> Tensor:
     return ((corner / 4).round() * 4).clamp(0, SIZE - side).long()
 
 
+def patches(images: Tensor, corner: Tensor, side: int) -> Tensor:
+    """Squares [N, C, side, side] of images [N, C, H, W] at corners [N, 2] (x, y)."""
+    pairs = zip(images, corner.tolist(), strict=True)
+    return torch.stack([image[..., y : y + side, x : x + side] for image, (x, y) in pairs])
+
+
 def assemble(
     batch: PairBatch, frames: Frames, attributes: Attributes, deaf: float, side: int = SIZE
 ) -> Inputs:
@@ -168,20 +175,10 @@ def assemble(
     corner = (
         patch_corners(batch.boxes, side) if side < SIZE else torch.zeros(n, 2, dtype=torch.long)
     )
-    room = SOURCE_ROOM if side < SIZE else 0
-    wide = side + 2 * room
-    outer = (corner - room).clamp(0, SIZE - wide)
-
-    def patches(images: Tensor, at: Tensor, length: int) -> Tensor:
-        return torch.stack(
-            [
-                image[..., y : y + length, x : x + length]
-                for image, (x, y) in zip(images, at.tolist(), strict=True)
-            ]
-        )
-
-    displacement = (
-        patches(batch.displacement.movedim(-1, 1), corner, side).to(device).float().movedim(1, -1)
+    moved = batch.displacement.movedim(-1, 1)
+    moved = (
+        patches(moved, corner, side).to(device).float().movedim(1, -1)
+        + corner.to(device)[:, None, None]
     )
     mouth = patches(batch.mouth, corner, side).to(device) / 255.0
     interior = patches(batch.interior, corner, side).to(device) / 255.0
@@ -189,13 +186,14 @@ def assemble(
     source_index = frames.first_source[batch.clip] + batch.slot
     target_index = frames.first[batch.clip] + batch.frame
     whole = frames.images[frames.source_image[source_index]]
-    rgba = torch.cat([whole, frames.mattes[source_index]], 1)
-    # In the coordinates of the larger cut-out, a patch pixel lies (corner − outer) further right
-    # and down.
-    inward = (corner - outer).to(device)
+    rgba = torch.cat([whole, frames.mattes[source_index]], 1).float()
     plate = patches(frames.plates[source_index], corner, side).float()
-    cut = patches(rgba, outer, wide).float()
-    planes = pack(cut, plate, displacement + inward[:, None, None], mouth, interior)
+    planes = pack(rgba, plate, moved, mouth, interior)
+    # The source's own patch: where the warp, on average, takes this one's pixels from.
+    wide = min(SIZE, side + 2 * SOURCE_ROOM)
+    middle = moved.mean((1, 2)) + (side - 1) / 2
+    outer = (((middle - wide / 2) / 4).round() * 4).clamp(0, SIZE - wide).long()
+    source = patches(whole, outer, wide).float() / 127.5 - 1
     codes = torch.cat(attributes.encoder(batch.expression), 1)
     audio = frames.audio[target_index] * (torch.rand(n, 1, device=device) >= deaf)
     boxes = batch.boxes - corner.repeat(1, 2)[:, None].to(device)
@@ -208,10 +206,10 @@ def assemble(
     target = patches(frames.images[target_index], corner, side).float() / 127.5 - 1
     return Inputs(
         whole=whole.float() / 127.5 - 1,
-        source=cut[:, :3] / 127.5 - 1,
+        source=source,
         target=F.pixel_unshuffle(target, 4),
         planes=planes,
-        displacement=displacement + inward[:, None, None],
+        displacement=moved - outer[:, None, None],
         attributes=torch.cat([codes, batch.pose, audio], 1),
         weight=weight,
         boxes=boxes,

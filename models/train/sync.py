@@ -17,19 +17,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attributes import EXPRESSION, LIP, Attributes
-from models.data.dataset import MEL_PER_FRAME, SILENCE, PreparedClip, load
-from models.sync import CONTEXT_AFTER, CONTEXT_BEFORE, LIP_WINDOW, MELS, Sync
+from models.data.dataset import PreparedClip, load
+from models.sync import LIP_WINDOW, Sync
 from models.train.loop import Settings, arguments, load_weights, train
 from parlante.bundle import Bundle
 from parlante.face_model import LIP_PAIRS, LIPS_INNER, LIPS_OUTER, FaceModel
+from parlante.motion import CONTEXT_AFTER, CONTEXT_BEFORE, MEL_PER_FRAME, MELS, SILENCE
 
 PRESETS = {
-    "cpu": Settings(steps=4_000, batch=64, learning_rate=8e-4, minutes=10, weight_decay=0.05),
+    "cpu": Settings(
+        steps=6_000, batch=40, learning_rate=1e-3, minutes=10, ema=0.997, weight_decay=0.05
+    ),
     "gpu": Settings(steps=15_000, batch=256, learning_rate=8e-4, minutes=4, weight_decay=0.05),
 }
 WINDOW = 24
 HALF_LIP = LIP_WINDOW // 2
 FRAMES = CONTEXT_BEFORE + WINDOW + CONTEXT_AFTER
+STILL_OPENING = 0.1  # model units: lips that move less than this say little about the sound
 SILENT_SHARE = 0.06  # windows of nothing but (faint) noise, whose lips are shut
 
 
@@ -103,10 +107,10 @@ def augment(mel: Tensor) -> Tensor:
             n, 1, device=device
         ) * 7
         mel = torch.where(hit[:, None], mel.amin(2, keepdim=True), mel)
-    level = torch.rand(n, 1, 1, device=device) * 12 - 18
+    level = torch.rand(n, 1, 1, device=device) * 11 - 21
     slope = torch.randn(n, 1, 1, device=device) * torch.linspace(-1.5, 1.5, bands, device=device)
     noise = level + slope + torch.randn_like(mel)
-    noisy = torch.rand(n, 1, 1, device=device) < 0.6
+    noisy = torch.rand(n, 1, 1, device=device) < 0.4
     return torch.where(noisy, torch.logaddexp(mel, noise), mel)
 
 
@@ -160,9 +164,21 @@ def main() -> None:
         wanted = code[:, span]
         made, true = lip_motion(predicted), lip_motion(wanted)
         miss = made - true
+        weight = kept[..., None] / kept.sum(1).clamp(min=1)[:, None, None]
+        # A speaker's own habitual mouth is not in the sound: what counts is the motion around it.
+        around = miss - (miss * weight).sum(1, keepdim=True)
+        opened, open_true = made @ opening, true @ opening
+        a = (opened - (opened * weight[..., 0]).sum(1, keepdim=True)) * kept
+        b = (open_true - (open_true * weight[..., 0]).sum(1, keepdim=True)) * kept
+        still = STILL_OPENING**2 * WINDOW
+        agreement = ((a * b).sum(1) + still) / (
+            (a.square().sum(1) + still) * (b.square().sum(1) + still)
+        ).sqrt()
         out = {
-            "position": ((miss @ basis).abs().mean(-1) * kept).sum() / total * 4,
-            "aperture": ((miss @ opening).abs() * kept).sum() / total * 1.0,
+            "position": ((miss @ basis).abs().mean(-1) * kept).sum() / total,
+            "motion": ((around @ basis).abs().mean(-1) * kept).sum() / total * 6,
+            "aperture": ((around @ opening).abs() * kept).sum() / total * 1.5,
+            "agreement": 0.5 * (1 - agreement).mean(),
         }
         both = kept[:, 1:] * kept[:, :-1]
         velocity = (miss[:, 1:] - miss[:, :-1]) @ basis
