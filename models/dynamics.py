@@ -47,7 +47,7 @@ class DynamicsEncoder(nn.Module):
     """motion [N, 35, 8] (tail, then window), audio [N, 35, 128] → mean and log-variance [N, 32] of
     z."""
 
-    def __init__(self, width: int = 128, layers: int = 3, heads: int = 4) -> None:
+    def __init__(self, width: int = 96, layers: int = 2, heads: int = 4) -> None:
         super().__init__()
         self.stem = nn.Linear(MOTION + EMBEDDING, width)
         self.position = nn.Parameter(torch.randn(TAIL + WINDOW + 1, width) * 0.02)
@@ -67,7 +67,7 @@ class DynamicsDecoder(nn.Module):
     """z [N, 32], tail [N, 10, 8], audio [N, 35, 128] → motion [N, 25, 8]; frame t sees audio up to
     t only."""
 
-    def __init__(self, width: int = 128, layers: int = 3, heads: int = 4) -> None:
+    def __init__(self, width: int = 96, layers: int = 2, heads: int = 4) -> None:
         super().__init__()
         self.tail = nn.Linear(MOTION, width)
         self.audio = nn.Linear(EMBEDDING, width)

@@ -61,13 +61,13 @@ class AudioEncoder(nn.Module):
             nn.Conv1d(MELS, width, 3),  # 32 → 30
             ValidBlock(width, 3),  # → 28
             nn.Conv1d(width, width, 4, stride=2),  # → 13
-            ValidBlock(width, 3, dropout=0.1),  # → 11
-            ValidBlock(width, 3, dropout=0.1),  # → 9
+            ValidBlock(width, 3, dropout=0.15),  # → 11
+            ValidBlock(width, 3, dropout=0.15),  # → 9
             nn.Conv1d(width, width, 3, stride=2),  # → 4
             nn.SiLU(),
             nn.Conv1d(width, 256, 4),  # → 1
             nn.SiLU(),
-            nn.Dropout(0.1),
+            nn.Dropout(0.15),
             nn.Conv1d(256, EMBEDDING, 1),
         )
 
@@ -103,11 +103,11 @@ class LipDecoder(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv1d(EMBEDDING, width, 2),  # 20 → 19
-            ValidBlock(width, 3, dropout=0.1),  # → 17
-            ValidBlock(width, 3, 2, dropout=0.1),  # → 13
-            ValidBlock(width, 3, 3, dropout=0.1),  # → 7
-            ValidBlock(width, 3, dropout=0.1),  # → 5
-            ValidBlock(width, 5, dropout=0.1),  # → 1
+            ValidBlock(width, 3, dropout=0.15),  # → 17
+            ValidBlock(width, 3, 2, dropout=0.15),  # → 13
+            ValidBlock(width, 3, 3, dropout=0.15),  # → 7
+            ValidBlock(width, 3, dropout=0.15),  # → 5
+            ValidBlock(width, 5, dropout=0.15),  # → 1
             nn.SiLU(),
             nn.Conv1d(width, LIP, 1),
         )

@@ -19,12 +19,12 @@ from parlante.face_model import Float
 from parlante.motion import BLINK, EMBEDDING, POSE, TAIL, WINDOW
 
 PRESETS = {
-    "cpu": Settings(steps=5_000, batch=64, learning_rate=5e-4, minutes=5),
+    "cpu": Settings(steps=5_000, batch=64, learning_rate=1e-3, minutes=5, ema=0.995),
     "gpu": Settings(steps=15_000, batch=256, learning_rate=5e-4),
 }
 LENGTH = TAIL + WINDOW
-KL_WEIGHT = 0.02
-FREE_NATS = 0.05  # per latent dimension: below this no dimension is pushed towards the prior
+KL_WEIGHT = 0.003
+FREE_NATS = 0.1  # per latent dimension: below this no dimension is pushed towards the prior
 DEAF_SHARE = 0.15
 
 

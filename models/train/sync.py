@@ -9,6 +9,7 @@ the lip encoder thinks of its output.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,18 +40,30 @@ SILENT_SHARE = 0.06  # windows of nothing but (faint) noise, whose lips are shut
 
 @dataclass(frozen=True)
 class Speech:
-    """All clips end to end: mel [C, 80] with silence between them, expression and keep of every
-    frame, and the frames at which a training window may start."""
+    """All clips end to end.
+
+    mel [C, 80] with silence between clips; expression and keep of every frame; the frames at which a
+    training window may start, and how often each is to be drawn (its share).
+    """
 
     mel: Tensor
     expression: Tensor
     keep: Tensor
     starts: Tensor
+    share: Tensor
+
+    def draw(self, count: int) -> Tensor:
+        """``count`` starts, drawn by share."""
+        return self.starts[torch.multinomial(self.share, count, replacement=True)]
 
 
 def join(clips: list[PreparedClip], device: torch.device) -> Speech:
     """Lay clips end to end, each between CONTEXT_BEFORE and WINDOW frames of silence."""
-    mel, expression, keep, starts = [], [], [], []
+    mel, expression, keep, starts, share = [], [], [], [], []
+    # A person with a thousand sentences must not become the voice of all.
+    spoken = Counter({c.person: 0 for c in clips})
+    for clip in clips:
+        spoken[clip.person] += len(clip)
     position = 0
     for clip in clips:
         assert clip.mel is not None
@@ -76,12 +89,14 @@ def join(clips: list[PreparedClip], device: torch.device) -> Speech:
             position
             + np.arange(HALF_LIP, max(HALF_LIP + 1, before + n - WINDOW // 2 - CONTEXT_BEFORE))
         )
+        share.append(np.full(len(starts[-1]), spoken[clip.person] ** -0.5))
         position += before + n + after
     return Speech(
         torch.from_numpy(np.concatenate(mel)).to(device),
         torch.from_numpy(np.concatenate(expression)).to(device),
         torch.from_numpy(np.concatenate(keep)).to(device),
         torch.from_numpy(np.concatenate(starts)).to(device),
+        torch.from_numpy(np.concatenate(share)).float().to(device),
     )
 
 
@@ -178,7 +193,7 @@ def main() -> None:
             "position": ((miss @ basis).abs().mean(-1) * kept).sum() / total,
             "motion": ((around @ basis).abs().mean(-1) * kept).sum() / total * 6,
             "aperture": ((around @ opening).abs() * kept).sum() / total * 1.5,
-            "agreement": 0.5 * (1 - agreement).mean(),
+            "agreement": 1.5 * (1 - agreement).mean(),
         }
         both = kept[:, 1:] * kept[:, :-1]
         velocity = (miss[:, 1:] - miss[:, :-1]) @ basis
@@ -205,8 +220,7 @@ def main() -> None:
         return out
 
     def losses(step: int) -> dict[str, Tensor]:
-        starts = speech.starts[torch.randint(len(speech.starts), (settings.batch,), device=device)]
-        mel, expression, keep = window(speech, starts)
+        mel, expression, keep = window(speech, speech.draw(settings.batch))
         silent = torch.rand(settings.batch, device=device) < SILENT_SHARE
         mel = torch.where(silent[:, None, None], torch.full_like(mel, SILENCE), mel)
         out = terms(module, augment(mel), expression, keep & ~silent[:, None])
