@@ -55,11 +55,18 @@ class _Count:
 
 def frames(samples: NDArray[np.float32], fps: Fraction, chunk: int) -> list[Frame]:
     engine = Engine(MotionStream(Bundle.default()), _Count(), fps)  # type: ignore[arg-type]
-    out = [f for start in range(0, len(samples), chunk) for f in engine.push(samples[start : start + chunk])]
+    out = [
+        f
+        for start in range(0, len(samples), chunk)
+        for f in engine.push(samples[start : start + chunk])
+    ]
     return out + list(engine.flush())
 
 
-@pytest.mark.parametrize("fps", [Fraction(24), Fraction(25), Fraction(30_000, 1001), Fraction(30), Fraction(50), Fraction(60)])
+@pytest.mark.parametrize(
+    "fps",
+    [Fraction(24), Fraction(25), Fraction(30_000, 1001), Fraction(30), Fraction(50), Fraction(60)],
+)
 @pytest.mark.parametrize("length", [1, 639, 640, 641, 16_001])
 def test_sound_is_cut_without_gap_or_overlap(fps: Fraction, length: int) -> None:
     samples = (np.arange(length) % 2000 / 4000).astype(np.float32)

@@ -1,8 +1,8 @@
 """Contact sheet to look at: ``python -m models.evaluate.sheet --out sheet.png``.
 
-One row a person (the demo photo first, then test people): photo, mouth shut, half open, wide open, teeth,
-blink, head turned left, right and down, and five frames of the demo speech. Rows of people other than the
-demo's must not leave the machine: see the data's licences.
+One row a person (the demo photo first, then test people): photo, mouth shut, half open, wide open,
+teeth, blink, head turned left, right and down, and five frames of the demo speech. Rows of people
+other than the demo's must not leave the machine: see the data's licences.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ SILENT_SHARE = 0.06  # windows of nothing but (faint) noise, whose lips are shut
 class Speech:
     """All clips end to end.
 
-    mel [C, 80] with silence between clips; expression and keep of every frame; the frames at which a
-    training window may start, and how often each is to be drawn (its share).
+    mel [C, 80] with silence between clips; expression and keep of every frame; the frames at which
+    a training window may start, and how often each is to be drawn (its share).
     """
 
     mel: Tensor

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -47,6 +49,22 @@ FACE_CENTRE = (0.5, 0.55)
 MAX_SIDE = 1080  # detail beyond the largest output is not kept
 MIN_FACE = 32  # pixels across the landmarks of a face that can be animated at all
 FORMAT = 1  # of the .npz
+
+# What zip, zlib and NumPy's header parser let through on files that are damaged or no .npz at all.
+_PARSER_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    EOFError,
+    SyntaxError,
+    RuntimeError,
+    MemoryError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -107,8 +125,8 @@ class Portrait:
                         f"{name} is an encoded face of format {int(arrays['format'])}, this "
                         f"version reads {FORMAT}; encode the photo again"
                     )
-                values = {f.name: arrays[f.name] for f in fields(cls)}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                values = {f.name: np.asarray(arrays[f.name]) for f in fields(cls)}
+        except _PARSER_ERRORS as error:
             raise ImageError(
                 f"{name} is not an encoded face ({error}); make one with Avatar.save"
             ) from None
