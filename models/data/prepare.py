@@ -54,6 +54,7 @@ MIN_PRESENCE = 0.5
 MIN_FACE = 45  # pixels of the 256² crop across the face
 MAX_YAW = 0.9  # radians: beyond, half the mouth is hidden
 MAX_JUMP = 0.15  # of the face's width between two frames: a cut or a lost track
+MIN_SOURCE_CORRELATION = 0.15  # below, a source's sound and picture were never in step
 MAX_OFFSET = 6  # frames searched to either side
 
 
@@ -270,6 +271,12 @@ def align(clips: list[Clip], out: Path) -> dict[str, Any]:
             source: int(np.mean(all_curves, 0).argmax()) - MAX_OFFSET
             for source, all_curves in by_source.items()
         }
+    mean = {
+        source: float(
+            np.mean([curves[c.name][lag + MAX_OFFSET] for c, *_ in loaded if c.source == source])
+        )
+        for source, lag in source_offset.items()
+    }
     offsets: dict[str, Any] = {}
     for clip, _, _, keep in loaded:
         curve, common = curves[clip.name], source_offset[clip.source]
@@ -286,7 +293,8 @@ def align(clips: list[Clip], out: Path) -> dict[str, Any]:
             "offset": lag,
             "correlation": round(correlation, 3),
             "moved": lag != common,
-            "lips": bool((correlation > -error and abs(own - common) <= 4) or keep.sum() < 50),
+            "lips": mean[clip.source] >= MIN_SOURCE_CORRELATION
+            and bool((correlation > -error and abs(own - common) <= 4) or keep.sum() < 50),
         }
     return {"sources": source_offset, "clips": offsets}
 
