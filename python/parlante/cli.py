@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from parlante import __version__
-from parlante.errors import ParlanteError
+from parlante.errors import OutputError, ParlanteError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -133,6 +133,8 @@ def _encode(arguments: argparse.Namespace) -> int:
 def _bench(arguments: argparse.Namespace) -> int:
     from parlante.bench import measure, table
 
+    if arguments.json is not None and not arguments.json.parent.is_dir():
+        raise OutputError(f"{arguments.json.parent} is no folder; create it for the figures first")
     result = measure(
         size=arguments.size,
         steps=arguments.steps,
@@ -142,7 +144,10 @@ def _bench(arguments: argparse.Namespace) -> int:
     )
     print(table(result))
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        try:
+            arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        except OSError as error:
+            raise OutputError(f"{arguments.json} cannot be written: {error.strerror}") from error
     return 0
 
 
@@ -151,7 +156,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     found = report()
     print(text(found))
-    return 0 if found["bundle"]["ok"] else 1
+    return 0 if found["ok"] else 1
 
 
 if __name__ == "__main__":
