@@ -10,16 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parlante.audio import decode_audio
 from parlante.bundle import Bundle
 from parlante.engine import Engine, Frame
 from parlante.motion import LOOK_AHEAD, SAMPLES_PER_FRAME, Motion, MotionStream
-from tests.media import demo_speech
+from tests.portrait_samples import demo_speech
 
 
 def speech(seconds: float) -> NDArray[np.float32]:
-    samples = np.concatenate(list(decode_audio(demo_speech())))
-    return samples[: int(seconds * 16_000)]
+    return demo_speech()[: int(seconds * 16_000)]
 
 
 def motions(chunks: list[NDArray[np.float32]], seed: int = 3) -> list[Motion]:
@@ -50,7 +48,7 @@ class _Count:
     """A renderer that draws nothing but says which motion it was given."""
 
     def render(self, motion: Motion) -> NDArray[np.uint8]:
-        return np.array([[[int(1000 * abs(float(motion.lip[0]))) % 256] * 3]], np.uint8)
+        return np.frombuffer(motion.lip.tobytes(), np.uint8).reshape(1, -1, 1).repeat(3, 2)
 
 
 def frames(samples: NDArray[np.float32], fps: Fraction, chunk: int) -> list[Frame]:

@@ -89,7 +89,7 @@ def join(clips: list[PreparedClip], device: torch.device) -> Speech:
             position
             + np.arange(HALF_LIP, max(HALF_LIP + 1, before + n - WINDOW // 2 - CONTEXT_BEFORE))
         )
-        share.append(np.full(len(starts[-1]), spoken[clip.person] ** -0.5))
+        share.append(np.full(len(starts[-1]), spoken[clip.person] ** -0.25))
         position += before + n + after
     return Speech(
         torch.from_numpy(np.concatenate(mel)).to(device),
@@ -193,7 +193,7 @@ def main() -> None:
             "position": ((miss @ basis).abs().mean(-1) * kept).sum() / total,
             "motion": ((around @ basis).abs().mean(-1) * kept).sum() / total * 6,
             "aperture": ((around @ opening).abs() * kept).sum() / total * 1.5,
-            "agreement": 1.5 * (1 - agreement).mean(),
+            "agreement": 1.0 * (1 - agreement).mean(),
         }
         both = kept[:, 1:] * kept[:, :-1]
         velocity = (miss[:, 1:] - miss[:, :-1]) @ basis
