@@ -20,16 +20,16 @@ struct Inputs {
 /// Horizontal taps, one for each output pixel of a row.
 struct Taps {
   std::vector<int> first, second;
-  std::vector<float> t;
+  std::vector<float> t, clamped_t;
 
-  template <class MakeTap>
-  Taps(int count, int size, MakeTap make_tap) : first(count), second(count), t(count) {
+  Taps(int count, int size) : first(count), second(count), t(count), clamped_t(count) {
     const GridMap map = grid_map(count, size);
     for (int x = 0; x < count; ++x) {
-      const Tap tap = make_tap(map(static_cast<float>(x)), size);
+      const Tap tap = grid_tap(map(static_cast<float>(x)), size);
       first[x] = tap.first;
       second[x] = tap.second;
       t[x] = tap.t;
+      clamped_t[x] = clamped_weight(tap.t);
     }
   }
 };
@@ -163,24 +163,21 @@ class RowComposer {
         to_grid_y_(grid_map(inputs.source.rows, grid_rows_)),
         to_source_x_(grid_map(grid_columns_, inputs.source.columns)),
         to_source_y_(grid_map(grid_rows_, inputs.source.rows)),
-        warp_taps_(inputs.source.columns, grid_columns_, extrapolating_tap),
-        residual_taps_(inputs.source.columns, grid_columns_, clamped_tap),
+        taps_(inputs.source.columns, grid_columns_),
         residual_rows_{Rows(3, grid_columns_), Rows(3, grid_columns_)},
         blended_(5, grid_columns_),
         stretched_(5, inputs.source.columns) {}
 
   void compose(int y, Rows& out) {
-    const float grid_y = to_grid_y_(static_cast<float>(y));
-    const Tap warp_tap = extrapolating_tap(grid_y, grid_rows_);
-    blend_warp_rows(inputs_.warp.row(warp_tap.first), inputs_.warp.row(warp_tap.second), warp_tap.t,
+    const Tap tap = grid_tap(to_grid_y_(static_cast<float>(y)), grid_rows_);
+    blend_warp_rows(inputs_.warp.row(tap.first), inputs_.warp.row(tap.second), tap.t,
                     inputs_.warp.channels, grid_columns_, blended_[0], blended_[1]);
-    const Tap residual_tap = clamped_tap(grid_y, grid_rows_);
-    const float* first = residual_row(residual_tap.first);
-    const float* second = residual_row(residual_tap.second);
-    blend_rows(first, second, residual_tap.t, 3 * grid_columns_, blended_[2]);
+    const float* first = residual_row(tap.first);
+    const float* second = residual_row(tap.second);
+    blend_rows(first, second, clamped_weight(tap.t), 3 * grid_columns_, blended_[2]);
     for (int i = 0; i < 5; ++i) {
-      const Taps& taps = i < 2 ? warp_taps_ : residual_taps_;
-      stretch_row(blended_[i], taps.first.data(), taps.second.data(), taps.t.data(),
+      const std::vector<float>& t = i < 2 ? taps_.t : taps_.clamped_t;
+      stretch_row(blended_[i], taps_.first.data(), taps_.second.data(), t.data(),
                   inputs_.source.columns, stretched_[i]);
     }
     switch (inputs_.background.kind) {
@@ -220,7 +217,7 @@ class RowComposer {
   const Inputs& inputs_;
   int grid_rows_, grid_columns_;
   GridMap to_grid_y_, to_source_x_, to_source_y_;
-  Taps warp_taps_, residual_taps_;
+  Taps taps_;
   Rows residual_rows_[2];
   int cached_[2] = {-1, -1};
   Rows blended_;    // warp x, y, residual R, G, B of this row, on the crop grid

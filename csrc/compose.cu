@@ -35,33 +35,44 @@ __device__ float residual_at(const Frame& frame, int channel, int y, int x) {
                          __ldg(frame.condition.row(plane, y / kUnshuffle) + x / kUnshuffle));
 }
 
-/// Blends rows first, then columns, as the CPU does.
-__device__ GridSample stretch_grid(const Frame& frame, int x, int y) {
-  const float grid_x = frame.to_grid_x(static_cast<float>(x));
-  const float grid_y = frame.to_grid_y(static_cast<float>(y));
+/// One column of the grid at an output row: what GridSample is blended from.
+struct GridColumn {
+  int x;
   GridSample sample;
-  {
-    const Tap tx = extrapolating_tap(grid_x, frame.warp.columns);
-    const Tap ty = extrapolating_tap(grid_y, frame.warp.rows);
-    const auto blend = [&](int i) {
-      const auto column = [&](int at) {
-        return lerp(__ldg(frame.warp.at(ty.first, at) + i), __ldg(frame.warp.at(ty.second, at) + i),
-                    ty.t);
-      };
-      return lerp(column(tx.first), column(tx.second), tx.t);
-    };
-    sample.x = blend(0);
-    sample.y = blend(1);
-  }
-  const Tap tx = clamped_tap(grid_x, frame.warp.columns);
-  const Tap ty = clamped_tap(grid_y, frame.warp.rows);
+};
+
+__device__ GridColumn load_column(const Frame& frame, const Tap& row, int x) {
+  const float* first = frame.warp.at(row.first, x);
+  const float* second = frame.warp.at(row.second, x);
+  GridColumn column{x,
+                    {lerp(__ldg(first), __ldg(second), row.t),
+                     lerp(__ldg(first + 1), __ldg(second + 1), row.t),
+                     {}}};
 #pragma unroll
   for (int channel = 0; channel < 3; ++channel) {
-    const auto column = [&](int at) {
-      return lerp(residual_at(frame, channel, ty.first, at),
-                  residual_at(frame, channel, ty.second, at), ty.t);
-    };
-    sample.residual[channel] = lerp(column(tx.first), column(tx.second), tx.t);
+    column.sample.residual[channel] =
+        lerp(residual_at(frame, channel, row.first, x), residual_at(frame, channel, row.second, x),
+             clamped_weight(row.t));
+  }
+  return column;
+}
+
+/// Neighbouring pixels share columns: `left` and `right` keep those of the pixel before.
+__device__ GridSample stretch_grid(const Frame& frame, const Tap& row, int x, GridColumn& left,
+                                   GridColumn& right) {
+  const Tap tap = grid_tap(frame.to_grid_x(static_cast<float>(x)), frame.warp.columns);
+  if (left.x != tap.first) {
+    left = right.x == tap.first ? right : load_column(frame, row, tap.first);
+  }
+  if (right.x != tap.second) {
+    right = left.x == tap.second ? left : load_column(frame, row, tap.second);
+  }
+  GridSample sample{
+      lerp(left.sample.x, right.sample.x, tap.t), lerp(left.sample.y, right.sample.y, tap.t), {}};
+#pragma unroll
+  for (int channel = 0; channel < 3; ++channel) {
+    sample.residual[channel] =
+        lerp(left.sample.residual[channel], right.sample.residual[channel], clamped_weight(tap.t));
   }
   return sample;
 }
@@ -95,8 +106,13 @@ __device__ void compose_four(const Frame& frame, int x, int y, Rgba* levels) {
     }
   }
   float flow[12];
+  Tap row{};
+  GridColumn left{-1, {}};
+  GridColumn right{-1, {}};
   if constexpr (kSameSize) {
     load_twelve(frame.warp.at(y, x), flow);
+  } else {
+    row = grid_tap(frame.to_grid_y(static_cast<float>(y)), frame.warp.rows);
   }
 #pragma unroll
   for (int i = 0; i < kPixels; ++i) {
@@ -108,7 +124,7 @@ __device__ void compose_four(const Frame& frame, int x, int y, Rgba* levels) {
         grid.residual[channel] = residual_at(frame, channel, y, x + i);
       }
     } else {
-      grid = stretch_grid(frame, min(x + i, last), y);
+      grid = stretch_grid(frame, row, min(x + i, last), left, right);
     }
     levels[i] = compose_pixel<kind>(frame, grid, plate + 3 * i);
   }

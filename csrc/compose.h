@@ -64,9 +64,10 @@ PARLANTE_HD GridMap grid_map(int from, int to) {
   return {scale, 0.5f * scale - 0.5f};
 }
 
-/// As clamped_tap, but continues the slope past the edge: a warp holds positions, and clamping
-/// would repeat the outermost one over half a grid pixel. t <= 0 on both sides.
-PARLANTE_HD Tap extrapolating_tap(float coordinate, int size) {
+/// The neighbours of a position on the crop grid. Past the outermost pixels t is negative, on both
+/// sides: a warp is continued there, since it holds positions and clamping would repeat the last
+/// one over half a grid pixel; the residual is clamped by clamped_weight.
+PARLANTE_HD Tap grid_tap(float coordinate, int size) {
   const float last = static_cast<float>(size - 1);
   if (coordinate > last) {
     return {size - 1, size > 1 ? size - 2 : 0, last - coordinate};
@@ -74,6 +75,8 @@ PARLANTE_HD Tap extrapolating_tap(float coordinate, int size) {
   const int first = coordinate > 0.0f ? static_cast<int>(coordinate) : 0;
   return {first, first + (first + 1 < size ? 1 : 0), coordinate - static_cast<float>(first)};
 }
+
+PARLANTE_HD float clamped_weight(float t) { return t > 0.0f ? t : 0.0f; }
 
 /// The network's correction in levels of 0..255.
 PARLANTE_HD float residual_levels(float x0, float c) { return (x0 - c) * 127.5f; }

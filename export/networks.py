@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from models.attributes import BLINK, EXPRESSION, LIP, RESIDUAL, Attributes
-from models.dynamics import MOTION, Dynamics
+from models.dynamics import MOTION, Dynamics, DynamicsSampler
 from models.renderer import (
     ATTRIBUTES,
     CONDITION,
@@ -95,7 +95,7 @@ def networks(weights: Path) -> dict[str, Network]:
             ("lip",),
         ),
         "dynamics_decode": Network(
-            dynamics.decoder,
+            DynamicsSampler(dynamics),
             {
                 "latent": noise(LATENT),
                 "tail": noise(TAIL, MOTION),

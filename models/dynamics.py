@@ -92,16 +92,41 @@ class DynamicsDecoder(nn.Module):
 
 
 class Dynamics(nn.Module):
-    """Both halves; ``scale`` [8] is the spread of each motion channel over the training people."""
+    """Both halves.
+
+    ``scale`` [8] is the spread of each motion channel over the training people. ``latent_mean`` and
+    ``latent_scale`` [32] describe the latents that training meets (the aggregate posterior):
+    drawing from them instead of N(0, I) lets a weak KL term keep the latent informative.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = DynamicsEncoder()
         self.decoder = DynamicsDecoder()
         self.register_buffer("scale", torch.ones(MOTION))
+        self.register_buffer("latent_mean", torch.zeros(LATENT))
+        self.register_buffer("latent_scale", torch.ones(LATENT))
 
     def forward(self, motion: Tensor, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction [N, 25, 8], mean and log-variance [N, 32] of motion [N, 35, 8]."""
         mean, log_variance = self.encoder(motion, audio)
         latent = mean + torch.randn_like(mean) * (log_variance / 2).exp()
+        if self.training:
+            with torch.no_grad():
+                self.latent_mean.lerp_(latent.mean(0), 0.02)
+                self.latent_scale.lerp_(latent.std(0), 0.02)
         return self.decoder(latent, motion[:, :TAIL], audio), mean, log_variance
+
+
+class DynamicsSampler(nn.Module):
+    """What the runtime runs: latent ~ N(0, I) [N, 32], tail [N, 10, 8], audio [N, 35, 128] → motion
+    [N, 25, 8]."""
+
+    def __init__(self, dynamics: Dynamics) -> None:
+        super().__init__()
+        self.decoder = dynamics.decoder
+        self.register_buffer("mean", dynamics.latent_mean)
+        self.register_buffer("scale", dynamics.latent_scale)
+
+    def forward(self, latent: Tensor, tail: Tensor, audio: Tensor) -> Tensor:
+        return self.decoder(self.mean + self.scale * latent, tail, audio)

@@ -12,18 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from models.data.dataset import PreparedClip, load
-from models.dynamics import MOTION, Dynamics
+from models.dynamics import MOTION, Dynamics, DynamicsSampler
 from models.sync import Sync
 from models.train.loop import Settings, arguments, load_weights, train
 from parlante.face_model import Float
 from parlante.motion import BLINK, EMBEDDING, POSE, TAIL, WINDOW
 
 PRESETS = {
-    "cpu": Settings(steps=5_000, batch=64, learning_rate=1e-3, minutes=5, ema=0.995),
+    "cpu": Settings(steps=6_000, batch=32, learning_rate=1.5e-3, minutes=5, ema=0.995),
     "gpu": Settings(steps=15_000, batch=256, learning_rate=5e-4),
 }
 LENGTH = TAIL + WINDOW
-KL_WEIGHT = 0.003
+KL_WEIGHT = 0.002
+KL_FROM = 800  # steps before the KL term sets in: a latent must first be of use to be kept
 FREE_NATS = 0.1  # per latent dimension: below this no dimension is pushed towards the prior
 DEAF_SHARE = 0.15
 
@@ -88,9 +89,9 @@ def main() -> None:
         blink_weight = 1 + 6 * true[..., POSE:]
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(0)
         return {
-            "pose": miss[..., :POSE].abs().mean(),
-            "velocity": 4 * (miss[:, 1:, :POSE] - miss[:, :-1, :POSE]).abs().mean(),
-            "blink": 2 * (miss[..., POSE:].abs() * blink_weight).mean(),
+            "pose": miss[..., :POSE].square().mean(),
+            "velocity": 10 * (miss[:, 1:, :POSE] - miss[:, :-1, :POSE]).square().mean(),
+            "blink": 4 * (miss[..., POSE:].square() * blink_weight).mean(),
             "kl": KL_WEIGHT * kl.clamp(min=FREE_NATS).sum(),
         }
 
@@ -104,12 +105,16 @@ def main() -> None:
         mirror = torch.rand(settings.batch, 1, 1, device=device) < 0.5
         sign = torch.tensor([1.0, -1, -1, -1, 1, 1, 1, 1], device=device)
         mirrored = (moves * sign)[..., [0, 1, 2, 3, 4, 5, 7, 6]]
-        return terms(module, torch.where(mirror, mirrored, moves), audio[pick].masked_fill(deaf, 0))
+        parts = terms(
+            module, torch.where(mirror, mirrored, moves), audio[pick].masked_fill(deaf, 0)
+        )
+        return parts | {"kl": parts["kl"] * float(step > KL_FROM)}
 
     def validate(average: nn.Module) -> dict[str, float]:
         motion, audio, _ = data[1]
         scores = {k: float(v) for k, v in terms(average, motion[:512], audio[:512]).items()}
-        drawn = average.decoder(
+        sampler = DynamicsSampler(average)
+        drawn = sampler(
             torch.randn(len(motion), 32, device=device), motion[:, :TAIL] / average.scale, audio
         )
         true = motion[:, TAIL:] / average.scale
