@@ -31,7 +31,7 @@ from models.renderer import (
     TRUNCATED_START,
     Renderer,
 )
-from models.sync import CONTEXT, MEL_WINDOW, Sync
+from models.sync import CONTEXT, MEL_WINDOW, SpokenLips, Sync
 from models.train.loop import load_weights
 from parlante.motion import EMBEDDING, LATENT, MELS, TAIL, WINDOW
 
@@ -90,7 +90,7 @@ def networks(weights: Path) -> dict[str, Network]:
             sync.audio, {"mel": noise(MEL_WINDOW, MELS) * 4 - 7}, ("embedding",)
         ),
         "lip_decode": Network(
-            sync.decoder,
+            SpokenLips(sync),
             {"embeddings": nn.functional.normalize(noise(CONTEXT, EMBEDDING), dim=-1)},
             ("lip",),
         ),

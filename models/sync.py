@@ -127,8 +127,30 @@ class Sync(nn.Module):
         self.lip = LipEncoder()
         self.decoder = LipDecoder()
         self.temperature = nn.Parameter(torch.tensor(2.7))  # log of the inverse temperature
+        # Set after training by `models.train.sync.calibrate`, used by `SpokenLips`.
+        self.register_buffer("lip_quiet", torch.zeros(LIP))
+        self.register_buffer("lip_shut", torch.zeros(LIP))
+        self.register_buffer("lip_gain", torch.ones(()))
 
     def embed(self, mel: Tensor) -> Tensor:
         """Audio embeddings [N, T, 128] of log-mel [N, 4·T, 80], with silence around it."""
         padded = F.pad(mel, (0, 0, MEL_BEFORE, MEL_AFTER - MEL_PER_FRAME), value=SILENCE)
         return self.audio(padded)
+
+
+class SpokenLips(nn.Module):
+    """What the runtime runs: embeddings [N, 20, 128] → lip code [N, 1, 16].
+
+    A network that predicts the likeliest lips moves them too little, about a mouth ajar. Its answer
+    to quiet is put where people's lips are shut, and its excursions are stretched to theirs.
+    """
+
+    def __init__(self, sync: Sync) -> None:
+        super().__init__()
+        self.decoder = sync.decoder
+        self.register_buffer("quiet", sync.lip_quiet)
+        self.register_buffer("shut", sync.lip_shut)
+        self.register_buffer("gain", sync.lip_gain)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        return self.shut + self.gain * (self.decoder(embeddings) - self.quiet)

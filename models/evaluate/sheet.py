@@ -54,7 +54,7 @@ def row(
     portrait = encoder.encode([photo], face=0)
     renderer = FrameRenderer(bundle, encoder.model, portrait, size=size, steps=steps)
     names = encoder.model.expression_names
-    lips = [i for i, name in enumerate(names) if name.startswith(("jaw", "mouth"))]
+    lips = list(encoder.model.mode_groups["lip"])
     silent = np.zeros(128, np.float32)
     pictures = [portrait.at(size)[0][..., :3]]
     for modes, turn in POSES.values():

@@ -26,21 +26,6 @@ PRESETS = {
 }
 
 
-def mode_groups(names: tuple[str, ...]) -> dict[str, list[int]]:
-    """Indices of the expression modes of each code."""
-    groups: dict[str, list[int]] = {"lip": [], "blink": [], "residual": []}
-    for i, name in enumerate(names):
-        group = (
-            "lip"
-            if name.startswith(("jaw", "mouth"))
-            else "blink"
-            if name.startswith("eyeBlink")
-            else "residual"
-        )
-        groups[group].append(i)
-    return groups
-
-
 def swap_losses(
     module: nn.Module, expression: Tensor, masks: dict[str, Tensor], basis: Tensor
 ) -> dict[str, Tensor]:
@@ -77,9 +62,9 @@ def main() -> None:
     model = FaceModel.load(Bundle.default().path("face_model.npz"))
     basis = torch.from_numpy(model.expression[:, :VERTICES].reshape(EXPRESSION, -1)).to(device)
     masks = {}
-    for group, indices in mode_groups(model.expression_names).items():
+    for group, indices in model.mode_groups.items():
         masks[group] = torch.zeros(EXPRESSION, device=device)
-        masks[group][indices] = 1
+        masks[group][list(indices)] = 1
     seen = expressions(parsed.prepared, parsed.data, validation=False).to(device)
     held_out = expressions(parsed.prepared, parsed.data, validation=True).to(device)
     module = Attributes().to(device)

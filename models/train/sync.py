@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.attributes import EXPRESSION, LIP, Attributes
@@ -35,6 +36,9 @@ WINDOW = 24
 HALF_LIP = LIP_WINDOW // 2
 FRAMES = CONTEXT_BEFORE + WINDOW + CONTEXT_AFTER
 STILL_OPENING = 0.1  # model units: lips that move less than this say little about the sound
+SHUT_APERTURE = 0.03  # inner-lip opening over mouth width of lips that touch
+QUIET_BELOW = 5.0  # nepers of power under a clip's loud frames
+MAX_GAIN = 1.6
 SILENT_SHARE = 0.06  # windows of nothing but (faint) noise, whose lips are shut
 
 
@@ -127,6 +131,38 @@ def augment(mel: Tensor) -> Tensor:
     noise = level + slope + torch.randn_like(mel)
     noisy = torch.rand(n, 1, 1, device=device) < 0.4
     return torch.where(noisy, torch.logaddexp(mel, noise), mel)
+
+
+@torch.no_grad()
+def calibrate(
+    module: Sync,
+    attributes: Attributes,
+    clips: list[PreparedClip],
+    opening: Tensor,
+    device: torch.device,
+) -> None:
+    """Set the anchors of `SpokenLips` from training clips: the mean answer to quiet, the mean code
+    of shut lips, and how much wider true lips open and close than predicted ones (standard
+    deviations in a clip)."""
+    quiet, shut, made_spread, true_spread = [], [], [], []
+    for clip in clips:
+        assert clip.mel is not None
+        n = min(len(clip), len(clip.mel) // MEL_PER_FRAME)
+        mel = torch.from_numpy(clip.mel[: n * MEL_PER_FRAME]).to(device)
+        margin = (0, 0, CONTEXT_BEFORE * MEL_PER_FRAME, CONTEXT_AFTER * MEL_PER_FRAME)
+        made = module.decoder(module.embed(F.pad(mel, margin, value=SILENCE)[None]))[0, :n]
+        true = attributes.encoder.lip(torch.from_numpy(clip.expression[:n]).to(device))
+        keep = torch.from_numpy(clip.keep[:n]).to(device)
+        loudness = mel.exp().mean(1).clamp(min=1e-9).log().view(n, MEL_PER_FRAME).mean(1)
+        quiet.append(made[keep & (loudness < loudness.quantile(0.9) - QUIET_BELOW)])
+        closed = torch.from_numpy(clip.aperture[:n] < SHUT_APERTURE).to(device)
+        shut.append(true[keep & closed])
+        made_spread.append((attributes.decoder.lip(made[keep]) @ opening).std())
+        true_spread.append((attributes.decoder.lip(true[keep]) @ opening).std())
+    module.lip_quiet.copy_(torch.cat(quiet).mean(0))
+    module.lip_shut.copy_(torch.cat(shut).mean(0))
+    gain = torch.stack(true_spread).mean() / torch.stack(made_spread).mean()
+    module.lip_gain.copy_(gain.clamp(1, MAX_GAIN))
 
 
 def main() -> None:
@@ -257,6 +293,11 @@ def main() -> None:
         return scores
 
     train("sync", module, losses, settings, parsed, validate)
+    load_weights(module, "sync", parsed.weights)
+    spoken = load(parsed.prepared, parsed.data, "train", validation=False)
+    calibrate(module, attributes, [c for c in spoken if c.lips], opening, device)
+    half = {k: v.half().contiguous() for k, v in module.state_dict().items()}
+    save_file(half, parsed.weights / "sync.safetensors")
 
 
 if __name__ == "__main__":

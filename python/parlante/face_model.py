@@ -323,6 +323,15 @@ class FaceModel:
         return np.asarray(own + np.tensordot(expression, self.expression, 1), np.float32)
 
     @cached_property
+    def mode_groups(self) -> dict[str, tuple[int, ...]]:
+        """Indices of the expression modes that the lip, blink and residual codes stand for."""
+        groups: dict[str, list[int]] = {"lip": [], "blink": [], "residual": []}
+        for i, name in enumerate(self.expression_names):
+            lip, blink = name.startswith(("jaw", "mouth")), name.startswith("eyeBlink")
+            groups["lip" if lip else "blink" if blink else "residual"].append(i)
+        return {name: tuple(indices) for name, indices in groups.items()}
+
+    @cached_property
     def _weights(self) -> Float:
         """Square-root weights [468, 3] of the expression fit: lips and lids count most."""
         weight = np.ones(VERTICES)

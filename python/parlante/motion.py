@@ -29,6 +29,9 @@ EMBEDDING = 128
 CONTEXT_BEFORE, CONTEXT_AFTER = 17, 2
 POSE, BLINK = 6, 2
 TAIL, WINDOW, LATENT = 10, 25, 32
+# Drawn closures of resting lids and of lids that have met: people's open eyes are never quite as
+# wide as the widest that training measures them against.
+LIDS_OPEN, LIDS_SHUT = 0.25, 0.75
 POSE_LIMIT = 3.0  # standard deviations of the training people: a head never wanders further
 # Frames of audio that have to follow a frame before it can be drawn.
 LOOK_AHEAD = CONTEXT_AFTER + (MEL_AFTER - MEL_PER_FRAME) // MEL_PER_FRAME
@@ -116,4 +119,5 @@ class MotionStream:
         (lip,) = self._decode.run(["lip"], {"embeddings": around})
         audio = self._embeddings[CONTEXT_BEFORE]
         drawn = self._dynamics.next(audio)
-        return Motion(lip[0, 0], drawn[:POSE], np.clip(drawn[POSE:], 0, 1), audio)
+        closure = np.clip((drawn[POSE:] - LIDS_OPEN) / (LIDS_SHUT - LIDS_OPEN), 0, 1)
+        return Motion(lip[0, 0], drawn[:POSE], closure, audio)

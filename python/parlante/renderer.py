@@ -95,6 +95,7 @@ class FrameRenderer:
             np.empty((1, FRAME_CHANNELS, CELLS, CELLS), np.float32),
             np.empty((1, FRAME_CHANNELS, CELLS, CELLS), np.float32),
         )
+        self._lip_modes = list(model.mode_groups["lip"])
         self._blink_modes = [model.expression_names.index(name) for name in BLINK_MODES]
         names = ["lip", "blink", "residual"]
         source = portrait.expression[None]
@@ -108,6 +109,9 @@ class FrameRenderer:
         codes = {**self._codes, "lip": lip.astype(np.float32)}
         (made,) = self._decode.run(["expression"], codes)
         expression = self._portrait.expression + (made - self._decoded_source)[0]
+        # Lips are taken as decoded, not relative to the photo: shut must be shut, whatever the
+        # photo's mouth does and however well its own code describes it.
+        expression[self._lip_modes] = made[0, self._lip_modes]
         closure = np.clip(motion.closure * np.float32(self._gains.blink), 0, 1)
         own = self._portrait.expression[self._blink_modes]
         expression[self._blink_modes] = own + closure * np.maximum(self._mesh.closed_blink - own, 0)
