@@ -93,6 +93,7 @@ def networks(weights: Path) -> dict[str, Network]:
             SpokenLips(sync),
             {"embeddings": nn.functional.normalize(noise(CONTEXT, EMBEDDING), dim=-1)},
             ("lip",),
+            {"shut": [round(float(v), 6) for v in sync.lip_shut]},
         ),
         "dynamics_decode": Network(
             DynamicsSampler(dynamics),

@@ -8,6 +8,7 @@ other than the demo's must not leave the machine: see the data's licences.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, load, read_frame
 from parlante.audio import decode_audio
 from parlante.bundle import Bundle
 from parlante.image import Photo, load_image
-from parlante.motion import MotionStream
+from parlante.motion import Motion, MotionStream
 from parlante.portrait import PortraitEncoder
 from parlante.renderer import FrameRenderer
 
@@ -54,22 +55,15 @@ def row(
     portrait = encoder.encode([photo], face=0)
     renderer = FrameRenderer(bundle, encoder.model, portrait, size=size, steps=steps)
     names = encoder.model.expression_names
-    lips = list(encoder.model.mode_groups["lip"])
     silent = np.zeros(128, np.float32)
+    rest = Motion(renderer.shut, np.zeros(6, np.float32), np.zeros(2, np.float32), silent)
     pictures = [portrait.at(size)[0][..., :3]]
     for modes, turn in POSES.values():
-        expression = portrait.expression.copy()
-        if modes or turn == (0, 0, 0):
-            expression[lips] = 0
-        for name, value in modes.items():
-            if name == "blink":
-                closed = portrait.mesh(encoder.model).closed_blink
-                expression[[names.index("eyeBlink_R"), names.index("eyeBlink_L")]] = closed
-                expression[lips] = portrait.expression[lips]
-            else:
-                expression[names.index(name)] = value
-        change = np.array([*turn, 0, 0, 0], np.float32)
-        pictures.append(renderer.draw(expression, change, silent))
+        closure = np.full(2, modes.get("blink", 0.0), np.float32)
+        expression = renderer.expression(replace(rest, closure=closure))
+        for name in modes.keys() - {"blink"}:
+            expression[names.index(name)] += modes[name]
+        pictures.append(renderer.draw(expression, np.array([*turn, 0, 0, 0], np.float32), silent))
     with as_file(files("parlante") / "demo") as demo:
         samples = np.concatenate(list(decode_audio(demo / "speech.flac")))
     motions = MotionStream(bundle).push(samples)

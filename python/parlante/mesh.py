@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from parlante.face_model import (
     FACE_OVAL,
+    LIP_PAIRS,
     LIPS_INNER,
     LIPS_OUTER,
     VERTICES,
@@ -70,6 +71,7 @@ class WarpMesh:
     attributes: Float
     interior_attributes: Float
     closed_blink: Float
+    shut_jaw: float
     _identity_shape: Float
     _source_expression: Float
     _measured: Float
@@ -77,8 +79,6 @@ class WarpMesh:
     _ring_head: Float
     _ring_follow: Float
     _interior_offset: Float
-    _gap_model: Float
-    _gap_measured: Float
 
     @classmethod
     def build(
@@ -140,6 +140,7 @@ class WarpMesh:
             attributes=attributes,
             interior_attributes=interior_attributes,
             closed_blink=_closed_blink(model, measured, expression),
+            shut_jaw=_shut_jaw(model, measured),
             _identity_shape=neutral,
             _source_expression=np.asarray(expression, np.float32),
             _measured=measured,
@@ -147,8 +148,6 @@ class WarpMesh:
             _ring_head=pose.undo(rings[None])[0],
             _ring_follow=follow.astype(np.float32),
             _interior_offset=(measured[lips] - fitted[lips]).mean(0),
-            _gap_model=_gaps(fitted[None])[0],
-            _gap_measured=_gaps(measured[None])[0],
         )
 
     def move(self, expression: Float, pose: Pose) -> tuple[Float, Float]:
@@ -159,7 +158,7 @@ class WarpMesh:
             np.tensordot(expression - self._source_expression, basis[:, :VERTICES], 1), np.float32
         )
         face = self._measured + change
-        self._settle_lips(face, expression)
+        _part_lips(face)
         bent = np.tensordot(expression, basis[:, VERTICES:], 1)
         interior = pose.apply(
             np.asarray(self._identity_shape[VERTICES:] + self._interior_offset + bent, np.float32)
@@ -169,31 +168,22 @@ class WarpMesh:
         ring = self._ring_rest + self._ring_follow * (pose.apply(self._ring_head) - self._ring_rest)
         return np.concatenate([moved, hole, ring], 1, dtype=np.float32), interior
 
-    def _settle_lips(self, face: Float, expression: Float) -> None:
-        """Make the inner lips meet where the 3DMM says that they are shut (in place, model axes).
 
-        The opening measured on the photo and the fitted one differ a little; carried over
-        unchanged, the difference would leave a photographed open mouth ajar for ever.
-        """
-        fitted = np.asarray(
-            self._identity_shape[list(LIPS_INNER)]
-            + np.tensordot(expression, self.model.expression[:, list(LIPS_INNER)], 1),
-            np.float32,
-        )
-        gap_model = (fitted[:, 1 : HOLE // 2] - fitted[:, : HOLE // 2 : -1])[..., 1]
-        share = np.clip(gap_model / np.maximum(self._gap_model, 0.1), 0, 1)
-        wanted = np.maximum(gap_model + share * (self._gap_measured - self._gap_model), 0)
-        top, bottom = list(LIPS_INNER[1 : HOLE // 2]), list(LIPS_INNER[: HOLE // 2 : -1])
-        excess = (face[:, top, 1] - face[:, bottom, 1] - wanted) / 2
-        face[:, top, 1] -= excess
-        face[:, bottom, 1] += excess
+def _part_lips(face: Float) -> None:
+    """Where the inner lips [N, ≥468, 3] (model axes) have passed through each other, let them
+    touch."""
+    top, bottom = list(LIPS_INNER[1 : HOLE // 2]), list(LIPS_INNER[: HOLE // 2 : -1])
+    overlap = np.minimum(face[:, top, 1] - face[:, bottom, 1], 0) / 2
+    face[:, top, 1] -= overlap
+    face[:, bottom, 1] += overlap
 
 
-def _gaps(points: Float) -> Float:
-    """Signed vertical opening [N, 9] of the inner lips, model units, of model points [N, ≥468,
-    3]."""
-    inner = points[:, list(LIPS_INNER), 1]
-    return np.asarray(inner[:, 1 : HOLE // 2] - inner[:, : HOLE // 2 : -1], np.float32)
+def _shut_jaw(model: FaceModel, measured: Float) -> float:
+    """Change of the jawOpen coefficient that brings this photo's inner lips together."""
+    upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
+    jaw = model.expression[model.expression_names.index("jawOpen")]
+    rate = float((jaw[upper, 1] - jaw[lower, 1]).mean())
+    return -float((measured[upper, 1] - measured[lower, 1]).mean()) / rate
 
 
 def _closed_blink(model: FaceModel, measured: Float, expression: Float) -> Float:

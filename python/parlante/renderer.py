@@ -96,26 +96,34 @@ class FrameRenderer:
             np.empty((1, FRAME_CHANNELS, CELLS, CELLS), np.float32),
         )
         self._lip_modes = list(model.mode_groups["lip"])
+        self._jaw = model.expression_names.index("jawOpen")
         self._blink_modes = [model.expression_names.index(name) for name in BLINK_MODES]
         names = ["lip", "blink", "residual"]
         source = portrait.expression[None]
         self._codes = dict(zip(names, self._encode.run(names, {"expression": source}), strict=True))
-        self._lip_rest = self._encode.run(["lip"], {"expression": np.zeros_like(source)})[0]
-        self._decoded_source = self._decode.run(["expression"], self._codes)[0]
+        self.shut = np.array(bundle.manifest.networks["lip_decode"]["shut"], np.float32)
+        self._shut_lips = self._lips(self.shut)
 
     def expression(self, motion: Motion) -> Float:
-        """3DMM expression [53] of one motion: the photo's own, with lips and lids replaced."""
-        lip = self._lip_rest + np.float32(self._gains.expression) * (motion.lip - self._lip_rest)
-        codes = {**self._codes, "lip": lip.astype(np.float32)}
-        (made,) = self._decode.run(["expression"], codes)
-        expression = self._portrait.expression + (made - self._decoded_source)[0]
-        # Lips are taken as decoded, not relative to the photo: shut must be shut, whatever the
-        # photo's mouth does and however well its own code describes it.
-        expression[self._lip_modes] = made[0, self._lip_modes]
+        """3DMM expression [53] of one motion: the photo's own, with lips and lids replaced.
+
+        The code of shut lips shuts this photo's lips: how far a fitted mouth is open depends on the
+        shape that the fit gave to the face, so the jaw is measured from there.
+        """
+        expression = self._portrait.expression.copy()
+        lip = self.shut + np.float32(self._gains.expression) * (motion.lip - self.shut)
+        expression[self._lip_modes] += self._lips(lip) - self._shut_lips
+        expression[self._jaw] += self._mesh.shut_jaw
         closure = np.clip(motion.closure * np.float32(self._gains.blink), 0, 1)
         own = self._portrait.expression[self._blink_modes]
         expression[self._blink_modes] = own + closure * np.maximum(self._mesh.closed_blink - own, 0)
-        return np.asarray(np.clip(expression, 0, 2 * EXPRESSION_MAX), np.float32)
+        return np.asarray(np.clip(expression, -EXPRESSION_MAX, 2 * EXPRESSION_MAX), np.float32)
+
+    def _lips(self, lip: Float) -> Float:
+        """Lip modes of the expression that a lip code [16] decodes to."""
+        codes = {**self._codes, "lip": np.asarray(lip[None], np.float32)}
+        (made,) = self._decode.run(["expression"], codes)
+        return np.asarray(made[0, self._lip_modes])
 
     def render(self, motion: Motion) -> NDArray[np.uint8]:
         """The picture uint8 [size, size, 3] RGB of one motion."""
