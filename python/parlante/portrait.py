@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -125,7 +126,7 @@ class Portrait:
                         f"{name} is an encoded face of format {int(arrays['format'])}, this "
                         f"version reads {FORMAT}; encode the photo again"
                     )
-                values = {f.name: np.asarray(arrays[f.name]) for f in fields(cls)}
+                values: dict[str, Any] = {f.name: np.asarray(arrays[f.name]) for f in fields(cls)}
         except _PARSER_ERRORS as error:
             raise ImageError(
                 f"{name} is not an encoded face ({error}); make one with Avatar.save"
