@@ -7,6 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
@@ -84,20 +86,40 @@ def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     )
 
 
+# ArcFace's template of pupils, nose tip and mouth corners in a 112² crop, which SFace was trained
+# on.
+TEMPLATE = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
+
+
 class Identity:
     """CSIM: cosine similarity of SFace embeddings of two face pictures (same person ≈ 0.77, others
     ≤ 0.21)."""
 
     def __init__(self, model: Path) -> None:
-        self._net = cv2.FaceRecognizerSF.create(str(model), "")
+        # The file lists its dequantised weights as inputs; only the picture is one.
+        graph = onnx.load(model)
+        for value in list(graph.graph.input)[1:]:
+            graph.graph.input.remove(value)
+        self._net = onnxruntime.InferenceSession(
+            graph.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
 
     def embed(self, image: Image, landmarks: Float) -> NDArray[np.float32]:
-        """Embedding [128] of the face with landmarks [478, 2+] in ``image``."""
-        box = crop_box(landmarks[:VERTICES], 0.0, image.shape[1], image.shape[0])
-        five = landmarks[list(FIVE_POINTS), :2].reshape(-1)
-        row = np.r_[box[0], box[1], box[2] - box[0], box[3] - box[1], five, 1.0].astype(np.float32)
-        aligned = self._net.alignCrop(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), row[None])
-        return np.asarray(self._net.feature(aligned), np.float32).reshape(-1)
+        """Embedding [128] of the face with landmarks [478, 2+] in ``image`` uint8 [H, W, 3] RGB."""
+        matrix, _ = cv2.estimateAffinePartial2D(
+            landmarks[list(FIVE_POINTS), :2], TEMPLATE, method=cv2.LMEDS
+        )
+        aligned = cv2.warpAffine(image, matrix, (112, 112), borderMode=cv2.BORDER_REPLICATE)
+        tensor = np.ascontiguousarray(aligned.transpose(2, 0, 1)[None], np.float32)
+        return np.asarray(self._net.run(None, {self._net.get_inputs()[0].name: tensor})[0][0])
 
     @staticmethod
     def similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
