@@ -1,0 +1,433 @@
+"""`Avatar` and `Speech`: options, laziness, determinism, and the files that come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from parlante import Avatar, Frame, Speech
+from parlante import avatar as avatar_module
+from parlante.avatar import frame_rate
+from parlante.errors import (
+    AudioError,
+    DeviceError,
+    FaceNotFoundError,
+    ImageError,
+    OutputError,
+    ParlanteError,
+)
+from parlante.video import VideoWriter
+from tests.portrait_samples import PHOTO, VOICE, avatar, demo_rgb, demo_speech
+
+RATE = 16_000
+NTSC = Fraction(30_000, 1001)
+SMALL: dict[str, Any] = {"size": 128, "steps": 1}
+
+
+def voice(seconds: float) -> NDArray[np.float32]:
+    return demo_speech()[: round(seconds * RATE)]
+
+
+def speech(seconds: float, **options: Any) -> Speech:
+    return avatar().speak(voice(seconds), sample_rate=RATE, **{**SMALL, **options})
+
+
+def assert_same(ours: list[Frame], others: list[Frame]) -> None:
+    assert [f.pts for f in ours] == [f.pts for f in others]
+    for a, b in zip(ours, others, strict=True):
+        np.testing.assert_array_equal(a.image, b.image)
+        np.testing.assert_array_equal(a.audio, b.audio)
+
+
+@cache
+def spoken() -> tuple[Frame, ...]:
+    """0.4 s of the demo, as most tests want it."""
+    return tuple(speech(0.4, seed=3))
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"steps": 0}, "steps=0.* 1 to 50"),
+        ({"steps": 51}, "steps=51"),
+        ({"steps": 2.0}, "steps=2.0"),
+        ({"steps": True}, "steps=True"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 2**64}, "seed=18446744073709551616"),
+        ({"seed": None}, "seed=None"),
+        ({"seed": "7"}, "seed='7'"),
+        ({"size": 255}, "size=255.*even"),
+        ({"size": 126}, "size=126.* 128 to 1080"),
+        ({"size": 1082}, "size=1082"),
+        ({"size": 256.0}, "size=256.0"),
+        ({"size": (256, 256)}, r"size=\(256, 256\)"),
+        ({"fps": 0}, "fps=0.* 1 to 120"),
+        ({"fps": -25}, "fps=-25"),
+        ({"fps": 0.99}, "fps=0.99"),
+        ({"fps": 120.01}, "fps=120.01"),
+        ({"fps": float("nan")}, "fps=nan"),
+        ({"fps": float("inf")}, "fps=inf"),
+        ({"fps": "25"}, "fps='25'"),
+        ({"fps": None}, "fps=None"),
+        ({"fps": True}, "fps=True"),
+        ({"pose": -0.1}, "pose=-0.1.* 0 .*2"),
+        ({"blink": 2.1}, "blink=2.1"),
+        ({"expression": float("nan")}, "expression=nan"),
+        ({"expression": float("inf")}, "expression=inf"),
+        ({"pose": "1"}, "pose='1'"),
+        ({"pose": True}, "pose=True"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ParlanteError, match=says):
+        speech(0.1, **options)
+
+
+def test_good_options() -> None:
+    for options in (
+        {"steps": np.int64(50), "seed": 2**64 - 1, "size": np.int32(1080)},
+        {"pose": 0, "blink": np.float32(2), "expression": 1, "fps": 120},
+        {"seed": 0, "size": 128, "fps": 1},
+    ):
+        assert isinstance(speech(0.1, **options), Speech)
+
+
+@pytest.mark.parametrize(
+    ("given", "exact"),
+    [
+        (25, Fraction(25)),
+        (25.0, Fraction(25)),
+        (29.97, NTSC),
+        (np.float32(29.97), NTSC),
+        (29.97003, NTSC),
+        (30_000 / 1001, NTSC),
+        (23.976, Fraction(24_000, 1001)),
+        (23.98, Fraction(24_000, 1001)),
+        (59.94, Fraction(60_000, 1001)),
+        (119.88, Fraction(120_000, 1001)),
+        (30, Fraction(30)),
+        (np.int64(50), Fraction(50)),
+        (12.5, Fraction(25, 2)),
+        (Fraction(15, 2), Fraction(15, 2)),
+        (NTSC, NTSC),
+        (1, Fraction(1)),
+        (120, Fraction(120)),
+    ],
+)
+def test_frame_rate(given: Any, exact: Fraction) -> None:
+    assert frame_rate(given) == exact
+
+
+@pytest.mark.parametrize("threads", [0, 65, 1.0, True, None])
+def test_bad_threads(threads: Any) -> None:
+    with pytest.raises(ParlanteError, match="threads="):
+        Avatar(demo_rgb(), threads=threads, cache=False)
+
+
+@pytest.mark.parametrize("face", [-1, 1.0, True, "0"])
+def test_bad_face(face: Any) -> None:
+    with pytest.raises(ImageError, match="face="):
+        Avatar(demo_rgb(), face=face, cache=False)
+
+
+def test_bad_device() -> None:
+    with pytest.raises(DeviceError, match="'tpu'"):
+        Avatar(demo_rgb(), device="tpu", cache=False)
+
+
+@pytest.mark.parametrize(
+    "source", ["nothing.jpg", [], b"", b"no picture" * 99, 7, np.zeros((64, 64, 3), np.uint8)]
+)
+def test_bad_photos(source: Any) -> None:
+    with pytest.raises(ImageError):
+        Avatar(source, cache=False)
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate"),
+    [
+        ("nothing.wav", None),
+        (np.zeros(0, np.float32), RATE),
+        (np.zeros(100, np.float32), None),
+        (np.full(100, np.nan, np.float32), RATE),
+        (np.zeros(100, np.uint8), RATE),
+        (PHOTO, None),
+    ],
+)
+def test_bad_audio(audio: Any, rate: int | None) -> None:
+    with pytest.raises(AudioError):
+        list(avatar().speak(audio, sample_rate=rate, **SMALL))
+
+
+# Laziness
+
+
+def test_nothing_happens_until_it_is_iterated(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    decode, renderer = avatar_module.decode_audio, avatar_module.FrameRenderer
+
+    def decoding(*args: Any) -> Iterator[NDArray[np.float32]]:
+        done.append("decode")
+        return decode(*args)
+
+    def rendering(*args: Any, **options: Any) -> Any:
+        done.append("renderer")
+        return renderer(*args, **options)
+
+    monkeypatch.setattr(avatar_module, "decode_audio", decoding)
+    monkeypatch.setattr(avatar_module, "FrameRenderer", rendering)
+    made = avatar().speak(VOICE, **SMALL)
+    frames = iter(made)
+    assert done == []
+    # 25 frames a second of the header's length: known without decoding.
+    assert made.len_hint == -(-len(demo_speech()) // 640)
+    first = next(frames)
+    assert done == ["decode", "renderer"]
+    assert first.pts == 0
+    assert made.times.frames == 1  # drawn as they are asked for, not ahead
+
+
+def test_every_iteration_starts_afresh() -> None:
+    made = speech(0.2)
+    assert_same(list(made), list(made))
+
+
+# Frames
+
+
+def test_frames() -> None:
+    frames = spoken()
+    assert len(frames) == 10
+    for index, frame in enumerate(frames):
+        assert frame.pts == 640 * index
+        assert (frame.image.shape, frame.image.dtype) == ((128, 128, 3), np.uint8)
+        assert (frame.audio.shape, frame.audio.dtype) == ((640,), np.int16)
+    sound = np.concatenate([frame.audio for frame in frames])
+    np.testing.assert_array_equal(sound, np.round(voice(0.4) * 32768))
+    assert not np.shares_memory(frames[0].image, frames[1].image)
+
+
+def test_frames_show_the_person() -> None:
+    """Whatever the networks do, the picture stays close to the photo: the warp carries it."""
+    photo = cv2.resize(avatar().portrait.image[..., :3], (128, 128), interpolation=cv2.INTER_AREA)
+    for frame in spoken():
+        assert np.corrcoef(frame.image.ravel(), photo.ravel())[0, 1] > 0.7
+
+
+def test_same_seed_same_bits() -> None:
+    assert_same(list(speech(0.4, seed=3)), list(spoken()))
+
+
+def test_other_seed_other_frames() -> None:
+    others = list(speech(0.4, seed=4))
+    assert any(not np.array_equal(a.image, b.image) for a, b in zip(others, spoken(), strict=True))
+
+
+def test_threads_do_not_change_the_lips() -> None:
+    """Convolutions on another number of threads may add up in another order; no more than that."""
+    single = Avatar(demo_rgb(), threads=1, cache=False)
+    frames = list(single.speak(voice(0.2), sample_rate=RATE, seed=3, **SMALL))
+    for a, b in zip(frames, list(speech(0.2, seed=3)), strict=True):
+        assert np.abs(a.image.astype(int) - b.image).max() <= 2
+
+
+@pytest.mark.parametrize("cuts", [[1, 333, 4000], list(range(160, 6400, 160))])
+def test_chunks_do_not_matter(cuts: list[int]) -> None:
+    """Bit for bit, sound and picture, with the real renderer."""
+    engine = speech(0.4, seed=3).engine()
+    frames = [f for chunk in np.split(voice(0.4), cuts) for f in engine.push(chunk)]
+    frames += engine.flush()
+    assert_same(frames, list(spoken()))
+
+
+def test_gains_switch_motion_off() -> None:
+    """Without head motion, blinks and lip motion the audio moves nothing."""
+    still = (
+        avatar()
+        .speak(voice(0.4), sample_rate=RATE, pose=0, blink=0, expression=0, **SMALL)
+        .engine()
+    )
+    renderer = still._renderer
+    warps = []
+    for _ in still.push(voice(0.4)):
+        warps.append(renderer._warp.copy())
+    assert len(warps) > 2
+    for warp in warps[1:]:
+        np.testing.assert_array_equal(warp, warps[0])
+
+
+def test_lip_gain_changes_lips() -> None:
+    loud, soft = speech(0.4, seed=3, expression=2.0), speech(0.4, seed=3, expression=0.0)
+    assert any(not np.array_equal(a.image, b.image) for a, b in zip(loud, soft, strict=True))
+
+
+def test_stages_are_timed() -> None:
+    made = speech(0.2)
+    frames = list(made)
+    assert made.times.frames == len(frames) == 5
+    assert set(made.times.seconds) == {"warp", "condition", "denoise_step", "denoise", "compose"}
+    assert all(seconds > 0 for seconds in made.times.seconds.values())
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+def test_any_rate_and_type_of_samples(rate: int) -> None:
+    t = np.arange(round(0.2 * rate)) / rate
+    stereo = np.tile((3000 * np.sin(2 * np.pi * 300 * t))[:, None], (1, 2)).astype(np.int16)
+    made = avatar().speak(stereo, sample_rate=rate, **SMALL)
+    assert made.len_hint == 5
+    assert len(list(made)) == 5
+
+
+# Files
+
+
+def read(path: Path) -> tuple[list[NDArray[np.uint8]], int, av.VideoStream, av.AudioStream]:
+    """Pictures, number of sound samples and the two streams of a video."""
+    with av.open(str(path)) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        pictures, samples = [], 0
+        for frame in container.decode(video, audio):
+            if isinstance(frame, av.VideoFrame):
+                pictures.append(frame.to_ndarray(format="rgb24"))
+            else:
+                samples += frame.samples
+        return pictures, samples, video, audio
+
+
+@pytest.mark.parametrize(("fps", "count"), [(25, 10), (29.97, 12)])
+def test_saved_video(tmp_path: Path, fps: float, count: int) -> None:
+    path, progress = tmp_path / "out.mp4", list[int]()
+    made = speech(0.4, seed=3, fps=fps)
+    assert made.len_hint == count
+    assert made.save(path, progress=progress.append) == path
+    assert progress == list(range(1, count + 1))
+    assert list(tmp_path.iterdir()) == [path]
+    pictures, samples, video, audio = read(path)
+    assert (video.codec_context.name, audio.codec_context.name) == ("h264", "aac")
+    assert (video.width, video.height) == (128, 128)
+    assert video.average_rate == frame_rate(fps)
+    assert (len(pictures), audio.rate) == (count, RATE)
+    # AAC comes in blocks of 1024 samples: the last one may be padded.
+    assert 0 <= samples - int(count * RATE / frame_rate(fps)) < 2048
+    if fps == 25:
+        # H.264 loses detail and half of the colour resolution, not the picture.
+        for picture, frame in zip(pictures, spoken(), strict=True):
+            assert np.abs(picture.astype(int) - frame.image).mean() < 6
+
+
+def cut_short(path: Path) -> None:
+    """Half of a file of 0.8 s of speech, whose header still promises all of it."""
+    soundfile.write(path, voice(0.8), RATE, format="FLAC")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_damaged_audio_leaves_no_file(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.flac"
+    cut_short(cut)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(AudioError, match=r"cut\.flac"):
+        avatar().speak(cut, **SMALL).save(folder / "out.mp4")
+    assert list(folder.iterdir()) == []
+
+
+def test_earlier_file_survives_a_failure(tmp_path: Path) -> None:
+    cut, out = tmp_path / "cut.flac", tmp_path / "out.mp4"
+    cut_short(cut)
+    out.write_bytes(b"what was there")
+    with pytest.raises(AudioError):
+        avatar().speak(cut, **SMALL).save(out)
+    assert out.read_bytes() == b"what was there"
+    assert {p.name for p in tmp_path.iterdir()} == {"cut.flac", "out.mp4"}
+
+
+@pytest.mark.parametrize("name", ["none/out.mp4", "out.txt", "out"])
+def test_bad_output(tmp_path: Path, name: str) -> None:
+    made = speech(0.2)
+    with pytest.raises(OutputError):
+        made.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    assert made.times.frames == 0  # refused before a frame is drawn
+
+
+def test_interrupted_progress_leaves_no_file(tmp_path: Path) -> None:
+    def stop(count: int) -> None:
+        if count == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        speech(0.4).save(tmp_path / "out.mp4", progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Sources
+
+
+def test_several_photos() -> None:
+    blurred = cv2.GaussianBlur(demo_rgb(), (0, 0), 3)
+    both = Avatar([blurred, PHOTO], cache=False)
+    np.testing.assert_array_equal(both.portrait.image[..., :3], avatar().portrait.image[..., :3])
+    assert both.portrait.key != avatar().portrait.key
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_video_as_source(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"person{suffix}"
+    with VideoWriter(path, width=352, height=352, crf=12) as writer:
+        for shift in (0, 2, 4):
+            writer.write(np.roll(demo_rgb(), shift, 1), np.zeros(640, np.int16))
+    portrait = Avatar(path, cache=False).portrait
+    # H.264 at this quality moves landmarks by less than their own noise, 2 % of 57 pixels.
+    difference = portrait.landmarks - avatar().portrait.landmarks
+    assert np.linalg.norm(difference[:, :2], axis=1).mean() < 1.5
+    crop = portrait.image[..., :3].astype(int)
+    side = min(crop.shape[0], avatar().portrait.image.shape[0])
+    assert abs(crop.shape[0] - avatar().portrait.image.shape[0]) <= 3
+    assert crop[:side].std() > 20
+
+
+def test_video_without_a_face(tmp_path: Path) -> None:
+    path = tmp_path / "nobody.mp4"
+    with VideoWriter(path, width=128, height=128) as writer:
+        writer.write(np.full((128, 128, 3), 90, np.uint8), np.zeros(640, np.int16))
+    with pytest.raises(FaceNotFoundError):
+        Avatar(path, cache=False)
+
+
+@pytest.mark.parametrize("count", [1, 5, 48, 49, 500])
+def test_frames_of_a_video_are_spread(count: int) -> None:
+    frames = (np.full((1, 1, 3), [i // 256, i % 256, 0], np.uint8) for i in range(count))
+    kept = avatar_module._spread(frames, 24)
+    at = [int(f[0, 0, 0]) * 256 + int(f[0, 0, 1]) for f in kept]
+    assert at[0] == 0
+    assert len(kept) == count if count < 48 else 24 <= len(kept) < 48
+    steps = set(np.diff(at))
+    assert len(steps) <= 1
+    assert count - at[-1] <= (steps.pop() if steps else 1)
+
+
+def test_saved_face_speaks_the_same_bits(tmp_path: Path) -> None:
+    path = tmp_path / "face.npz"
+    avatar().save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    loaded = Avatar.load(path)
+    frames = list(loaded.speak(voice(0.4), sample_rate=RATE, seed=3, **SMALL))
+    assert_same(frames, list(spoken()))
+
+
+def test_load_refuses_a_photo() -> None:
+    with pytest.raises(ImageError, match="is not an encoded face"):
+        Avatar.load(PHOTO)

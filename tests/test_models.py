@@ -1,0 +1,590 @@
+"""The networks in PyTorch, their training loop and data, and what the export makes of them."""
+
+# ruff: noqa: E402 (the skips have to come before the imports that need torch)
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+torch = pytest.importorskip("torch", reason="the networks are written in PyTorch")
+pytest.importorskip("safetensors", reason="checkpoints are safetensors")
+pytest.importorskip("tensorboard", reason="the training loop writes TensorBoard logs")
+
+import onnxruntime
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+
+import export.networks as export_module
+import models.train.loop as loop
+import parlante.motion as runtime
+import parlante.renderer as runtime_renderer
+from export.networks import TOLERANCE, Network, compare, export, networks, store_half
+from models import dynamics, renderer, sync, warp
+from models.attributes import Attributes
+from models.data import dataset, parts, prepare
+from parlante import _core
+from tests.visual_samples import pack_sample
+
+Tensor = torch.Tensor
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def randomised(module: Any, spread: float = 0.05) -> Any:
+    """``module`` in eval mode without its zero-initialised layers: everything matters."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.randn_like(parameter) * spread)
+    return module.eval()
+
+
+# The runtime and the training agree
+
+
+def test_one_set_of_numbers() -> None:
+    """Training and serving state these apart, because the runtime does not import torch."""
+    assert (runtime.MELS, runtime.MEL_PER_FRAME) == (sync.MELS, sync.MEL_PER_FRAME)
+    assert (runtime.MEL_BEFORE, runtime.MEL_AFTER) == (sync.MEL_BEFORE, sync.MEL_AFTER)
+    assert (runtime.CONTEXT_BEFORE, runtime.CONTEXT_AFTER) == (
+        sync.CONTEXT_BEFORE,
+        sync.CONTEXT_AFTER,
+    )
+    assert runtime.EMBEDDING == sync.EMBEDDING
+    assert (runtime.POSE, runtime.BLINK) == (dynamics.POSE, dynamics.BLINK)
+    assert (runtime.TAIL, runtime.WINDOW, runtime.LATENT) == (
+        dynamics.TAIL,
+        dynamics.WINDOW,
+        dynamics.LATENT,
+    )
+    assert runtime_renderer.PLANES == renderer.PLANES
+    assert runtime_renderer.FRAME_CHANNELS == renderer.FRAME
+    assert pytest.approx(dataset.SILENCE) == runtime.SILENCE
+    # The design's promise: no more than 160 ms, four frames.
+    assert runtime.LOOK_AHEAD == 4
+
+
+# Sync
+
+
+def test_audio_encoder_is_a_convolution() -> None:
+    """A long stretch gives, frame by frame, what each frame's own window gives."""
+    encoder = sync.AudioEncoder().eval()
+    count = 9
+    mel = torch.randn(2, 4 * (count - 1) + sync.MEL_WINDOW, sync.MELS) * 4 - 7
+    with torch.no_grad():
+        whole = encoder(mel)
+        single = [encoder(mel[:, 4 * i : 4 * i + sync.MEL_WINDOW]) for i in range(count)]
+    assert whole.shape == (2, count, sync.EMBEDDING)
+    # Unit-length float32 vectors, summed in another order.
+    torch.testing.assert_close(whole, torch.cat(single, 1), rtol=0, atol=1e-5)
+    torch.testing.assert_close(whole.norm(dim=-1), torch.ones(2, count))
+
+
+def test_embeddings_of_a_clip() -> None:
+    """Frame i of `Sync.embed` sees columns 4i − 20 … 4i + 11, and silence beyond the ends."""
+    module = sync.Sync().eval()
+    frames = 12
+    mel = torch.randn(1, 4 * frames, sync.MELS) * 4 - 7
+    silence = torch.full((1, 20, sync.MELS), float(np.log(1e-10)))
+    around = torch.cat([silence, mel, silence], 1)
+    with torch.no_grad():
+        made = module.embed(mel)
+        for i in range(frames):
+            window = around[:, 20 + 4 * i - 20 : 20 + 4 * i + 12]
+            torch.testing.assert_close(made[:, i : i + 1], module.audio(window), rtol=0, atol=1e-5)
+    assert made.shape == (1, frames, sync.EMBEDDING)
+
+
+def test_lip_decoder_is_a_convolution() -> None:
+    decoder = sync.LipDecoder().eval()
+    count = 7
+    embeddings = functional.normalize(torch.randn(2, count + sync.CONTEXT - 1, 128), dim=-1)
+    with torch.no_grad():
+        whole = decoder(embeddings)
+        single = [decoder(embeddings[:, i : i + sync.CONTEXT]) for i in range(count)]
+    assert whole.shape == (2, count, 16)
+    torch.testing.assert_close(whole, torch.cat(single, 1), rtol=0, atol=1e-5)
+
+
+def test_lip_decoder_uses_its_whole_window() -> None:
+    decoder = sync.LipDecoder().eval()
+    embeddings = torch.randn(1, sync.CONTEXT, 128, requires_grad=True)
+    decoder(embeddings).sum().backward()
+    assert embeddings.grad is not None
+    assert (embeddings.grad.abs().sum(-1) > 0).all()
+
+
+# Attributes
+
+
+def test_codes_add_up() -> None:
+    """A code moves the expression by the same amount, whatever the other codes are."""
+    decoder = Attributes().decoder.eval()
+    lip, blink, residual = torch.randn(4, 16), torch.randn(4, 2), torch.randn(4, 12)
+    other = torch.randn(4, 16)
+    with torch.no_grad():
+        here = decoder(other, blink, residual) - decoder(lip, blink, residual)
+        there = decoder(other, blink.flip(0), residual.flip(0)) - decoder(
+            lip, blink.flip(0), residual.flip(0)
+        )
+    torch.testing.assert_close(here, there, rtol=0, atol=1e-5)
+    assert here.abs().max() > 0.01
+
+
+# Dynamics
+
+
+def test_dynamics_decoder_is_causal() -> None:
+    """Audio of later frames does not change a frame; its own and earlier audio does."""
+    decoder = dynamics.DynamicsDecoder().eval()
+    latent, tail = torch.randn(1, dynamics.LATENT), torch.randn(1, dynamics.TAIL, dynamics.MOTION)
+    audio = torch.randn(1, dynamics.TAIL + dynamics.WINDOW, 128)
+    with torch.no_grad():
+        made = decoder(latent, tail, audio)
+        for frame in (0, 1, 12, dynamics.WINDOW - 1):
+            changed = audio.clone()
+            changed[:, dynamics.TAIL + frame + 1 :] = torch.randn_like(
+                changed[:, dynamics.TAIL + frame + 1 :]
+            )
+            # exp(−10⁴) is 0 in float32: the masked frames weigh nothing at all.
+            later = decoder(latent, tail, changed)
+            torch.testing.assert_close(
+                later[:, : frame + 1], made[:, : frame + 1], rtol=0, atol=1e-6
+            )
+            changed[:, dynamics.TAIL + frame] += 1
+            assert (decoder(latent, tail, changed)[:, frame] - made[:, frame]).abs().max() > 1e-4
+            assert frame == dynamics.WINDOW - 1 or not torch.equal(later, made)
+    assert made.shape == (1, dynamics.WINDOW, dynamics.MOTION)
+    assert (made[..., 6:] >= 0).all() and (made[..., 6:] <= 1).all()
+
+
+def test_dynamics_continue_from_the_tail() -> None:
+    decoder = dynamics.DynamicsDecoder().eval()
+    torch.nn.init.zeros_(decoder.head[1].weight)
+    torch.nn.init.zeros_(decoder.head[1].bias)
+    tail = torch.randn(2, dynamics.TAIL, dynamics.MOTION)
+    with torch.no_grad():
+        made = decoder(torch.randn(2, 32), tail, torch.randn(2, 35, 128))
+    for t in range(dynamics.WINDOW):
+        torch.testing.assert_close(made[:, t, :6], tail[:, -1, :6])
+
+
+# Renderer
+
+
+def grids(n: int = 1, side: int = 16) -> tuple[Tensor, Tensor, Tensor]:
+    """condition, attributes, style for a patch of 4·side pixels."""
+    condition = torch.rand(n, renderer.CONDITION, side, side) * 2 - 1
+    condition[:, renderer.MATTE_PLANE].clamp_(0, 1)
+    return condition, torch.randn(n, renderer.ATTRIBUTES), torch.randn(n, renderer.STYLE)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_untrained_renderer_returns_the_warp(steps: int) -> None:
+    module = renderer.Renderer().eval()
+    condition, attributes, style = grids()
+    with torch.no_grad():
+        maps = module.condition(condition, attributes, style)
+        warped = condition[:, : renderer.FRAME]
+        made = renderer.sample(module.denoiser, warped, maps, steps, torch.Generator())
+    # The last step keeps nothing of the noise: its x_t is x̂_0.
+    assert torch.equal(made, warped)
+
+
+def test_trained_renderer_leaves_the_background_alone() -> None:
+    """Beyond a cell from the person the residual is exactly 0, whatever the weights are."""
+    module = randomised(renderer.Renderer())
+    condition, attributes, style = grids()
+    condition[:, renderer.MATTE_PLANE] = 0
+    condition[:, renderer.MATTE_PLANE, 4:9, 5:8] = 1
+    with torch.no_grad():
+        maps = module.condition(condition, attributes, style)
+        residual = module.denoiser(
+            torch.randn(1, renderer.FRAME, 16, 16), *maps, torch.tensor([123.0])
+        )
+    around = torch.zeros(16, 16, dtype=torch.bool)
+    around[3:10, 4:9] = True
+    assert (residual[0, :, ~around] == 0).all()
+    assert residual[0, :, around].abs().mean() > 1e-4
+
+
+def test_denoiser_is_told_the_time() -> None:
+    module = randomised(renderer.Renderer())
+    with torch.no_grad():
+        maps = module.condition(*grids())
+        x = torch.randn(1, renderer.FRAME, 16, 16)
+        early, late = (module.denoiser(x, *maps, torch.tensor([t])) for t in (10.0, 390.0))
+    assert (early - late).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("size", [(32, 48), (256, 256)])
+def test_pack_is_the_twin_of_the_native_op(size: tuple[int, int]) -> None:
+    arrays = pack_sample(np.random.default_rng(2), size, renderer.FEATURES)
+    height, width = size
+    native = np.empty((1, 128 + renderer.FEATURES, height // 4, width // 4), np.float32)
+    _core.pack(**arrays, condition=native)  # type: ignore[arg-type]
+    own = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
+    displacement = torch.from_numpy((arrays["warp"][..., :2] - own).astype(np.float32))[None]
+
+    def planes(name: str) -> Tensor:
+        return torch.from_numpy(arrays[name].transpose(2, 0, 1).astype(np.float32))[None]
+
+    mouth = torch.from_numpy(arrays["warp"][..., 2].copy())[None, None]
+    made = warp.pack(planes("source"), planes("plate"), displacement, mouth, planes("interior"))
+    # grid_sample scales coordinates to −1 … 1 and back: three roundings of 2^-24 of the width, 5e-5
+    # pixels, on noise whose neighbours differ by up to 2, in x, y and through the matte.
+    np.testing.assert_allclose(native[:, :128], made.numpy(), rtol=0, atol=5e-4)
+    assert np.abs(native[:, :128] - made.numpy()).mean() < 2e-5
+    features = warp.sample_features(torch.from_numpy(arrays["features"])[None], displacement)
+    np.testing.assert_allclose(native[:, 128:], features.numpy(), rtol=0, atol=5e-4)
+
+
+# The training loop
+
+
+def parsed(folder: Path) -> argparse.Namespace:
+    return argparse.Namespace(out=folder / "runs", weights=folder / "weights", device="cpu", seed=0)
+
+
+def small() -> Any:
+    torch.manual_seed(5)
+    return torch.nn.Sequential(
+        torch.nn.Linear(6, 16), torch.nn.LayerNorm(16), torch.nn.SiLU(), torch.nn.Linear(16, 3)
+    )
+
+
+def losses_of(module: Any, stop_at: int = -1) -> Callable[[int], dict[str, Tensor]]:
+    """Regression on data that depend on the step's number alone."""
+
+    def losses(step: int) -> dict[str, Tensor]:
+        if step == stop_at:
+            raise InterruptedError
+        generator = torch.Generator().manual_seed(step)
+        x = torch.randn(8, 6, generator=generator)
+        error = module(x) - x[:, :3].sin()
+        return {"squared": error.square().mean(), "absolute": error.abs().mean()}
+
+    return losses
+
+
+def loss_of(module: Any) -> float:
+    """Sum of the losses of one step that training has not seen."""
+    with torch.no_grad():
+        return sum(float(value) for value in losses_of(module)(999).values())
+
+
+class _NoLog:
+    """In place of TensorBoard's writer, whose background thread an interrupted run leaves open."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        assert np.isfinite(value), (name, step)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "SummaryWriter", _NoLog)
+
+
+SETTINGS = loop.Settings(steps=30, batch=8, learning_rate=3e-3, warmup=5, save_minutes=0.0)
+
+
+@pytest.mark.parametrize("stop_at", [[1], [13], [7, 8, 29]])
+def test_resumed_run_ends_where_an_uninterrupted_one_does(
+    tmp_path: Path, no_log: None, stop_at: list[int]
+) -> None:
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    module = small()
+    loop.train("net", module, losses_of(module), SETTINGS, parsed(straight))
+    for step in stop_at:
+        module = small()
+        with pytest.raises(InterruptedError):
+            loop.train("net", module, losses_of(module, step), SETTINGS, parsed(broken))
+    module = small()
+    loop.train("net", module, losses_of(module), SETTINGS, parsed(broken))
+    for name in ("runs/net/last.safetensors", "weights/net.safetensors"):
+        wanted, found = load_file(straight / name), load_file(broken / name)
+        assert wanted.keys() == found.keys()
+        for key, tensor in wanted.items():
+            assert torch.equal(tensor, found[key]), (name, key)
+    assert not list(broken.rglob("*.partial"))
+
+
+def test_training_learns_and_averages(tmp_path: Path, no_log: None) -> None:
+    module = small()
+    before = loss_of(module)
+    scores: list[float] = []
+
+    def validate(average: Any) -> dict[str, float]:
+        assert not average.training
+        assert not torch.is_grad_enabled()
+        scores.append(loss_of(average))
+        return {"loss": scores[-1]}
+
+    settings = loop.Settings(steps=150, batch=8, learning_rate=1e-2, warmup=5, ema=0.9)
+    loop.train("net", module, losses_of(module), settings, parsed(tmp_path), validate)
+    assert scores[-1] < 0.7 * before
+    assert module.training
+    stored = loop.load_weights(small(), "net", tmp_path / "weights")
+    assert not stored.training
+    # The weights that are kept are the average's, in float16.
+    after = loss_of(stored)
+    assert after == pytest.approx(scores[-1], rel=5e-3)
+    assert {v.dtype for v in load_file(tmp_path / "weights/net.safetensors").values()} == {
+        torch.float16
+    }
+
+
+def test_finished_run_is_not_run_again(tmp_path: Path, no_log: None) -> None:
+    module = small()
+    loop.train("net", module, losses_of(module), SETTINGS, parsed(tmp_path))
+    again = small()
+    loop.train("net", again, losses_of(again, SETTINGS.steps), SETTINGS, parsed(tmp_path))
+    for a, b in zip(module.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+# Data
+
+
+@given(st.integers(-8, 8), st.integers(3, 12))
+def test_shift_mel(shift: int, frames: int) -> None:
+    if abs(shift) > frames:
+        shift = 0
+    mel = np.random.default_rng(0).normal(-7, 4, (4 * frames, 3)).astype(np.float32)
+    moved = dataset.shift_mel(mel, shift)
+    assert moved.shape == mel.shape
+    for column in range(4 * frames):
+        source = column - 4 * shift
+        wanted = mel[source] if 0 <= source < 4 * frames else np.float32(dataset.SILENCE)
+        np.testing.assert_array_equal(moved[column], np.broadcast_to(wanted, 3))
+
+
+@pytest.mark.parametrize("lag", [-6, -2, 0, 1, 3, 6])
+def test_correlation_finds_a_planted_lag(lag: int) -> None:
+    """Lips that follow the sound by ``lag`` frames are found at +lag, and the mel is moved so."""
+    rng = np.random.default_rng(lag + 10)
+    n = 400
+    sound = np.convolve(rng.normal(size=n + 40), np.ones(3) / 3, "same").astype(np.float32)
+    predicted = sound[20 : 20 + n]
+    observed = sound[20 - lag : 20 - lag + n] + 0.5 * rng.normal(size=n).astype(np.float32)
+    keep = rng.random(n) > 0.2
+    # What is not kept must not count.
+    observed[~keep] = 1e3
+    curve = prepare.correlation_by_lag(predicted, observed, keep)
+    assert curve.shape == (2 * prepare.MAX_OFFSET + 1,)
+    assert int(curve.argmax()) - prepare.MAX_OFFSET == lag
+    t = np.flatnonzero(keep & (np.arange(n) >= 6) & (np.arange(n) < n - 6))
+    wanted = np.corrcoef(predicted[t - lag], observed[t])[0, 1]
+    assert curve.max() == pytest.approx(wanted, abs=0.03)  # 12 frames more or fewer
+    # Moved later by the lag, the sound stands beside the lips it belongs to.
+    mel = np.repeat(predicted, 4)[:, None]
+    aligned = dataset.shift_mel(mel, lag)[::4, 0][t]
+    assert np.corrcoef(aligned, observed[t])[0, 1] == pytest.approx(wanted, abs=0.03)
+
+
+def test_correlation_of_too_little_is_zero() -> None:
+    few = np.zeros(100, bool)
+    few[:5] = True
+    noise = np.random.default_rng(0).normal(size=100).astype(np.float32)
+    assert not prepare.correlation_by_lag(noise, noise, few).any()
+    still = np.zeros(100, np.float32)
+    assert np.isfinite(prepare.correlation_by_lag(still, still, ~few)).all()
+
+
+def test_kept_frames_counts_each_frame_once() -> None:
+    face = np.zeros((8, 478, 3), np.float32)
+    face[:, :, 0] = np.linspace(80, 180, 478)
+    face[:, 234, 0], face[:, 454, 0] = 80, 180
+    face[:, :, 1] = 128
+    presence = np.ones(8, np.float32)
+    yaw = np.zeros(8, np.float32)
+    presence[0] = 0.2
+    face[2, :, 1] += 60  # jumps there, and back in frame 3
+    face[5:] *= 0.3  # jumps and is small from there
+    yaw[7] = 1.2
+    keep, dropped = prepare.kept_frames(face, presence, yaw)
+    assert keep.tolist() == [False, True, False, False, True, False, False, False]
+    assert sum(dropped.values()) == 6
+    assert dropped["no face"] == 1
+    assert dropped["cut or jump"] == 3
+    assert dropped["face too small"] + dropped["profile"] == 2
+
+
+def test_validation_people_are_few_and_fixed() -> None:
+    people = [f"person {i}" for i in range(4000)]
+    chosen = [p for p in people if dataset.is_validation(p)]
+    # 21 of 256 hash values: 8.2 %; five standard errors of a share of 4000.
+    assert abs(len(chosen) / 4000 - 21 / 256) < 5 * np.sqrt(0.08 * 0.92 / 4000)
+    assert chosen == [p for p in people if dataset.is_validation(p)]
+
+
+def prepared(seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    return {
+        "mel": rng.uniform(dataset.SILENCE, 8.5, (40, 80)).astype(np.float16),
+        "keep": rng.random(10) > 0.2,
+        "dropped": "{}",
+        "source_landmarks": rng.uniform(-200, 500, (4, 468, 3)).astype(np.float32),
+        "aperture": rng.uniform(0, 1, 10).astype(np.float32),
+        "identity": rng.normal(size=100).astype(np.float32),
+    }
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_parts_round_trip(seed: int) -> None:
+    arrays = prepared(seed)
+    slim = parts.slim(arrays)
+    back = parts.restore(slim)
+    assert slim["mel"].dtype == np.uint8
+    assert slim["source_landmarks"].dtype == np.int16
+    assert set(back) == set(arrays) - {"dropped"}
+    # Half a step of an eighth, and float16 at 16 to 32: half of 2^-6, going in and coming out.
+    assert np.abs(back["mel"].astype(float) - arrays["mel"]).max() <= 0.0625 + 2 * 2.0**-7
+    assert np.abs(back["source_landmarks"] - arrays["source_landmarks"]).max() <= 1 / 128
+    assert np.abs(back["aperture"] - arrays["aperture"]).max() <= 2.0**-12
+    np.testing.assert_array_equal(back["identity"], arrays["identity"])
+    np.testing.assert_array_equal(back["keep"], arrays["keep"])
+    for name in ("mel", "source_landmarks", "aperture", "identity", "keep"):
+        assert back[name].dtype == arrays[name].dtype, name
+
+
+def test_parts_clip_what_does_not_fit() -> None:
+    arrays = prepared(0)
+    arrays["mel"][0, 0], arrays["source_landmarks"][0, 0, 0] = 50, 1e6
+    back = parts.restore(parts.slim(arrays))
+    assert 8.5 < back["mel"][0, 0] < 9
+    assert back["source_landmarks"][0, 0, 0] == pytest.approx(512, abs=0.02)
+
+
+# Export
+
+
+@pytest.fixture(scope="module")
+def random_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Network]:
+    """All networks of the runtime with random weights, by way of checkpoint files."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(1)
+    for name, module in (
+        ("attributes", Attributes()),
+        ("sync", sync.Sync()),
+        ("dynamics", dynamics.Dynamics()),
+        ("renderer", randomised(renderer.Renderer())),
+    ):
+        state = {k: v.half().contiguous() for k, v in module.state_dict().items()}
+        save_file(state, folder / f"{name}.safetensors")
+    return networks(folder)
+
+
+@pytest.mark.parametrize("name", ["attributes_encode", "audio_encode", "lip_decode", "denoise"])
+def test_exported_network_agrees(
+    name: str, random_networks: dict[str, Network], tmp_path: Path
+) -> None:
+    """On inputs that the export's own check has not seen."""
+    network = random_networks[name]
+    path = tmp_path / f"{name}.onnx"
+    assert export(network, path) <= TOLERANCE
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    inputs = {k: v * 0.7 + torch.rand_like(v) * 0.1 for k, v in network.inputs.items()}
+    made = session.run(list(network.outputs), {k: v.numpy() for k, v in inputs.items()})
+    with torch.no_grad():
+        wanted = network.module(*inputs.values())
+    for a, b in zip(made, wanted if isinstance(wanted, tuple) else (wanted,), strict=True):
+        assert a.shape == tuple(b.shape)
+        # Float32 on both sides: only the order of sums differs.
+        np.testing.assert_allclose(a, b.numpy(), rtol=0, atol=TOLERANCE * float(b.abs().max()))
+        assert float(b.abs().max()) > 1e-3
+    # Half of float32's size, and nothing of the machine that wrote it.
+    data = path.read_bytes()
+    count = sum(p.numel() for p in network.module.parameters())
+    assert len(data) < 2 * count + 60_000
+    assert str(Path(__file__).parents[1]).encode() not in data
+
+
+def test_export_refuses_another_network(
+    random_networks: dict[str, Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that changed on the way to ONNX are noticed, and no file is left."""
+    from onnx import ModelProto, numpy_helper
+
+    def damaged(model: ModelProto) -> ModelProto:
+        weight = max(model.graph.initializer, key=lambda tensor: int(np.prod(tensor.dims)))
+        values: NDArray[Any] = numpy_helper.to_array(weight).copy()
+        values.flat[: values.size // 10] += np.float32(0.25)
+        weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+        return store_half(model)
+
+    monkeypatch.setattr(export_module, "store_half", damaged)
+    path = tmp_path / "attributes_decode.onnx"
+    with pytest.raises(RuntimeError, match=r"attributes_decode\.onnx: differs from PyTorch"):
+        export(random_networks["attributes_decode"], path)
+    assert not path.exists()
+
+
+def test_store_half_keeps_what_is_not_half() -> None:
+    """Numbers that float16 cannot hold stay as they are; small tensors always do."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    arrays = {
+        "half": rng.normal(size=(32, 32)).astype(np.float16).astype(np.float32),
+        "single": rng.normal(size=(32, 32)).astype(np.float32),
+        "bias": np.zeros(32, np.float32),
+    }
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 32])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 32])
+    nodes = [
+        helper.make_node("MatMul", ["x", "half"], ["a"]),
+        helper.make_node("MatMul", ["a", "single"], ["b"]),
+        helper.make_node("Add", ["b", "bias"], ["y"]),
+    ]
+    initializers = [numpy_helper.from_array(v, k) for k, v in arrays.items()]
+    graph = helper.make_graph(nodes, "graph", [x], [y], initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    stored = store_half(model)
+    kinds = {t.name: t.data_type for t in stored.graph.initializer}
+    assert kinds == {
+        "half.half": TensorProto.FLOAT16,
+        "single": TensorProto.FLOAT,
+        "bias": TensorProto.FLOAT,
+    }
+    session = onnxruntime.InferenceSession(
+        stored.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    given = rng.normal(size=(1, 32)).astype(np.float32)
+    wanted = given.astype(np.float64) @ arrays["half"] @ arrays["single"]
+    # 32 products of numbers around 1, twice.
+    np.testing.assert_allclose(session.run(["y"], {"x": given})[0], wanted, rtol=0, atol=1e-4)
+
+
+def test_compare_measures_the_difference(
+    random_networks: dict[str, Network], tmp_path: Path
+) -> None:
+    network = random_networks["attributes_decode"]
+    path = tmp_path / "network.onnx"
+    export(network, path)
+    last = network.module.lip[-1].bias
+    largest = float(network.module(*network.inputs.values()).detach().abs().max())
+    with torch.no_grad():
+        last += largest
+        off = compare(network, path.read_bytes())
+        last -= largest
+    assert 0.4 < off <= 1.001
