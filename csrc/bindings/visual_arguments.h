@@ -128,18 +128,30 @@ struct ComposeArguments {
 };
 
 inline PixelFormat parse_format(const std::string& format) {
-  if (format == "rgb") return PixelFormat::kRgb;
-  if (format == "bgr") return PixelFormat::kBgr;
-  if (format == "rgba") return PixelFormat::kRgba;
-  if (format == "nv12") return PixelFormat::kNv12;
+  if (format == "rgb") {
+    return PixelFormat::kRgb;
+  }
+  if (format == "bgr") {
+    return PixelFormat::kBgr;
+  }
+  if (format == "rgba") {
+    return PixelFormat::kRgba;
+  }
+  if (format == "nv12") {
+    return PixelFormat::kNv12;
+  }
   throw py::value_error("format: expected 'rgb', 'bgr', 'rgba' or 'nv12', got '" + format + "'");
 }
 
 inline Background parse_background(const py::object& background) {
   const std::string text = py::str(background);
   if (py::isinstance<py::str>(background)) {
-    if (text == "plate") return {Backdrop::kPlate, 0, 0, 0};
-    if (text == "alpha") return {Backdrop::kAlpha, 0, 0, 0};
+    if (text == "plate") {
+      return {Backdrop::kPlate, 0, 0, 0};
+    }
+    if (text == "alpha") {
+      return {Backdrop::kAlpha, 0, 0, 0};
+    }
   } else if (py::isinstance<py::sequence>(background) && py::len(background) == 3) {
     float color[3];
     bool valid = true;
@@ -150,7 +162,9 @@ inline Background parse_background(const py::object& background) {
       color[i] = static_cast<float>(value);
       valid = valid && value >= 0 && value <= 255;
     }
-    if (valid) return {Backdrop::kColor, color[0], color[1], color[2]};
+    if (valid) {
+      return {Backdrop::kColor, color[0], color[1], color[2]};
+    }
   }
   throw py::value_error(
       "background: expected 'plate', 'alpha' or a colour (r, g, b) of 0..255, got " + text);
