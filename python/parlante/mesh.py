@@ -36,6 +36,9 @@ WARP_VERTICES = RING_START + 3 * RING
 # side.
 RING_SIDE, RING_TOP, RING_BOTTOM = 1.30, 1.60, 1.20
 BORDER = 0.25
+# Pixels by which the rings lie behind the face: where a turned cheek and the hair beside it
+# overlap, the cheek is seen, whole.
+RING_DEPTH = 40.0
 HOLE_DEPTH = 0.5  # pixels: the mouth's opening lies just behind the lips
 
 
@@ -166,6 +169,7 @@ class WarpMesh:
         moved = pose.apply(face)
         hole = moved[:, list(LIPS_INNER)] + np.array([0, 0, HOLE_DEPTH], np.float32)
         ring = self._ring_rest + self._ring_follow * (pose.apply(self._ring_head) - self._ring_rest)
+        ring[..., 2] += RING_DEPTH
         return np.concatenate([moved, hole, ring], 1, dtype=np.float32), interior
 
 
