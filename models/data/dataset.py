@@ -53,8 +53,9 @@ class PreparedClip:
 
     keep bool [N]; expression float32 [N, 53]; pose of N frames (pixels of the 256² crop); identity
     float32 [100]; aperture float32 [N]; closure float32 [N, 2] (right, left; 1 shut); mel float32
-    [4·N, 80] or None; lips: whether the audio may teach lips. Candidate sources: source_frames int
-    [S], source_landmarks float32 [S, 468, 3], source_mattes uint8 [S, 256, 256].
+    [4·N, 80] or None, moved by ``offset`` frames to match the picture; lips: whether the audio may
+    teach lips. Candidate sources: source_frames int [S], source_landmarks float32 [S, 468, 3],
+    source_mattes uint8 [S, 256, 256].
     """
 
     name: str
@@ -69,6 +70,7 @@ class PreparedClip:
     aperture: Float
     closure: Float
     mel: Float | None
+    offset: int
     lips: bool
     source_frames: NDArray[np.int64]
     source_landmarks: Float
@@ -137,6 +139,7 @@ def load(
                     aperture=arrays["aperture"],
                     closure=arrays["closure"].astype(np.float32),
                     mel=None if mel is None else shift_mel(mel, entry["offset"]),
+                    offset=0 if entry is None else entry["offset"],
                     lips=entry is not None and entry["lips"],
                     source_frames=arrays["source_frames"],
                     source_landmarks=arrays["source_landmarks"].astype(np.float32),

@@ -147,11 +147,11 @@ def given(evaluation: Evaluation, clip: PreparedClip, count: int) -> dict[str, l
     return scores
 
 
-def speech_of(clip: PreparedClip, offset: int) -> Float:
+def speech_of(clip: PreparedClip) -> Float:
     """The clip's sound, moved to match its picture: float32 [640 · frames]."""
     samples = np.concatenate(list(decode_audio(clip.path)))
     shifted = np.zeros(len(clip) * SAMPLES_PER_FRAME, np.float32)
-    start = offset * SAMPLES_PER_FRAME
+    start = clip.offset * SAMPLES_PER_FRAME
     source = samples[max(0, -start) :][: max(0, len(shifted) - max(0, start))]
     shifted[max(0, start) : max(0, start) + len(source)] = source
     return shifted
@@ -167,17 +167,9 @@ def embeddings(evaluation: Evaluation, clip: PreparedClip) -> Float:
     """Audio embedding of each frame [N, 128]; zeros without sound."""
     out = np.zeros((len(clip), 128), np.float32)
     if clip.mel is not None:
-        offset = evaluation_offset(clip)
-        for i, motion in enumerate(motions_of(evaluation.bundle, speech_of(clip, offset))):
+        for i, motion in enumerate(motions_of(evaluation.bundle, speech_of(clip))):
             out[i] = motion.audio
     return out
-
-
-_offsets: dict[str, int] = {}
-
-
-def evaluation_offset(clip: PreparedClip) -> int:
-    return _offsets.get(clip.name, 0)
 
 
 def mesh_aperture(
@@ -198,7 +190,7 @@ def audio_only(evaluation: Evaluation, clip: PreparedClip, count: int) -> dict[s
         portrait = evaluation.encoder.encode([Photo(image, None)], face=0)
     except ParlanteError:
         return None
-    samples = speech_of(clip, evaluation_offset(clip))
+    samples = speech_of(clip)
     motions = motions_of(evaluation.bundle, samples)
     n = min(len(motions), len(clip))
     keep = clip.keep[:n]
@@ -266,8 +258,6 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=30, help="frames a clip drawn from audio only")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    alignment = json.loads((arguments.prepared / "alignment.json").read_text())["clips"]
-    _offsets.update({name: entry["offset"] for name, entry in alignment.items()})
     clips = load(arguments.prepared, arguments.data, "test")
     evaluation = Evaluation(arguments.assets, arguments.steps)
     result: dict[str, Any] = {"given": {}, "audio": {}, "silence": {}}
