@@ -87,6 +87,8 @@ LID_PAIRS_LEFT = ((385, 380), (386, 374), (387, 373))
 LIP_PAIRS = ((82, 87), (13, 14), (312, 317))
 LIP_CORNERS = (78, 308)
 NOSE_TIP = 1
+# Right eye first, as everywhere that both eyes are named.
+BLINK_MODES = ("eyeBlink_R", "eyeBlink_L")
 # Forehead, temples, nose and cheekbones: what jaw, lips and lids leave in place.
 RIGID = (
     *(

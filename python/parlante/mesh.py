@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.face_model import (
+    BLINK_MODES,
     FACE_OVAL,
     LIP_PAIRS,
     LIPS_INNER,
@@ -96,9 +97,9 @@ class WarpMesh:
         """Mesh of one photo: landmarks float32 [≥468, 3] in pixels of the size² crop, its fitted
         identity [100], expression [53] and pose (of one frame)."""
         points = np.asarray(landmarks[:VERTICES], np.float32)
-        fitted = model.shape(identity, expression[None])[0]
         measured = pose.undo(points[None])[0]
         neutral = model.shape(identity, np.zeros_like(expression)[None])[0]
+        fitted = neutral + np.tensordot(expression, model.expression, 1)
 
         oval = points[list(FACE_OVAL)]
         centre = oval.mean(0)
@@ -192,7 +193,7 @@ def _shut_jaw(model: FaceModel, measured: Float) -> float:
 
 def _closed_blink(model: FaceModel, measured: Float, expression: Float) -> Float:
     """eyeBlink coefficients (right, left; float32 [2]) that shut this photo's lids."""
-    modes = [model.expression_names.index("eyeBlink_R"), model.expression_names.index("eyeBlink_L")]
+    modes = [model.expression_names.index(name) for name in BLINK_MODES]
     grid = np.linspace(0, 2.0, 41, dtype=np.float32)
     out = np.empty(2, np.float32)
     for eye, mode in enumerate(modes):

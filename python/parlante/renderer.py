@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from parlante import _core
 from parlante.bundle import Bundle
-from parlante.face_model import EXPRESSION_MAX, FaceModel, Float
+from parlante.face_model import BLINK_MODES, EXPRESSION_MAX, FaceModel, Float
 from parlante.motion import Motion
 from parlante.portrait import GRID, Portrait
 from parlante.schedule import Step, make_schedule
@@ -22,7 +22,6 @@ from parlante.schedule import Step, make_schedule
 CELLS = GRID // 4
 PLANES = 8
 FRAME_CHANNELS = 48
-BLINK_MODES = ("eyeBlink_R", "eyeBlink_L")
 
 
 @dataclass(frozen=True)
