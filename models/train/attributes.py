@@ -69,7 +69,7 @@ def main() -> None:
     held_out = expressions(parsed.prepared, parsed.data, validation=True).to(device)
     module = Attributes().to(device)
 
-    def losses(step: int) -> dict[str, Tensor]:
+    def losses(progress: float) -> dict[str, Tensor]:
         batch = seen[torch.randint(len(seen), (settings.batch,), device=device)]
         # Rare expressions matter as much as common ones: half of the batch is stretched at random.
         stretch = torch.where(

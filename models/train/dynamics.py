@@ -24,7 +24,7 @@ PRESETS = {
 }
 LENGTH = TAIL + WINDOW
 KL_WEIGHT = 0.002
-KL_FROM = 800  # steps before the KL term sets in: a latent must first be of use to be kept
+KL_FROM = 0.15  # progress at which the KL term sets in: a latent must first be of use to be kept
 FREE_NATS = 0.1  # per latent dimension: below this no dimension is pushed towards the prior
 DEAF_SHARE = 0.15
 
@@ -95,7 +95,7 @@ def main() -> None:
             "kl": KL_WEIGHT * kl.clamp(min=FREE_NATS).sum(),
         }
 
-    def losses(step: int) -> dict[str, Tensor]:
+    def losses(progress: float) -> dict[str, Tensor]:
         motion, audio, _ = data[0]
         pick = torch.randint(len(motion), (settings.batch,), device=device)
         deaf = torch.rand(settings.batch, 1, 1, device=device) < DEAF_SHARE
@@ -108,7 +108,7 @@ def main() -> None:
         parts = terms(
             module, torch.where(mirror, mirrored, moves), audio[pick].masked_fill(deaf, 0)
         )
-        return parts | {"kl": parts["kl"] * float(step > KL_FROM)}
+        return parts | {"kl": parts["kl"] * float(progress > KL_FROM)}
 
     def validate(average: nn.Module) -> dict[str, float]:
         motion, audio, _ = data[1]

@@ -25,7 +25,7 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 @dataclass(frozen=True)
 class Settings:
     """What a preset decides. ``minutes`` ends a run early (0: never); the learning rate decays over
-    whichever of steps and minutes runs out first."""
+    whichever of steps and minutes runs out first. ``muon``: see `Optimizer`."""
 
     steps: int
     batch: int
@@ -35,6 +35,7 @@ class Settings:
     ema: float = 0.999
     weight_decay: float = 0.01
     save_minutes: float = 2.0
+    muon: bool = False
 
 
 def arguments(
@@ -70,31 +71,85 @@ def arguments(
     return parsed, Settings(**{**vars(chosen), **overrides})
 
 
+class Optimizer:
+    """AdamW; with ``muon``, Muon (Jordan et al. 2024) for the matrices and convolutions between the
+    first and the last layer ("stem" and "head"), at a learning rate scaled to act like AdamW's."""
+
+    def __init__(self, module: nn.Module, settings: Settings, *, fused: bool) -> None:
+        self.parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        inner = {
+            n: p
+            for n, p in self.parameters.items()
+            if settings.muon and p.ndim >= 2 and not n.endswith(("stem.weight", "head.weight"))
+        }
+        # Muon wants matrices: views of the weights, one row an output channel.
+        self._matrices = {n: nn.Parameter(_matrix(p.detach())) for n, p in inner.items()}
+        rest = [p for n, p in self.parameters.items() if n not in inner]
+        self._adamw = torch.optim.AdamW(
+            rest,
+            settings.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=settings.weight_decay,
+            fused=fused,
+        )
+        self._muon = (
+            torch.optim.Muon(
+                self._matrices.values(),
+                settings.learning_rate,
+                weight_decay=settings.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
+            if inner
+            else None
+        )
+
+    def step(self, learning_rate: float) -> None:
+        """Clip the gradients' norm to 1, move, and forget them."""
+        nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        for name, matrix in self._matrices.items():
+            gradient = self.parameters[name].grad
+            matrix.grad = None if gradient is None else _matrix(gradient)
+        for optimizer in filter(None, (self._adamw, self._muon)):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            optimizer.step()
+        for parameter in (*self.parameters.values(), *self._matrices.values()):
+            parameter.grad = None
+
+    def state(self, name: str) -> dict[str, Tensor]:
+        """What the optimizer remembers about a parameter; may be changed in place."""
+        if self._muon is not None and name in self._matrices:
+            return self._muon.state[self._matrices[name]]
+        return self._adamw.state[self.parameters[name]]
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """``weight`` [out, in, ...] as a matrix [out, ...]: a view, whichever way convolutions lie in
+    memory (the order of the columns does not matter to Muon)."""
+    if weight.ndim == 4 and not weight.is_contiguous():
+        weight = weight.permute(0, 2, 3, 1)
+    return weight.flatten(1)
+
+
 def train(
     name: str,
     module: nn.Module,
-    losses: Callable[[int], dict[str, Tensor]],
+    losses: Callable[[float], dict[str, Tensor]],
     settings: Settings,
     parsed: argparse.Namespace,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
 ) -> None:
-    """Minimise the sum of ``losses(step)``; resumes from ``out/name``; writes the EMA weights to
-    ``weights/name.safetensors`` (fp16) at the end, and ``validate(EMA)`` to the log on the way."""
+    """Minimise the sum of ``losses(progress)``, progress in [0, 1); resumes from ``out/name``;
+    writes the EMA weights to ``weights/name.safetensors`` (fp16) at the end, and ``validate(EMA)``
+    to the log on the way."""
     folder = parsed.out / name
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "last.safetensors"
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters,
-        settings.learning_rate,
-        betas=(0.9, 0.98),
-        weight_decay=settings.weight_decay,
-        fused=parsed.device.startswith("cuda"),
-    )
+    optimizer = Optimizer(module, settings, fused=parsed.device.startswith("cuda"))
     average = {k: v.detach().clone().float() for k, v in module.state_dict().items()}
     step, spent = 0, 0.0
     if checkpoint.exists():
-        step, spent = _load(checkpoint, module, optimizer, average, parameters)
+        step, spent = _load(checkpoint, module, optimizer, average)
         print(f"{name}: resumed at step {step}")
     writer = SummaryWriter(str(folder))
     started = saved = time.monotonic()
@@ -112,13 +167,9 @@ def train(
             * min(1.0, (step + 1) / settings.warmup)
             * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        parts = losses(step)
-        optimizer.zero_grad(set_to_none=True)
+        parts = losses(progress)
         torch.stack([p.float() for p in parts.values()]).sum().backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+        optimizer.step(rate)
         decay = min(settings.ema, (1 + step) / (10 + step))
         with torch.no_grad():
             state = module.state_dict()
@@ -134,13 +185,11 @@ def train(
                 writer.add_scalar(f"{name}/{k}", v, step)
         if time.monotonic() - saved > settings.save_minutes * 60:
             saved = time.monotonic()
-            _save(checkpoint, module, optimizer, average, parameters, step, elapsed)
+            _save(checkpoint, module, optimizer, average, step, elapsed)
             if validate is not None:
                 _report(name, module, average, validate, writer, step)
     bar.close()
-    _save(
-        checkpoint, module, optimizer, average, parameters, step, spent + time.monotonic() - started
-    )
+    _save(checkpoint, module, optimizer, average, step, spent + time.monotonic() - started)
     if validate is not None:
         _report(name, module, average, validate, writer, step)
     parsed.weights.mkdir(parents=True, exist_ok=True)
@@ -182,17 +231,16 @@ def _report(
 def _save(
     path: Path,
     module: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     average: dict[str, Tensor],
-    parameters: list[Tensor],
     step: int,
     spent: float,
 ) -> None:
     tensors = {f"module.{k}": v for k, v in module.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.items()}
-    for i, parameter in enumerate(parameters):
-        for k, v in optimizer.state[parameter].items():
-            tensors[f"optimizer.{i}.{k}"] = v
+    for name in optimizer.parameters:
+        for k, v in optimizer.state(name).items():
+            tensors[f"optimizer.{name}.{k}"] = v
     partial = path.with_suffix(".partial")
     save_file(
         {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
@@ -205,9 +253,8 @@ def _save(
 def _load(
     path: Path,
     module: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     average: dict[str, Tensor],
-    parameters: list[Tensor],
 ) -> tuple[int, float]:
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
@@ -217,10 +264,10 @@ def _load(
     )
     for k in average:
         average[k].copy_(tensors[f"average.{k}"])
-    for i, parameter in enumerate(parameters):
-        prefix = f"optimizer.{i}."
-        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        optimizer.state[parameter] = {
-            k: v if k == "step" else v.to(parameter.device) for k, v in own.items()
-        }
+    for name, parameter in optimizer.parameters.items():
+        prefix = f"optimizer.{name}."
+        for k, v in tensors.items():
+            kind = k.removeprefix(prefix)
+            if k.startswith(prefix):
+                optimizer.state(name)[kind] = v if kind == "step" else v.to(parameter.device)
     return int(metadata["step"]), float(metadata["spent"])

@@ -5,9 +5,9 @@ the network sees the warp and must draw the target. All pictures live on the tra
 uint8. The cpu preset trains on patches, most of them on the mouth: the networks are convolutional,
 patches cost less.
 
-Half of the diffusion inputs are the noised truth at any timestep, as in the paper; half are what
-the truncated schedule meets at run time, a noised blend of warp and truth at the timesteps it
-visits.
+The paper noises the truth at any timestep; here one input in ten is such. The others are what the
+truncated schedule meets at run time: the noised warp it starts from, and the noised answers of the
+network itself that it goes on from.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from models.attributes import Attributes
 from models.data.dataset import SIZE, PreparedClip, load, read_frames
-from models.data.pairs import PairBatch, Pairs, held_frames
-from models.renderer import FRAME, Renderer, sample
+from models.data.pairs import PairBatch, Pairs, held_frames, mixed
+from models.renderer import FRAME, TRUNCATED_START, Renderer, sample
 from models.sync import Sync
 from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack, sample_features
@@ -37,22 +37,29 @@ from parlante.schedule import cosine_alphas_cumprod
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a preset holds and how: loader processes, side of the training patches (pixels), target
-    frames held of each clip."""
+    """What a preset holds and how: loader processes, side of the training patches (pixels) at first
+    and towards the end, target frames held of each clip, how often each pair is used in a row."""
 
     workers: int
     patch: int
+    late_patch: int
     frames: int
+    reuse: int
 
 
 PRESETS = {
-    "cpu": Settings(200_000, 16, 8e-4, minutes=45, warmup=100, ema=0.998, save_minutes=5),
-    "gpu": Settings(200_000, 64, 6e-4, minutes=15, warmup=500, save_minutes=3),
+    "cpu": Settings(200_000, 24, 1e-3, minutes=68, save_minutes=5, muon=True),
+    "gpu": Settings(200_000, 64, 1e-3, minutes=15, warmup=500, save_minutes=3, muon=True),
 }
-HARDWARE = {"cpu": Hardware(1, 96, 12), "gpu": Hardware(15, SIZE, 10_000)}
+HARDWARE = {"cpu": Hardware(1, 64, 96, 20, 3), "gpu": Hardware(15, SIZE, SIZE, 10_000, 1)}
+LATE = 0.7  # progress from which patches are as large as they get
+HELD_PAIRS = 4096
 DEAF_SHARE = 0.2  # audio embedding left out, so that one network serves silent clips and guidance
 MOUTH_WEIGHT, EYE_WEIGHT = 6.0, 3.0
-GRADIENT_WEIGHT = 0.5
+SQUARE_WEIGHT, GRADIENT_WEIGHT = 5.0, 0.5
+# Of a batch: noised warps at the start of the truncated schedule; noised answers of the network to
+# those, further down; noised blends of warp and truth. The rest is noised truth.
+START_SHARE, OWN_SHARE, BLEND_SHARE = 0.4, 0.35, 0.15
 # Training patches: up to here on the mouth, up to here on an eye, the rest anywhere.
 MOUTH_SHARE, EYE_SHARE = 0.6, 0.75
 SOURCE_ROOM = 16  # pixels of the source photo that a patch sees around itself
@@ -229,29 +236,51 @@ def edges(image: Tensor) -> Tensor:
     return torch.cat([across, down], 1)
 
 
-def draw_loss(net: nn.Module, x: Inputs, cumulative: Tensor) -> dict[str, Tensor]:
-    """Weighted L1 of x̂_0 and of its edges."""
-    n, device = len(x.target), x.target.device
-    warp = x.planes[:, :FRAME]
-    truncated = torch.rand(n, device=device) < 0.6
-    t = torch.where(
-        truncated, torch.rand(n, device=device) * 500, torch.rand(n, device=device) * 1000
-    ).long()
+def diffusion_inputs(
+    net: nn.Module,
+    warp: Tensor,
+    target: Tensor,
+    maps: tuple[Tensor, Tensor, Tensor],
+    cumulative: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """x_t [N, 48, h, w] and timesteps [N] to train the denoiser at."""
+    n, device = len(warp), warp.device
+    started = round(n * START_SHARE)
+    own = slice(started, started + round(n * OWN_SHARE))
+    blended = slice(own.stop, own.stop + round(n * BLEND_SHARE))
+    t = torch.rand(n, device=device) * len(cumulative)
+    t[:started] = TRUNCATED_START
+    t[started : blended.stop] *= TRUNCATED_START / len(cumulative)
+    t = t.long()
+    blend = torch.zeros(n, device=device)
+    blend[:started] = 1
+    blend[blended] = torch.rand(blended.stop - blended.start, device=device)
+    clean = target + blend[:, None, None, None] * (warp - target)
+    first = cumulative[TRUNCATED_START].float()
+    with torch.no_grad():
+        x_t = first.sqrt() * warp[own] + (1 - first).sqrt() * torch.randn_like(warp[own])
+        at = torch.full((len(x_t),), float(TRUNCATED_START), device=device)
+        clean[own] = warp[own] + net.denoiser(x_t, *(m[own] for m in maps), at).float()
     level = cumulative[t].float()[:, None, None, None]
-    blend = (torch.rand(n, device=device) * truncated)[:, None, None, None]
-    start = x.target + blend * (warp - x.target)
-    x_t = level.sqrt() * start + (1 - level).sqrt() * torch.randn_like(start)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        context1, context2, gate = condition_maps(net, x)
-        residual = net.denoiser(x_t, context1, context2, gate, t.float())
+    return level.sqrt() * clean + (1 - level).sqrt() * torch.randn_like(clean), t.float()
+
+
+def draw_loss(net: nn.Module, x: Inputs, cumulative: Tensor) -> dict[str, Tensor]:
+    """Weighted L1 and L2 of x̂_0, and L1 of its edges."""
+    warp = x.planes[:, :FRAME]
+    # Without the cache: weights first cast where no gradient is wanted would be kept without one.
+    with torch.autocast(warp.device.type, torch.bfloat16, cache_enabled=False):
+        maps = condition_maps(net, x)
+        x_t, t = diffusion_inputs(net, warp, x.target, maps, cumulative)
+        residual = net.denoiser(x_t, *maps, t)
     made = F.pixel_shuffle(warp + residual.float(), 4)
     true = F.pixel_shuffle(x.target, 4)
-    total = x.weight.sum()
+    share = x.weight / x.weight.sum() / 3
+    miss = made - true
     return {
-        "l1": ((made - true).abs().mean(1, keepdim=True) * x.weight).sum() / total,
-        "edges": GRADIENT_WEIGHT
-        * ((edges(made) - edges(true)).abs().mean(1, keepdim=True) * x.weight).sum()
-        / total,
+        "l1": (miss.abs() * share).sum(),
+        "l2": SQUARE_WEIGHT * (miss.square() * share).sum(),
+        "edges": GRADIENT_WEIGHT * (edges(miss).abs() * share).sum() / 2,
     }
 
 
@@ -287,14 +316,15 @@ def main() -> None:
         prefetch_factor=4,
         pin_memory=device.type == "cuda",
     )
-    batches = iter(loader)
+    batches = mixed(iter(loader), HELD_PAIRS, hardware.reuse)
     fixed = next(iter(Pairs(clips[1], held[1], 48, 1)))
     module = Renderer().to(device, memory_format=torch.channels_last)
     cumulative = torch.from_numpy(cosine_alphas_cumprod()).to(device)
     step_loss = torch.compile(draw_loss) if device.type == "cuda" else draw_loss
 
-    def losses(step: int) -> dict[str, Tensor]:
-        inputs = assemble(next(batches), frames[0], attributes, DEAF_SHARE, hardware.patch)
+    def losses(progress: float) -> dict[str, Tensor]:
+        side = hardware.patch if progress < LATE else hardware.late_patch
+        inputs = assemble(next(batches), frames[0], attributes, DEAF_SHARE, side)
         return step_loss(module, inputs, cumulative)
 
     def validate(average: nn.Module) -> dict[str, float]:

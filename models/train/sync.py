@@ -28,7 +28,7 @@ from parlante.motion import CONTEXT_AFTER, CONTEXT_BEFORE, MEL_PER_FRAME, MELS, 
 
 PRESETS = {
     "cpu": Settings(
-        steps=6_000, batch=40, learning_rate=1e-3, minutes=10, ema=0.997, weight_decay=0.05
+        steps=20_000, batch=40, learning_rate=1e-3, minutes=18, ema=0.998, weight_decay=0.05
     ),
     "gpu": Settings(steps=15_000, batch=256, learning_rate=8e-4, minutes=4, weight_decay=0.05),
 }
@@ -39,6 +39,7 @@ STILL_OPENING = 0.1  # model units: lips that move less than this say little abo
 SHUT_APERTURE = 0.03  # inner-lip opening over mouth width of lips that touch
 QUIET_BELOW = 5.0  # nepers of power under a clip's loud frames
 MAX_GAIN = 1.6
+MIN_SPEED, MAX_SPEED = 0.85, 1.2  # of augmented speech
 SILENT_SHARE = 0.06  # windows of nothing but (faint) noise, whose lips are shut
 
 
@@ -104,8 +105,19 @@ def join(clips: list[PreparedClip], device: torch.device) -> Speech:
     )
 
 
+def between(rows: Tensor, starts: Tensor, steps: Tensor) -> Tensor:
+    """``rows`` [R, C] at fractional positions starts [N] + steps [N, T], linearly: [N, T, C]."""
+    low = steps.floor()
+    share = (steps - low)[..., None]
+    first = starts[:, None] + low.long()
+    last = len(rows) - 1
+    a, b = rows[first.clamp(0, last)], rows[(first + 1).clamp(0, last)]
+    return a + (b - a) * share
+
+
 def augment(mel: Tensor) -> Tensor:
-    """Gain, tilt, vocal-tract shift, band and time masks, noise; log-mel [N, C, 80] in and out."""
+    """Gain, tilt, vocal-tract shift, band masks, noise, another voice; log-mel [N, C, 80] in and
+    out."""
     n, columns, bands = mel.shape
     device = mel.device
     warp = torch.rand(n, 1, device=device) * 0.16 + 0.92
@@ -130,7 +142,11 @@ def augment(mel: Tensor) -> Tensor:
     slope = torch.randn(n, 1, 1, device=device) * torch.linspace(-1.5, 1.5, bands, device=device)
     noise = level + slope + torch.randn_like(mel)
     noisy = torch.rand(n, 1, 1, device=device) < 0.4
-    return torch.where(noisy, torch.logaddexp(mel, noise), mel)
+    mel = torch.where(noisy, torch.logaddexp(mel, noise), mel)
+    # Another voice, far away.
+    babble = mel.roll(1, 0) - (torch.rand(n, 1, 1, device=device) * 4 + 3)
+    crowded = torch.rand(n, 1, 1, device=device) < 0.2
+    return torch.where(crowded, torch.logaddexp(mel, babble), mel)
 
 
 @torch.no_grad()
@@ -191,17 +207,14 @@ def main() -> None:
     def lip_motion(code: Tensor) -> Tensor:
         return attributes.decoder.lip(code) - zero_rest
 
-    def window(data: Speech, starts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        frames = starts[:, None] + torch.arange(-HALF_LIP, FRAMES + HALF_LIP, device=device)
-        columns = starts[:, None] * MEL_PER_FRAME + torch.arange(
-            FRAMES * MEL_PER_FRAME, device=device
-        )
-        frames = frames.clamp(0, len(data.keep) - 1)
-        return (
-            data.mel[columns.clamp(max=len(data.mel) - 1)],
-            data.expression[frames],
-            data.keep[frames],
-        )
+    def window(data: Speech, starts: Tensor, speed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """mel, expression and keep of the windows at ``starts`` [N], played ``speed`` [N] times as
+        fast."""
+        frames = torch.arange(-HALF_LIP, FRAMES + HALF_LIP, device=device) * speed[:, None]
+        columns = torch.arange(FRAMES * MEL_PER_FRAME, device=device) * speed[:, None]
+        expression = between(data.expression, starts, frames)
+        keep = between(data.keep[:, None].float(), starts, frames)[..., 0] == 1
+        return between(data.mel, starts * MEL_PER_FRAME, columns), expression, keep
 
     def terms(net: nn.Module, mel: Tensor, expression: Tensor, keep: Tensor) -> dict[str, Tensor]:
         n = len(mel)
@@ -255,8 +268,9 @@ def main() -> None:
         out["sync"] = 0.05 * (1 - (judged * heard.reshape(len(judged), -1)).sum(-1)).mean()
         return out
 
-    def losses(step: int) -> dict[str, Tensor]:
-        mel, expression, keep = window(speech, speech.draw(settings.batch))
+    def losses(progress: float) -> dict[str, Tensor]:
+        speed = torch.rand(settings.batch, device=device) * (MAX_SPEED - MIN_SPEED) + MIN_SPEED
+        mel, expression, keep = window(speech, speech.draw(settings.batch), speed)
         silent = torch.rand(settings.batch, device=device) < SILENT_SHARE
         mel = torch.where(silent[:, None, None], torch.full_like(mel, SILENCE), mel)
         out = terms(module, augment(mel), expression, keep & ~silent[:, None])
@@ -270,7 +284,8 @@ def main() -> None:
     def validate(average: nn.Module) -> dict[str, float]:
         generator = torch.Generator().manual_seed(0)
         chosen = torch.randperm(len(held_out.starts), generator=generator)[:256].to(device)
-        mel, expression, keep = window(held_out, held_out.starts[chosen])
+        unchanged = torch.ones(len(chosen), device=device)
+        mel, expression, keep = window(held_out, held_out.starts[chosen], unchanged)
         scores = {k: float(v) for k, v in terms(average, mel, expression, keep).items()}
         predicted = lip_motion(average.decoder(average.embed(mel))) @ opening
         span = slice(HALF_LIP + CONTEXT_BEFORE, HALF_LIP + CONTEXT_BEFORE + WINDOW)

@@ -1,0 +1,239 @@
+"""What is measured on a clip, through the runtime that ships.
+
+*Attributes given*: the truth's 3DMM coefficients and pose drive one source frame, and each picture
+is compared with the true frame. *Audio only*: a portrait is encoded from one frame and everything
+else is generated from the sound; lips are compared by their opening.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.dataset import SIZE, PreparedClip, read_frames
+from models.evaluate import metrics
+from parlante.audio import decode_audio
+from parlante.bundle import Bundle
+from parlante.detection import FaceDetector
+from parlante.engine import SAMPLE_RATE
+from parlante.errors import ParlanteError
+from parlante.face_model import FaceModel, Float, lip_aperture
+from parlante.image import Photo
+from parlante.landmarks import FaceLandmarks, LandmarkTracker
+from parlante.motion import LOOK_AHEAD, SAMPLES_PER_FRAME, Motion, MotionStream
+from parlante.plate import background_plate
+from parlante.portrait import Portrait, PortraitEncoder
+from parlante.renderer import FrameRenderer
+
+STILL, WARP, OURS = "still photo", "warp only", "renderer, K = {}"
+Scores = dict[str, float]
+SILENT_SECONDS = 4
+SHUT = 0.06  # inner-lip opening over mouth width under which lips look closed
+
+
+class Evaluation:
+    """Networks and judges, loaded once. ``assets`` holds SFace."""
+
+    def __init__(self, assets: Path, bundle: Bundle | None = None) -> None:
+        self.bundle = bundle or Bundle.default()
+        self.encoder = PortraitEncoder(self.bundle)
+        self.model: FaceModel = self.encoder.model
+        self.identity = metrics.Identity(assets / "face_recognition_sface_2021dec_int8bq.onnx")
+        self.features = metrics.FeatureDistance()
+        self._detector = FaceDetector(self.bundle.session("face_detector"))
+        self._landmarks = FaceLandmarks(self.bundle.session("face_landmarks"))
+
+    def track(self, frames: list[NDArray[np.uint8]]) -> list[Float | None]:
+        """Landmarks [478, 3] of each frame, None where no face is found."""
+        found = LandmarkTracker(self._detector, self._landmarks).track(frames)
+        return [None if f is None else f[0] for f in found]
+
+    def portrait(self, clip: PreparedClip, image: NDArray[np.uint8], slot: int = 0) -> Portrait:
+        """The prepared source frame ``slot`` of a clip as a portrait, with the clip's own fit."""
+        frame = clip.source_frames[slot]
+        tensor = (image.transpose(2, 0, 1)[None] / np.float32(127.5) - 1).astype(np.float32)
+        features, style = self.bundle.session("source_encode").run(
+            ["features", "style"], {"source": tensor}
+        )
+        matte, pose = clip.source_mattes[slot], clip.pose[frame : frame + 1]
+        return Portrait(
+            image=np.dstack([image, matte]),
+            plate=background_plate(image, matte),
+            landmarks=clip.source_landmarks[slot],
+            identity=clip.identity,
+            expression=clip.expression[frame],
+            rotation=pose.rotation,
+            translation=pose.translation,
+            scale=pose.scale,
+            features=features[0],
+            style=style,
+            key=clip.name,
+        )
+
+    def renderer(self, portrait: Portrait, steps: int = 2) -> FrameRenderer:
+        return FrameRenderer(self.bundle, self.model, portrait, size=SIZE, steps=steps)
+
+    def compare(self, made: metrics.Image, true: metrics.Image, seen: Float, at: Float) -> Scores:
+        """Every measure of a picture against the true one; landmarks ``seen`` in it, ``at`` the
+        truth's."""
+        boxes = {"mouth": metrics.mouth_box(at), "head": metrics.head_box(at)}
+        cuts = {k: (metrics.cut(made, box), metrics.cut(true, box)) for k, box in boxes.items()}
+        cuts["frame"] = (made, true)
+        mouth = cuts["mouth"]
+        return {
+            **{f"psnr_{k}": metrics.psnr(*pair) for k, pair in cuts.items()},
+            **{f"ssim_{k}": metrics.ssim(*pair) for k, pair in cuts.items()},
+            "lmd": metrics.landmark_distance(seen, at),
+            "lmd_mouth": metrics.landmark_distance(seen, at, metrics.MOUTH_POINTS),
+            "csim": metrics.Identity.similarity(
+                self.identity.embed(made, seen), self.identity.embed(true, at)
+            ),
+            "sharpness": metrics.sharpness(mouth[0]) / max(metrics.sharpness(mouth[1]), 1e-6),
+            "flip_mouth": metrics.flip(*mouth),
+            "feature_mouth": self.features(*mouth),
+            "feature_head": self.features(*cuts["head"]),
+        }
+
+
+def attributes(
+    evaluation: Evaluation, clip: PreparedClip, count: int, steps: Sequence[int]
+) -> dict[str, Scores]:
+    """Mean scores of each method on up to ``count`` frames of a clip, the truth's attributes
+    given."""
+    kept = np.flatnonzero(clip.keep & (np.arange(len(clip)) != clip.source_frames[0]))
+    frames = kept[np.linspace(0, len(kept) - 1, min(count, len(kept))).astype(int)]
+    wanted = np.union1d(frames, clip.source_frames[:1])
+    images = dict(zip(wanted.tolist(), read_frames(clip.path, wanted), strict=True))
+    source = int(clip.source_frames[0])
+    portrait = evaluation.portrait(clip, images[source])
+    audio = embeddings(evaluation, clip)
+    changes = clip.pose.relative_to(portrait.pose)
+    truth = [images[f] for f in frames]
+    warp = evaluation.renderer(portrait)
+    made: dict[str, list[metrics.Image]] = {
+        STILL: [images[source]] * len(frames),
+        WARP: [warp.draw_warp(clip.expression[f], changes[f]) for f in frames],
+    }
+    for k in steps:
+        renderer = evaluation.renderer(portrait, k)
+        made[OURS.format(k)] = [
+            renderer.draw(clip.expression[f], changes[f], audio[f]) for f in frames
+        ]
+    points = evaluation.track(truth)
+    return {
+        method: means(
+            [
+                evaluation.compare(picture, true, seen, at)
+                for picture, true, at, seen in zip(
+                    pictures, truth, points, evaluation.track(pictures), strict=True
+                )
+                if at is not None and seen is not None
+            ]
+        )
+        for method, pictures in made.items()
+    }
+
+
+def means(rows: Sequence[Scores]) -> Scores:
+    """Mean of each column over the rows where it is a number; nothing for no rows."""
+    columns = {k: [r[k] for r in rows if np.isfinite(r[k])] for k in (rows[0] if rows else ())}
+    return {k: float(np.mean(v)) if v else float("nan") for k, v in columns.items()}
+
+
+def speech_of(clip: PreparedClip) -> Float:
+    """The clip's sound, moved to match its picture: float32 [640 · frames]."""
+    samples = np.concatenate(list(decode_audio(clip.path)))
+    shifted = np.zeros(len(clip) * SAMPLES_PER_FRAME, np.float32)
+    start = clip.offset * SAMPLES_PER_FRAME
+    source = samples[max(0, -start) :][: max(0, len(shifted) - max(0, start))]
+    shifted[max(0, start) : max(0, start) + len(source)] = source
+    return shifted
+
+
+def motions_of(bundle: Bundle, samples: Float, seed: int = 0) -> list[Motion]:
+    """One motion for each whole frame of ``samples``."""
+    stream = MotionStream(bundle, seed=seed)
+    return stream.push(np.pad(samples, (0, LOOK_AHEAD * SAMPLES_PER_FRAME)))
+
+
+def embeddings(evaluation: Evaluation, clip: PreparedClip) -> Float:
+    """Audio embedding of each frame [N, 128]; zeros without sound."""
+    out = np.zeros((len(clip), 128), np.float32)
+    if clip.mel is not None:
+        for i, motion in enumerate(motions_of(evaluation.bundle, speech_of(clip))):
+            out[i] = motion.audio
+    return out
+
+
+def mesh_aperture(
+    renderer: FrameRenderer, portrait: Portrait, motions: list[Motion]
+) -> NDArray[np.float32]:
+    """Lip opening [N] of the moved mesh."""
+    mesh = portrait.mesh(renderer.model)
+    expressions = np.stack([renderer.expression(m) for m in motions])
+    poses = portrait.pose.changed_by(np.stack([m.pose for m in motions]))
+    return lip_aperture(mesh.move(expressions, poses)[0])
+
+
+def lips(evaluation: Evaluation, clip: PreparedClip, count: int) -> Scores | None:
+    """Correlation of the lip opening with the truth over a clip: of the mesh, of loudness, and of
+    landmarks found again in up to ``count`` drawn frames. None where no face is found."""
+    portrait = encoded(evaluation, clip)
+    if portrait is None:
+        return None
+    samples = speech_of(clip)
+    motions = motions_of(evaluation.bundle, samples)
+    n = min(len(motions), len(clip))
+    keep = clip.keep[:n]
+    renderer = evaluation.renderer(portrait)
+    mesh = mesh_aperture(renderer, portrait, motions[:n])
+    loud = np.log(np.square(samples[: n * 640].reshape(n, 640)).mean(1) + 1e-7)
+    out = {
+        "loudness": metrics.correlation(loud[keep], clip.aperture[:n][keep]),
+        "mesh": metrics.correlation(mesh[keep], clip.aperture[:n][keep]),
+    }
+    drawn = [renderer.render(replace(m, pose=m.pose * 0)) for m in motions[: min(n, count)]]
+    seen = evaluation.track(drawn)
+    rows = [i for i, s in enumerate(seen) if s is not None and keep[i]]
+    opening = lip_aperture(np.stack([seen[i] for i in rows])) if len(rows) > 10 else np.zeros(0)
+    out["drawn frames"] = (
+        metrics.correlation(opening, clip.aperture[rows]) if len(rows) > 10 else float("nan")
+    )
+    return out
+
+
+def encoded(evaluation: Evaluation, clip: PreparedClip) -> Portrait | None:
+    """The clip's best frame as a user's photo; None where no face is found."""
+    image = read_frames(clip.path, clip.source_frames[:1])[0]
+    try:
+        return evaluation.encoder.encode([Photo(image, None)], face=0)
+    except ParlanteError:
+        return None
+
+
+def silence(evaluation: Evaluation, clip: PreparedClip, level: float) -> float:
+    """Share of drawn frames with shut lips while noise of RMS ``level`` plays."""
+    portrait = encoded(evaluation, clip)
+    if portrait is None:
+        return float("nan")
+    noise = np.random.default_rng(0).standard_normal(SILENT_SECONDS * SAMPLE_RATE) * level
+    renderer = evaluation.renderer(portrait)
+    motions = motions_of(evaluation.bundle, noise.astype(np.float32))
+    drawn = [renderer.render(m) for m in motions[::4]]
+    openings = [float(lip_aperture(s[None])[0]) for s in evaluation.track(drawn) if s is not None]
+    return float(np.mean(np.array(openings) < SHUT))
+
+
+def per_person(clips: Sequence[PreparedClip], limit: int) -> list[PreparedClip]:
+    """At most ``limit`` clips of each person."""
+    seen: dict[str, int] = {}
+    out = []
+    for clip in clips:
+        seen[clip.person] = seen.get(clip.person, 0) + 1
+        if seen[clip.person] <= limit:
+            out.append(clip)
+    return out

@@ -1,0 +1,103 @@
+"""The measures: against other implementations, closed forms, and pictures whose order is known."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("torch", reason="evaluation needs the train extra")
+
+import skimage.data
+import skimage.metrics
+
+from models.evaluate import metrics, over_time
+from models.evaluate.protocols import means
+from parlante.audio import decode_audio
+
+
+@pytest.fixture(scope="module")
+def photo() -> NDArray[np.uint8]:
+    return np.ascontiguousarray(skimage.data.astronaut()[20:220, 130:330])
+
+
+def blurred(photo: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
+    return np.asarray(cv2.GaussianBlur(photo, (0, 0), sigma), np.uint8)
+
+
+def test_psnr_agrees_with_scikit_image(photo: NDArray[np.uint8]) -> None:
+    made = blurred(photo, 2)
+    wanted = skimage.metrics.peak_signal_noise_ratio(photo, made)
+    assert metrics.psnr(made, photo) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_perceptual_distances_grow_with_blur(photo: NDArray[np.uint8]) -> None:
+    feature = metrics.FeatureDistance()
+    for distance in (metrics.flip, feature):
+        scores = [distance(blurred(photo, sigma), photo) for sigma in (0.5, 1, 2, 4)]
+        assert distance(photo, photo) == pytest.approx(0, abs=1e-6)
+        assert scores == sorted(scores)
+        assert scores[0] > 0
+    sharp = [metrics.sharpness(blurred(photo, sigma)) for sigma in (0.5, 1, 2, 4)]
+    assert sharp == sorted(sharp, reverse=True)
+
+
+def test_blinks_are_counted_and_timed() -> None:
+    closure = np.zeros(250, np.float32)
+    closure[10:15] = 1  # 0.2 s
+    closure[60:63] = 0.8
+    closure[63:65] = 0.5  # opens slowly: still the same blink
+    closure[100:180] = 1  # asleep
+    closure[200] = 1  # one frame of noise
+    closure[240:] = 0.3  # half shut
+    assert over_time.blinks(closure) == pytest.approx([0.2, 0.2])
+
+
+def test_pose_range_and_jerk_of_a_known_turn() -> None:
+    t = np.arange(200, dtype=np.float64) / 25
+    turn = np.stack([0.002 * t**3, 0 * t, 0 * t], 1).astype(np.float32)
+    assert over_time.pose_jerk(turn.astype(np.float64)) == pytest.approx(
+        np.degrees(0.012), rel=1e-2
+    )
+    swing = np.stack([0 * t, 0.1 * np.sin(2 * np.pi * t), 0 * t], 1)
+    assert over_time.pose_range(swing) == pytest.approx(np.degrees(0.1 / np.sqrt(2)), rel=0.01)
+
+
+def test_flicker_sees_noise_and_not_motion(photo: NDArray[np.uint8]) -> None:
+    rng = np.random.default_rng(0)
+    box = (20, 20, 180, 180)
+    still = [photo] * 4
+    moving = [np.roll(photo, i, 1) for i in range(4)]
+    noisy = [
+        np.clip(photo + rng.normal(0, 8, photo.shape), 0, 255).astype(np.uint8) for _ in range(4)
+    ]
+    assert over_time.flicker(still, box) < 0.1
+    assert over_time.flicker(moving, box) < 0.25 * over_time.flicker(noisy, box)
+
+
+def test_closures_look_for_shut_lips_before_the_release() -> None:
+    aperture = np.full(50, 0.3, np.float32)
+    aperture[[9, 30]] = 0.01
+    heard = [("p", 0.48), ("a", 0.6), ("b", 1.2), ("m", 1.8), ("t", 0.5)]
+    met = over_time.closures(heard, aperture, shut=0.06)
+    assert met.tolist() == [True, True, False]
+
+
+def test_phonemes_of_the_demo_voice_come_in_order() -> None:
+    with as_file(files("parlante") / "demo" / "speech.flac") as path:
+        samples = np.concatenate(list(decode_audio(path)))
+    heard = over_time.Phonemes()(samples)
+    moments = [moment for _, moment in heard]
+    assert len(heard) > 10
+    assert moments == sorted(moments)
+    assert 0 <= moments[0] < moments[-1] <= len(samples) / 16_000
+    quiet = over_time.Phonemes()(np.zeros(16_000, np.float32))
+    assert len(quiet) < 3
+
+
+def test_means_leave_out_what_is_not_a_number() -> None:
+    assert means([{"a": 1.0, "b": np.nan}, {"a": 3.0, "b": 2.0}]) == {"a": 2.0, "b": 2.0}
+    assert means([]) == {}
