@@ -108,7 +108,6 @@ def test_sessions_are_shared(folder: Path) -> None:
         is one
     )
     assert opened.session("twice", threads=2) is not one
-    assert opened.session("twice", threads=1, spinning=False) is not one
     got: list[object] = []
     workers = [
         threading.Thread(target=lambda: got.append(opened.session("twice", threads=3)))
@@ -122,11 +121,11 @@ def test_sessions_are_shared(folder: Path) -> None:
 
 
 def test_session_options(folder: Path) -> None:
-    options = Bundle.open(folder).session("twice", threads=3, spinning=False).get_session_options()
+    options = Bundle.open(folder).session("twice", threads=3).get_session_options()
     assert options.intra_op_num_threads == 3
     assert options.inter_op_num_threads == 1
     assert options.use_deterministic_compute
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 def test_key_follows_the_contents(folder: Path) -> None:

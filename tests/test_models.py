@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -356,6 +359,51 @@ def test_training_learns_and_averages(tmp_path: Path, no_log: None, muon: bool) 
     assert {v.dtype for v in load_file(tmp_path / "weights/net.safetensors").values()} == {
         torch.float16
     }
+
+
+TWO_PROCESSES = """
+import argparse, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from models.train import loop
+
+class NoLog:
+    def __init__(self, folder): ...
+    def add_scalar(self, *_): ...
+    def close(self): ...
+
+loop.SummaryWriter = NoLog
+both, folder = sys.argv[1] == "both", Path(sys.argv[2])
+rank = loop.Peers.rank()
+torch.manual_seed(rank)  # each process starts elsewhere: the first one's weights must win
+net = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.SiLU(), torch.nn.Linear(16, 3))
+
+def losses(progress):
+    x = torch.randn(8, 6, generator=torch.Generator().manual_seed(round(progress * 20)))
+    rows = slice(None) if not both else slice(4 * rank, 4 * rank + 4)
+    return {"squared": (net(x[rows]) - x[rows, :3].sin()).square().mean()}
+
+settings = loop.Settings(20, 8, 1e-2, warmup=5, muon=True)
+paths = argparse.Namespace(out=folder / "runs", weights=folder, device="cpu", seed=0)
+loop.train("net", net, losses, settings, paths)
+"""
+
+
+def test_two_processes_train_as_one_does_on_both_batches(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(TWO_PROCESSES)
+    weights = {}
+    for which, launcher in (
+        ("one", []),
+        ("both", ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]),
+    ):
+        command = [sys.executable, *launcher, str(script), which, str(tmp_path / which)]
+        environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
+        subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
+        weights[which] = load_file(tmp_path / which / "net.safetensors")
+    for key, value in weights["one"].items():
+        torch.testing.assert_close(value, weights["both"][key], rtol=1e-2, atol=2e-3)
 
 
 def test_muon_moves_convolutions_alike_however_they_lie_in_memory() -> None:

@@ -1,8 +1,9 @@
 """What is measured on a clip, through the runtime that ships.
 
 *Attributes given*: the truth's 3DMM coefficients and pose drive one source frame, and each picture
-is compared with the true frame. *Audio only*: a portrait is encoded from one frame and everything
-else is generated from the sound; lips are compared by their opening.
+is compared with the true frame. *Lips from audio*: the truth's pose and blinks, lips from the
+sound. *Audio only*: a portrait is encoded from one frame and everything else is generated from the
+sound; lips are compared by their opening, lids and head by how they move.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.dataset import SIZE, PreparedClip, read_frames
-from models.evaluate import metrics
+from models.evaluate import metrics, over_time
 from parlante.audio import decode_audio
 from parlante.bundle import Bundle
 from parlante.detection import FaceDetector
 from parlante.engine import SAMPLE_RATE
 from parlante.errors import ParlanteError
-from parlante.face_model import FaceModel, Float, lip_aperture
+from parlante.face_model import FaceModel, Float, eye_aperture, lip_aperture
 from parlante.image import Photo
 from parlante.landmarks import FaceLandmarks, LandmarkTracker
 from parlante.motion import LOOK_AHEAD, SAMPLES_PER_FRAME, Motion, MotionStream
@@ -32,6 +33,7 @@ from parlante.renderer import FrameRenderer
 STILL, WARP, OURS = "still photo", "warp only", "renderer, K = {}"
 Scores = dict[str, float]
 SILENT_SECONDS = 4
+MIN_FRAMES = 20  # of a clip, for measures over time
 SHUT = 0.06  # inner-lip opening over mouth width under which lips look closed
 
 
@@ -199,10 +201,86 @@ def lips(evaluation: Evaluation, clip: PreparedClip, count: int) -> Scores | Non
     drawn = [renderer.render(replace(m, pose=m.pose * 0)) for m in motions[: min(n, count)]]
     seen = evaluation.track(drawn)
     rows = [i for i, s in enumerate(seen) if s is not None and keep[i]]
-    opening = lip_aperture(np.stack([seen[i] for i in rows])) if len(rows) > 10 else np.zeros(0)
-    out["drawn frames"] = (
-        metrics.correlation(opening, clip.aperture[rows]) if len(rows) > 10 else float("nan")
-    )
+    if len(rows) >= MIN_FRAMES:
+        opening = lip_aperture(np.stack([seen[i] for i in rows]))  # type: ignore[arg-type]
+        out["drawn frames"] = metrics.correlation(opening, clip.aperture[rows])
+    return out
+
+
+def driven(
+    evaluation: Evaluation, clip: PreparedClip, phonemes: over_time.Phonemes, count: int
+) -> Scores | None:
+    """Lips from the sound, pose and blinks the truth's, over the first ``count`` frames: pictures
+    against the truth, closures at /p b m/, flicker over the truth's. None where no face is
+    found."""
+    portrait = encoded(evaluation, clip)
+    if portrait is None:
+        return None
+    samples = speech_of(clip)
+    motions = motions_of(evaluation.bundle, samples)
+    n = min(len(motions), len(clip), count)
+    source = clip.source_frames[0]
+    changes = clip.pose[:n].relative_to(clip.pose[source : source + 1])
+    renderer = evaluation.renderer(portrait)
+    made = [
+        renderer.render(replace(m, pose=change, closure=closure))
+        for m, change, closure in zip(motions[:n], changes, clip.closure[:n], strict=True)
+    ]
+    truth = list(read_frames(clip.path, np.arange(n)))
+    pairs = [
+        (a, b, seen, at)
+        for a, b, seen, at, kept in zip(
+            made, truth, evaluation.track(made), evaluation.track(truth), clip.keep[:n], strict=True
+        )
+        if seen is not None and at is not None and kept
+    ]
+    if len(pairs) < MIN_FRAMES:
+        return None
+    opened = lip_aperture(np.stack([seen for _, _, seen, _ in pairs]))
+    true = lip_aperture(np.stack([at for *_, at in pairs]))
+    box = metrics.head_box(pairs[0][3])
+    heard = phonemes(samples[: n * SAMPLES_PER_FRAME]) if len(pairs) == n else []
+    met, met_true = (over_time.closures(heard, a, SHUT) for a in (opened, true))
+    return {
+        **means([evaluation.compare(*pair) for pair in pairs[:: max(1, len(pairs) // 8)]]),
+        "aperture": metrics.correlation(opened, true),
+        "closures": float(met.mean()) if len(met) else float("nan"),
+        "closures_true": float(met_true.mean()) if len(met) else float("nan"),
+        "flicker": over_time.flicker([p[0] for p in pairs], box)
+        / over_time.flicker([p[1] for p in pairs], box),
+    }
+
+
+def free(
+    evaluation: Evaluation, clip: PreparedClip, count: int, seed: int = 0
+) -> dict[str, Scores] | None:
+    """How lids and head of a video move, everything generated from the sound, and how the truth's
+    do, over the first ``count`` frames. None where no face is found."""
+    portrait = encoded(evaluation, clip)
+    if portrait is None:
+        return None
+    motions = motions_of(evaluation.bundle, speech_of(clip), seed)[: min(len(clip), count)]
+    renderer = evaluation.renderer(portrait)
+    made = [renderer.render(m) for m in motions]
+    source = clip.source_frames[0]
+    turns = {
+        "generated": np.stack([m.pose for m in motions]),
+        "true": clip.pose[: len(motions)].relative_to(clip.pose[source : source + 1]),
+    }
+    out = {}
+    for name, frames in (("generated", made), ("true", list(read_frames(clip.path)[: len(made)]))):
+        seen = [s for s in evaluation.track(frames) if s is not None]
+        if len(seen) < MIN_FRAMES:
+            return None
+        lids = eye_aperture(np.stack(seen)).mean(1)
+        lasted = over_time.blinks(1 - lids / np.quantile(lids, 0.9), over_time.FPS)
+        out[name] = {
+            "blinks_a_minute": len(lasted) * 60 * over_time.FPS / len(seen),
+            "blink_seconds": float(np.mean(lasted)) if lasted else float("nan"),
+            "pose_range": over_time.pose_range(turns[name]),
+            "pose_jerk": over_time.pose_jerk(turns[name]),
+            "flicker": over_time.flicker(frames, metrics.head_box(seen[0])),
+        }
     return out
 
 

@@ -14,28 +14,9 @@ from tqdm import tqdm
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, load
 from models.evaluate import protocols
 from models.evaluate.protocols import Evaluation, Scores, per_person
+from models.evaluate.report import interval, table
 
 ROOM_NOISE = 10 ** (-50 / 20)
-
-
-def interval(rows: list[Scores]) -> dict[str, tuple[float, float]]:
-    """Mean and half-width of its 95 % interval of each column, over clips."""
-    out = {}
-    for column in rows[0]:
-        values = np.array([r[column] for r in rows if np.isfinite(r[column])])
-        spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-        out[column] = (float(values.mean()), float(1.96 * spread)) if len(values) else (np.nan, 0.0)
-    return out
-
-
-def table(first: str, rows: dict[str, dict[str, tuple[float, float]]], digits: int) -> str:
-    """Markdown: one line a row, mean ± half-width in each column."""
-    columns = list(next(iter(rows.values())))
-    lines = [f"| {first} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for name, row in rows.items():
-        cells = (f"{mean:.{digits}f} ± {half:.{digits}f}" for mean, half in row.values())
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def main() -> None:

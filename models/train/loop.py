@@ -1,16 +1,22 @@
-"""The training loop every network shares: AdamW, warm-up and cosine decay, EMA, resume,
-TensorBoard."""
+"""The training loop every network shares: AdamW and Muon, warm-up and cosine decay, EMA, resume,
+TensorBoard, several processes.
+
+``torchrun --nproc-per-node N -m models.train.<name>`` trains on N devices (or CPU processes): each
+draws its own batches, gradients are averaged.
+"""
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -62,13 +68,49 @@ def arguments(
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parsed = parser.parse_args()
+    if parsed.device == "cuda":
+        parsed.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        torch.cuda.set_device(parsed.device)
     chosen = presets[parsed.preset]
     overrides = {
         k: v for k, v in (("minutes", parsed.minutes), ("steps", parsed.steps)) if v is not None
     }
+    parsed.seed = parsed.seed * 1000 + Peers.rank()
     torch.manual_seed(parsed.seed)
     torch.set_float32_matmul_precision("high")
     return parsed, Settings(**{**vars(chosen), **overrides})
+
+
+class Peers:
+    """The processes that `torchrun` started for one training; without it, this one alone."""
+
+    def __init__(self, device: str) -> None:
+        self.count = int(os.environ.get("WORLD_SIZE", 1))
+        if self.count > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+
+    @staticmethod
+    def rank() -> int:
+        """Number of this process; the first one, 0, writes the files."""
+        return int(os.environ.get("RANK", 0))
+
+    def follow(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the first one's values."""
+        if self.count > 1:
+            for tensor in tensors:
+                values = tensor.contiguous()
+                dist.broadcast(values, 0)
+                tensor.copy_(values)
+
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Replace each gradient by its mean over the processes."""
+        if self.count > 1:
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+            mean = torch.cat([g.flatten() for g in gradients]) / self.count
+            dist.all_reduce(mean)
+            parts = mean.split([g.numel() for g in gradients])
+            for parameter, gradient, part in zip(parameters, gradients, parts, strict=True):
+                parameter.grad = gradient.copy_(part.view(gradient.shape))
 
 
 class Optimizer:
@@ -151,14 +193,22 @@ def train(
     if checkpoint.exists():
         step, spent = _load(checkpoint, module, optimizer, average)
         print(f"{name}: resumed at step {step}")
-    writer = SummaryWriter(str(folder))
+    peers = Peers(parsed.device)
+    first = peers.rank() == 0
+    with torch.no_grad():
+        peers.follow(module.state_dict().values())
+    clock = torch.zeros(1, device=parsed.device)
+    writer = SummaryWriter(str(folder)) if first else None
     started = saved = time.monotonic()
     limit = settings.minutes * 60
     running: dict[str, float] = {}
-    bar = tqdm(total=settings.steps, initial=step, desc=name, mininterval=5)
+    bar = tqdm(total=settings.steps, initial=step, desc=name, mininterval=5, disable=not first)
     module.train()
     while step < settings.steps:
         elapsed = spent + time.monotonic() - started
+        if peers.count > 1:
+            peers.follow([clock.fill_(elapsed)])
+            elapsed = float(clock)
         progress = max(step / settings.steps, elapsed / limit if limit else 0.0)
         if progress >= 1:
             break
@@ -169,6 +219,7 @@ def train(
         )
         parts = losses(progress)
         torch.stack([p.float() for p in parts.values()]).sum().backward()
+        peers.average_gradients(optimizer.parameters.values())
         optimizer.step(rate)
         decay = min(settings.ema, (1 + step) / (10 + step))
         with torch.no_grad():
@@ -178,6 +229,8 @@ def train(
             )
         step += 1
         bar.update()
+        if writer is None:
+            continue
         if step % 50 == 0:
             running = {k: float(v.detach()) for k, v in parts.items()}
             bar.set_postfix({k: f"{v:.4f}" for k, v in running.items()}, refresh=False)
@@ -189,6 +242,8 @@ def train(
             if validate is not None:
                 _report(name, module, average, validate, writer, step)
     bar.close()
+    if writer is None:
+        return
     _save(checkpoint, module, optimizer, average, step, spent + time.monotonic() - started)
     if validate is not None:
         _report(name, module, average, validate, writer, step)

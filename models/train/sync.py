@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from models.attributes import EXPRESSION, LIP, Attributes
 from models.data.dataset import PreparedClip, load
 from models.sync import LIP_WINDOW, Sync
-from models.train.loop import Settings, arguments, load_weights, train
+from models.train.loop import Peers, Settings, arguments, load_weights, train
 from parlante.bundle import Bundle
 from parlante.face_model import LIP_PAIRS, LIPS_INNER, LIPS_OUTER, FaceModel
 from parlante.motion import CONTEXT_AFTER, CONTEXT_BEFORE, MEL_PER_FRAME, MELS, SILENCE
@@ -308,6 +308,8 @@ def main() -> None:
         return scores
 
     train("sync", module, losses, settings, parsed, validate)
+    if Peers.rank():
+        return
     load_weights(module, "sync", parsed.weights)
     spoken = load(parsed.prepared, parsed.data, "train", validation=False)
     calibrate(module, attributes, [c for c in spoken if c.lips], opening, device)

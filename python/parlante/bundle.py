@@ -137,7 +137,7 @@ class Bundle:
         self.manifest = manifest
         self._lock = Lock()
         self._whole: set[str] = set()
-        self._sessions: dict[tuple[str, str, int, bool], onnxruntime.InferenceSession] = {}
+        self._sessions: dict[tuple[str, str, int], onnxruntime.InferenceSession] = {}
 
     @classmethod
     def open(cls, folder: str | Path) -> "Bundle":
@@ -193,7 +193,7 @@ class Bundle:
             ) from error
 
     def session(
-        self, name: str, *, threads: int = 1, device: str = "cpu", spinning: bool = True
+        self, name: str, *, threads: int = 1, device: str = "cpu"
     ) -> onnxruntime.InferenceSession:
         """A session that runs the network `name`; the same one for the same arguments.
 
@@ -201,7 +201,6 @@ class Bundle:
             name: as in the manifest.
             threads: that one run may use on the CPU.
             device: "cpu", "cuda", or "auto": CUDA where it works, else the CPU.
-            spinning: whether idle threads wait busily, which is faster and keeps the cores busy.
 
         Raises:
             BundleError: no such network, or its file is missing or damaged.
@@ -211,12 +210,12 @@ class Bundle:
             raise DeviceError(f"threads is {threads!r}; give 1 to {MAX_THREADS}")
         resolved = resolve_device(device)
         try:
-            return self._session(name, resolved, threads, spinning)
+            return self._session(name, resolved, threads)
         except DeviceError as error:
             if device != "auto":
                 raise
             _log.warning("%s; using the CPU", error)
-            return self._session(name, "cpu", threads, spinning)
+            return self._session(name, "cpu", threads)
 
     def problems(self) -> list[str]:
         """What is wrong with the files, by checking all of them; empty for a whole bundle."""
@@ -229,7 +228,7 @@ class Bundle:
         return found
 
     def _session(
-        self, name: str, device: Literal["cpu", "cuda"], threads: int, spinning: bool
+        self, name: str, device: Literal["cpu", "cuda"], threads: int
     ) -> onnxruntime.InferenceSession:
         network = self.manifest.networks.get(name)
         if network is None:
@@ -238,10 +237,10 @@ class Bundle:
                 f"{', '.join(sorted(self.manifest.networks))}; {_REINSTALL}"
             )
         with self._lock:
-            key = (name, device, threads, spinning)
+            key = (name, device, threads)
             if key not in self._sessions:
                 self._sessions[key] = _new_session(
-                    self._read(network["file"]), name, device, threads, spinning
+                    self._read(network["file"]), name, device, threads
                 )
             return self._sessions[key]
 
@@ -352,7 +351,7 @@ def write_manifest(
             "training_data": part.training_data,
         }
         if path.suffix == ".onnx":
-            session = _new_session(content, name, "cpu", 1, False)
+            session = _new_session(content, name, "cpu", 1)
             networks[name] = {
                 **part.extra,
                 "file": part.file,
@@ -377,7 +376,7 @@ def write_manifest(
 
 
 def _new_session(
-    content: bytes, name: str, device: Literal["cpu", "cuda"], threads: int, spinning: bool
+    content: bytes, name: str, device: Literal["cpu", "cuda"], threads: int
 ) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -385,7 +384,8 @@ def _new_session(
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
     options.log_severity_level = _FATAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    # Between runs the cores belong to the native operators and to the other networks.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     provider = _PROVIDERS[device]
     try:
         session = onnxruntime.InferenceSession(

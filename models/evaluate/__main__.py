@@ -1,0 +1,132 @@
+"""The whole evaluation: ``python -m models.evaluate --out docs/results.md`` (half an hour).
+
+Every table of the report is written here, from the bundle that ships, on the test people; the same
+numbers go beside it as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, PreparedClip, load
+from models.evaluate import over_time, protocols
+from models.evaluate.protocols import Evaluation, Scores, per_person
+from models.evaluate.report import Interval, interval, table
+from parlante.bundle import Bundle
+
+STEPS = (1, 2, 4, 8, 50)
+ROOM_NOISE = 10 ** (-50 / 20)
+Table = dict[str, dict[str, Interval]]
+
+
+def attributes(evaluation: Evaluation, clips: list[PreparedClip], frames: int) -> Table:
+    rows: dict[str, list[Scores]] = {}
+    for clip in tqdm(clips, desc="attributes given"):
+        for method, row in protocols.attributes(evaluation, clip, frames, STEPS).items():
+            if row:
+                rows.setdefault(method, []).append(row)
+    return {method: interval(own) for method, own in rows.items()}
+
+
+def by_source(clips: list[PreparedClip], rows: list[Scores | None]) -> Table:
+    own: dict[str, list[Scores]] = {}
+    for clip, row in zip(clips, rows, strict=True):
+        if row is not None:
+            own.setdefault(clip.source, []).append(row)
+    return {f"{source} ({len(r)})": interval(r) for source, r in sorted(own.items())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED)
+    parser.add_argument(
+        "--assets", type=Path, default=DEFAULT_DATA.parent / "assets", help="folder with SFace"
+    )
+    parser.add_argument("--bundle", type=Path, help="another bundle than the one that ships")
+    parser.add_argument("--frames", type=int, default=5, help="frames a clip, attributes given")
+    parser.add_argument("--seconds", type=int, default=10, help="of each clip, lips from audio")
+    parser.add_argument("--out", type=Path, required=True, help="Markdown; JSON goes beside it")
+    arguments = parser.parse_args()
+    bundle = None if arguments.bundle is None else Bundle.open(arguments.bundle)
+    evaluation = Evaluation(arguments.assets, bundle)
+    clips = load(arguments.prepared, arguments.data, "test")
+    heard = [c for c in clips if c.mel is not None]
+    few = per_person(heard, 3)
+    count = arguments.seconds * over_time.FPS
+    phonemes = over_time.Phonemes()
+
+    result: dict[str, Any] = {
+        "attributes": attributes(evaluation, per_person(clips, 1), arguments.frames),
+        "audio": by_source(
+            heard, [protocols.lips(evaluation, c, 0) for c in tqdm(heard, desc="lips")]
+        ),
+        "driven": by_source(
+            few,
+            [
+                protocols.driven(evaluation, c, phonemes, count)
+                for c in tqdm(few, desc="lips from audio")
+            ],
+        ),
+    }
+    long = [c for c in few if len(c) >= 4 * over_time.FPS]
+    rows = [protocols.free(evaluation, c, count) for c in tqdm(long, desc="audio only")]
+    result["free"] = {
+        name: interval([r[name] for r in rows if r is not None]) for name in ("generated", "true")
+    }
+    voices = per_person([c for c in heard if c.source in ("grid", "talkvid", "dhface")], 1)[:8]
+    result["silence"] = {
+        label: float(np.nanmean([protocols.silence(evaluation, c, level) for c in voices]))
+        for label, level in (("digital silence", 0.0), ("room noise, −50 dB", ROOM_NOISE))
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    arguments.out.write_text(text(result, len({c.person for c in clips})))
+
+
+def text(result: dict[str, Any], people: int) -> str:
+    """The report."""
+    silence = "\n".join(f"- {k}: {100 * v:.1f} %" for k, v in result["silence"].items())
+    return f"""# Results
+
+Written by `python -m models.evaluate`, on {people} people never trained on; mean ± 95 % over clips.
+
+## Attributes given
+
+The truth's 3DMM coefficients and pose drive one source frame.
+
+{table("method", result["attributes"], 3)}
+
+## Lips from audio, pose and blinks the truth's
+
+Closures: share of /p b m/ at which the drawn lips meet, and the true ones. Flicker: warped
+difference over the truth's.
+
+{table("source (clips)", result["driven"], 3)}
+
+Whole clips, correlation of the opening of the mesh's lips with the truth:
+
+{table("source (clips)", result["audio"], 2)}
+
+## Audio only
+
+Blink durations in seconds, pose range in degrees, jerk in degrees/s³, flicker in 8-bit levels.
+
+{table("head and lids", result["free"], 2)}
+
+Frames with shut lips:
+
+{silence}
+"""
+
+
+if __name__ == "__main__":
+    main()
