@@ -12,6 +12,7 @@ network itself that it goes on from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -55,6 +56,7 @@ HARDWARE = {"cpu": Hardware(1, 64, 96, 20, 3), "gpu": Hardware(15, SIZE, SIZE, 1
 LATE = 0.7  # progress from which patches are as large as they get
 HELD_PAIRS = 4096
 DEAF_SHARE = 0.2  # audio embedding left out, so that one network serves silent clips and guidance
+LIGHT = 0.4  # range of the changes of contrast, colour and brightness
 MOUTH_WEIGHT, EYE_WEIGHT = 6.0, 3.0
 SQUARE_WEIGHT, GRADIENT_WEIGHT = 5.0, 0.5
 # Of a batch: noised warps at the start of the truncated schedule; noised answers of the network to
@@ -172,11 +174,25 @@ def patches(images: Tensor, corner: Tensor, side: int) -> Tensor:
     return torch.stack([image[..., y : y + side, x : x + side] for image, (x, y) in pairs])
 
 
+def other_light(n: int, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """A change of light and colour for each of N pairs, to be done to all of its pictures
+    [N, 3, H, W] (0–255) alike."""
+    tint = 1 + LIGHT * (torch.rand(n, 3, 1, 1, device=device) - 0.5)
+    contrast = 1 + LIGHT * (torch.rand(n, 1, 1, 1, device=device) - 0.5)
+    shift = 127.5 * (1 + LIGHT * (torch.rand(n, 1, 1, 1, device=device) - 0.5))
+    return lambda image: ((image.float() - 127.5) * contrast * tint + shift).clamp(0, 255)
+
+
 def assemble(
-    batch: PairBatch, frames: Frames, attributes: Attributes, deaf: float, side: int = SIZE
+    batch: PairBatch,
+    frames: Frames,
+    attributes: Attributes,
+    side: int = SIZE,
+    *,
+    training: bool = False,
 ) -> Inputs:
     """Look the pictures up, warp, and cut patches of ``side`` pixels; `SIZE` takes whole
-    pictures."""
+    pictures. In training the light changes and some sounds are left out."""
     device = frames.images.device
     n = len(batch.clip)
     corner = (
@@ -192,17 +208,20 @@ def assemble(
     batch = PairBatch(*(v.to(device, non_blocking=True) for v in vars(batch).values()))
     source_index = frames.first_source[batch.clip] + batch.slot
     target_index = frames.first[batch.clip] + batch.frame
-    whole = frames.images[frames.source_image[source_index]]
-    rgba = torch.cat([whole, frames.mattes[source_index]], 1).float()
-    plate = patches(frames.plates[source_index], corner, side).float()
+    light = other_light(n, device) if training else torch.Tensor.float
+    whole = light(frames.images[frames.source_image[source_index]])
+    rgba = torch.cat([whole, frames.mattes[source_index]], 1)
+    plate = light(patches(frames.plates[source_index], corner, side))
     planes = pack(rgba, plate, moved, mouth, interior)
     # The source's own patch: where the warp, on average, takes this one's pixels from.
     wide = min(SIZE, side + 2 * SOURCE_ROOM)
     middle = moved.mean((1, 2)) + (side - 1) / 2
     outer = (((middle - wide / 2) / 4).round() * 4).clamp(0, SIZE - wide).long()
-    source = patches(whole, outer, wide).float() / 127.5 - 1
+    source = patches(whole, outer, wide) / 127.5 - 1
     codes = torch.cat(attributes.encoder(batch.expression), 1)
-    audio = frames.audio[target_index] * (torch.rand(n, 1, device=device) >= deaf)
+    audio = frames.audio[target_index]
+    if training:
+        audio = audio * (torch.rand(n, 1, device=device) >= DEAF_SHARE)
     boxes = batch.boxes - corner.repeat(1, 2)[:, None].to(device)
     grid = torch.arange(side, device=device)
     weight = torch.ones(n, 1, side, side, device=device)
@@ -210,9 +229,9 @@ def assemble(
         x0, y0, x1, y1 = boxes[:, k].T[..., None]
         inside = ((grid >= y0) & (grid <= y1))[:, :, None] & ((grid >= x0) & (grid <= x1))[:, None]
         weight += extra * inside[:, None]
-    target = patches(frames.images[target_index], corner, side).float() / 127.5 - 1
+    target = light(patches(frames.images[target_index], corner, side)) / 127.5 - 1
     return Inputs(
-        whole=whole.float() / 127.5 - 1,
+        whole=whole / 127.5 - 1,
         source=source,
         target=F.pixel_unshuffle(target, 4),
         planes=planes,
@@ -324,11 +343,11 @@ def main() -> None:
 
     def losses(progress: float) -> dict[str, Tensor]:
         side = hardware.patch if progress < LATE else hardware.late_patch
-        inputs = assemble(next(batches), frames[0], attributes, DEAF_SHARE, side)
+        inputs = assemble(next(batches), frames[0], attributes, side, training=True)
         return step_loss(module, inputs, cumulative)
 
     def validate(average: nn.Module) -> dict[str, float]:
-        x = assemble(fixed, frames[1], attributes, 0.0)
+        x = assemble(fixed, frames[1], attributes)
         true = F.pixel_shuffle(x.target, 4)
         warp = F.pixel_shuffle(x.planes[:, :FRAME], 4)
         scores = {"warp": mouth_psnr(warp, true, x.boxes)}

@@ -28,9 +28,9 @@ from parlante.motion import CONTEXT_AFTER, CONTEXT_BEFORE, MEL_PER_FRAME, MELS, 
 
 PRESETS = {
     "cpu": Settings(
-        steps=20_000, batch=40, learning_rate=1e-3, minutes=18, ema=0.998, weight_decay=0.05
+        20_000, 40, learning_rate=1e-3, minutes=28, ema=0.998, weight_decay=0.05, muon=True
     ),
-    "gpu": Settings(steps=15_000, batch=256, learning_rate=8e-4, minutes=4, weight_decay=0.05),
+    "gpu": Settings(15_000, 256, learning_rate=1e-3, minutes=4, weight_decay=0.05, muon=True),
 }
 WINDOW = 24
 HALF_LIP = LIP_WINDOW // 2
