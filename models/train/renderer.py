@@ -55,8 +55,9 @@ PRESETS = {
 HARDWARE = {"cpu": Hardware(1, 64, 96, 20, 3), "gpu": Hardware(15, SIZE, SIZE, 10_000, 1)}
 LATE = 0.7  # progress from which patches are as large as they get
 HELD_PAIRS = 4096
+STYLE_SHARE = 0.5  # styles kept: what is left out cannot tell the training people from one another
 DEAF_SHARE = 0.2  # audio embedding left out, so that one network serves silent clips and guidance
-LIGHT = 0.4  # range of the changes of contrast, colour and brightness
+LIGHT = 0.8  # range of the changes of contrast, colour and brightness
 MOUTH_WEIGHT, EYE_WEIGHT = 6.0, 3.0
 SQUARE_WEIGHT, GRADIENT_WEIGHT = 5.0, 0.5
 # Of a batch: noised warps at the start of the truncated schedule; noised answers of the network to
@@ -149,6 +150,7 @@ class Inputs:
     attributes: Tensor  # [N, 164]
     weight: Tensor  # [N, 1, P, P]
     boxes: Tensor  # [N, 3, 4], pixels of the patch
+    styled: Tensor  # [N, 1]: 1, or 0 where the style is left out
 
 
 def patch_corners(boxes: Tensor, side: int) -> Tensor:
@@ -192,7 +194,7 @@ def assemble(
     training: bool = False,
 ) -> Inputs:
     """Look the pictures up, warp, and cut patches of ``side`` pixels; `SIZE` takes whole
-    pictures. In training the light changes and some sounds are left out."""
+    pictures. In training the light changes, and some sounds and styles are left out."""
     device = frames.images.device
     n = len(batch.clip)
     corner = (
@@ -219,9 +221,10 @@ def assemble(
     outer = (((middle - wide / 2) / 4).round() * 4).clamp(0, SIZE - wide).long()
     source = patches(whole, outer, wide) / 127.5 - 1
     codes = torch.cat(attributes.encoder(batch.expression), 1)
-    audio = frames.audio[target_index]
+    audio, styled = frames.audio[target_index], torch.ones(n, 1, device=device)
     if training:
         audio = audio * (torch.rand(n, 1, device=device) >= DEAF_SHARE)
+        styled = (torch.rand(n, 1, device=device) < STYLE_SHARE).float()
     boxes = batch.boxes - corner.repeat(1, 2)[:, None].to(device)
     grid = torch.arange(side, device=device)
     weight = torch.ones(n, 1, side, side, device=device)
@@ -239,13 +242,14 @@ def assemble(
         attributes=torch.cat([codes, batch.pose, audio], 1),
         weight=weight,
         boxes=boxes,
+        styled=styled,
     )
 
 
 def condition_maps(net: nn.Module, x: Inputs) -> tuple[Tensor, Tensor, Tensor]:
     features = sample_features(net.source(x.source), x.displacement)
     condition = torch.cat([x.planes, features.to(x.planes.dtype)], 1)
-    return net.condition(condition, x.attributes, net.style(x.whole))
+    return net.condition(condition, x.attributes, net.style(x.whole) * x.styled)
 
 
 def edges(image: Tensor) -> Tensor:
