@@ -11,35 +11,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, PreparedClip, load
-from models.evaluate import over_time, protocols
-from models.evaluate.protocols import Evaluation, Scores, per_person
-from models.evaluate.report import Interval, interval, table
+from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, load
+from models.evaluate import over_time, protocols, report
+from models.evaluate.protocols import Evaluation, per_person
 from parlante.bundle import Bundle
 
 STEPS = (1, 2, 4, 8, 50)
-ROOM_NOISE = 10 ** (-50 / 20)
-Table = dict[str, dict[str, Interval]]
-
-
-def attributes(evaluation: Evaluation, clips: list[PreparedClip], frames: int) -> Table:
-    rows: dict[str, list[Scores]] = {}
-    for clip in tqdm(clips, desc="attributes given"):
-        for method, row in protocols.attributes(evaluation, clip, frames, STEPS).items():
-            if row:
-                rows.setdefault(method, []).append(row)
-    return {method: interval(own) for method, own in rows.items()}
-
-
-def by_source(clips: list[PreparedClip], rows: list[Scores | None]) -> Table:
-    own: dict[str, list[Scores]] = {}
-    for clip, row in zip(clips, rows, strict=True):
-        if row is not None:
-            own.setdefault(clip.source, []).append(row)
-    return {f"{source} ({len(r)})": interval(r) for source, r in sorted(own.items())}
+LONG_SECONDS = 3  # of the clips whose lids and head are measured
 
 
 def main() -> None:
@@ -61,31 +41,22 @@ def main() -> None:
     clips = load(arguments.prepared, arguments.data, "test")
     heard = [c for c in clips if c.mel is not None]
     few = per_person(heard, 3)
+    long = [c for c in few if len(c) >= LONG_SECONDS * over_time.FPS]
     count = arguments.seconds * over_time.FPS
     phonemes = over_time.Phonemes()
 
+    free = [protocols.free(evaluation, c, count) for c in tqdm(long, desc="audio only")]
     result: dict[str, Any] = {
-        "attributes": attributes(evaluation, per_person(clips, 1), arguments.frames),
-        "audio": by_source(
-            heard, [protocols.lips(evaluation, c, 0) for c in tqdm(heard, desc="lips")]
+        "attributes": report.attributes(evaluation, per_person(clips, 1), arguments.frames, STEPS),
+        "audio": report.by_source(heard, lambda c: protocols.lips(evaluation, c, 0), "lips"),
+        "driven": report.by_source(
+            few, lambda c: protocols.driven(evaluation, c, phonemes, count), "lips from audio"
         ),
-        "driven": by_source(
-            few,
-            [
-                protocols.driven(evaluation, c, phonemes, count)
-                for c in tqdm(few, desc="lips from audio")
-            ],
-        ),
-    }
-    long = [c for c in few if len(c) >= 4 * over_time.FPS]
-    rows = [protocols.free(evaluation, c, count) for c in tqdm(long, desc="audio only")]
-    result["free"] = {
-        name: interval([r[name] for r in rows if r is not None]) for name in ("generated", "true")
-    }
-    voices = per_person([c for c in heard if c.source in ("grid", "talkvid", "dhface")], 1)[:8]
-    result["silence"] = {
-        label: float(np.nanmean([protocols.silence(evaluation, c, level) for c in voices]))
-        for label, level in (("digital silence", 0.0), ("room noise, −50 dB", ROOM_NOISE))
+        "free": {
+            name: report.interval([r[name] for r in free if r is not None])
+            for name in ("generated", "true")
+        },
+        "silence": report.silence(evaluation, clips),
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
@@ -94,7 +65,7 @@ def main() -> None:
 
 def text(result: dict[str, Any], people: int) -> str:
     """The report."""
-    silence = "\n".join(f"- {k}: {100 * v:.1f} %" for k, v in result["silence"].items())
+    table = report.table
     return f"""# Results
 
 Written by `python -m models.evaluate`, on {people} people never trained on; mean ± 95 % over clips.
@@ -124,7 +95,7 @@ Blink durations in seconds, pose range in degrees, jerk in degrees/s³, flicker 
 
 Frames with shut lips:
 
-{silence}
+{report.shares(result["silence"])}
 """
 
 

@@ -120,8 +120,10 @@ class Identity:
         graph = onnx.load(model)
         for value in list(graph.graph.input)[1:]:
             graph.graph.input.remove(value)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # it also warns of shapes that nothing uses
         self._net = onnxruntime.InferenceSession(
-            graph.SerializeToString(), providers=["CPUExecutionProvider"]
+            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
 
     def embed(self, image: Image, landmarks: Float) -> NDArray[np.float32]:
