@@ -86,7 +86,8 @@ def main() -> None:
         "# Efficiency",
         "",
         f"Written by `python -m benchmarks.efficiency`: ONNX Runtime, {arguments.threads} threads "
-        f"of {os.cpu_count()} CPU cores, medians. The video encoder is not included.",
+        f"of {os.cpu_count()} CPU cores, medians; whole videos "
+        f"by {arguments.runs} runs. The video encoder is not included.",
         "",
         "| network | runs once a | parameters | GFLOP | ms |",
         "|---|---|---|---|---|",

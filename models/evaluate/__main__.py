@@ -1,4 +1,4 @@
-"""The whole evaluation: ``python -m models.evaluate --out docs/results.md`` (half an hour).
+"""The whole evaluation: ``python -m models.evaluate --out docs/results.md``.
 
 Every table of the report is written here, from the bundle that ships, on the test people; the same
 numbers go beside it as JSON.

@@ -193,7 +193,7 @@ def lips(evaluation: Evaluation, clip: PreparedClip, count: int) -> Scores | Non
     keep = clip.keep[:n]
     renderer = evaluation.renderer(portrait)
     mesh = mesh_aperture(renderer, portrait, motions[:n])
-    loud = np.log(np.square(samples[: n * 640].reshape(n, 640)).mean(1) + 1e-7)
+    loud = np.log(np.square(samples[: n * SAMPLES_PER_FRAME].reshape(n, -1)).mean(1) + 1e-7)
     out = {
         "loudness": metrics.correlation(loud[keep], clip.aperture[:n][keep]),
         "mesh": metrics.correlation(mesh[keep], clip.aperture[:n][keep]),

@@ -75,7 +75,7 @@ def arguments(
     overrides = {
         k: v for k, v in (("minutes", parsed.minutes), ("steps", parsed.steps)) if v is not None
     }
-    parsed.seed = parsed.seed * 1000 + Peers.rank()
+    parsed.seed += Peers.rank()  # each process draws its own batches
     torch.manual_seed(parsed.seed)
     torch.set_float32_matmul_precision("high")
     return parsed, Settings(**{**vars(chosen), **overrides})

@@ -5,9 +5,9 @@ the network sees the warp and must draw the target. All pictures live on the tra
 uint8. The cpu preset trains on patches, most of them on the mouth: the networks are convolutional,
 patches cost less.
 
-The paper noises the truth at any timestep; here one input in ten is such. The others are what the
+The paper noises the truth at any timestep; here one input in ten is such. Most are what the
 truncated schedule meets at run time: the noised warp it starts from, and the noised answers of the
-network itself that it goes on from.
+network itself that it goes on from; the rest are noised blends of warp and truth.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from parlante.schedule import cosine_alphas_cumprod
 @dataclass(frozen=True)
 class Hardware:
     """What a preset holds and how: loader processes, side of the training patches (pixels) at first
-    and towards the end, target frames held of each clip, how often each pair is used in a row."""
+    and towards the end, target frames held of each clip, batches drawn for each new one."""
 
     workers: int
     patch: int
