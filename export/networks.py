@@ -26,13 +26,14 @@ from models.renderer import (
     CONDITION,
     FEATURES,
     FRAME,
+    NO_NOISE,
     SAMPLER,
     STYLE,
     TRUNCATED_START,
     Renderer,
 )
 from models.sync import CONTEXT, MEL_WINDOW, SpokenLips, Sync
-from models.train.loop import load_weights
+from models.train.loop import left_out, load_weights
 from parlante.motion import EMBEDDING, LATENT, MELS, TAIL, WINDOW
 
 OPSET = 18
@@ -69,6 +70,7 @@ def networks(weights: Path) -> dict[str, Network]:
     sync = load_weights(Sync(), "sync", weights)
     dynamics = load_weights(Dynamics(), "dynamics", weights)
     renderer = load_weights(Renderer(), "renderer", weights)
+    start = NO_NOISE if left_out("renderer", weights) == "diffusion" else TRUNCATED_START
     generator = torch.Generator().manual_seed(0)
 
     def noise(*shape: int) -> Tensor:
@@ -129,7 +131,7 @@ def networks(weights: Path) -> dict[str, Network]:
                 "timestep": torch.tensor([123.0]),
             },
             ("residual",),
-            {"truncated_start": TRUNCATED_START, "sampler": SAMPLER, "features": FEATURES},
+            {"truncated_start": start, "sampler": SAMPLER, "features": FEATURES},
         ),
     }
 

@@ -30,8 +30,10 @@ ATTRIBUTES = LIP + BLINK + RESIDUAL + POSE + EMBEDDING
 # Sampling starts here, from the noised warp: its error is then well below the noise (√ᾱ = 0.81, σ =
 # 0.59).
 TRUNCATED_START = 400
+NO_NOISE = 1  # for a network trained without diffusion, which starts from the bare warp
 SAMPLER = "ddim"
 MATTE_PLANE = slice(3 * CELL, 4 * CELL)
+TEETH_PLANES = slice(5 * CELL, 8 * CELL)
 
 
 class ResBlock(nn.Module):
@@ -94,9 +96,9 @@ class StyleEncoder(nn.Module):
 class ConditionNet(nn.Module):
     """What every diffusion step of a frame shares.
 
-    condition [N, 160, h, w] (from `pack`), attributes [N, 164] (lip, blink, residual, pose change,
-    audio embedding), style [N, 64] → context maps [N, 48, h, w] and [N, 80, h/2, w/2], gate [N, 1,
-    h, w].
+    condition [N, 160, h, w] (from `pack`), attributes [N, 164] (lip, blink and residual code less
+    the photo's own, pose change, audio embedding), style [N, 64] → context maps [N, 48, h, w] and
+    [N, 80, h/2, w/2], gate [N, 1, h, w].
     """
 
     def __init__(self, widths: tuple[int, int, int] = (48, 80, 128)) -> None:
@@ -193,10 +195,11 @@ def sample(
     maps: tuple[Tensor, Tensor, Tensor],
     steps: int,
     generator: torch.Generator,
+    start: int = TRUNCATED_START,
 ) -> Tensor:
     """K-step truncated DDIM from the noised warp [N, 48, 64, 64]: the runtime's loop, in
     PyTorch."""
-    schedule = make_schedule(steps, sampler=SAMPLER, start=TRUNCATED_START)
+    schedule = make_schedule(steps, sampler=SAMPLER, start=start)
     noise = torch.randn(warp.shape, generator=generator, device=warp.device)
     x_t = schedule.start.c_x0 * warp + schedule.start.sigma * noise
     for step in schedule.steps:

@@ -55,17 +55,15 @@ class AudioEncoder(nn.Module):
     """Log-mel [N, 4·(T − 1) + 32, 80] → unit-length embeddings [N, T, 128]; the runtime has T =
     1."""
 
-    def __init__(self, width: int = 192) -> None:
+    def __init__(self, width: int = 256) -> None:
         super().__init__()
+        self.stem = nn.Conv1d(MEL_PER_FRAME * MELS, width, 1)  # frames: 8
         self.body = nn.Sequential(
-            nn.Conv1d(MELS, width, 3),  # 32 → 30
-            ValidBlock(width, 3),  # → 28
-            nn.Conv1d(width, width, 4, stride=2),  # → 13
-            ValidBlock(width, 3, dropout=0.15),  # → 11
-            ValidBlock(width, 3, dropout=0.15),  # → 9
-            nn.Conv1d(width, width, 3, stride=2),  # → 4
+            ValidBlock(width, 3, dropout=0.15),  # → 6
+            ValidBlock(width, 3, dropout=0.15),  # → 4
+            ValidBlock(width, 3, dropout=0.15),  # → 2
             nn.SiLU(),
-            nn.Conv1d(width, 256, 4),  # → 1
+            nn.Conv1d(width, 256, 2),  # → 1
             nn.SiLU(),
             nn.Dropout(0.15),
             nn.Conv1d(256, EMBEDDING, 1),
@@ -73,7 +71,8 @@ class AudioEncoder(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         scaled = ((mel - MEL_MEAN) / MEL_SCALE).clamp(-3, 3)
-        return F.normalize(self.body(scaled.transpose(1, 2)).transpose(1, 2), dim=-1)
+        frames = scaled.reshape(len(mel), -1, MEL_PER_FRAME * MELS)
+        return F.normalize(self.body(self.stem(frames.transpose(1, 2))).transpose(1, 2), dim=-1)
 
 
 class LipEncoder(nn.Module):

@@ -34,8 +34,13 @@ import parlante.renderer as runtime_renderer
 from export.networks import TOLERANCE, Network, compare, export, networks, store_half
 from models import dynamics, renderer, sync, warp
 from models.attributes import Attributes
-from models.data import dataset, parts, prepare
+from models.data import dataset, pairs, parts, prepare
+from models.train import lips, teacher
+from models.train import renderer as train_renderer
 from parlante import _core
+from parlante.bundle import Bundle
+from parlante.face_model import FaceModel, Pose, rotation_matrix
+from parlante.schedule import cosine_alphas_cumprod, make_schedule
 from tests.visual_samples import pack_sample
 
 Tensor = torch.Tensor
@@ -224,6 +229,39 @@ def test_trained_renderer_leaves_the_background_alone() -> None:
     assert residual[0, :, around].abs().mean() > 1e-4
 
 
+def test_renderer_without_diffusion_learns_from_the_bare_warp() -> None:
+    """What it is trained on is what it meets: x_t is the warp, untouched, and t is 0."""
+    seen = []
+
+    class Spy(renderer.Denoiser):
+        def forward(self, x_t: Tensor, *rest: Tensor) -> Tensor:
+            seen.append((x_t, rest[-1]))
+            return super().forward(x_t, *rest)
+
+    module = renderer.Renderer()
+    module.denoiser = Spy()
+    n, side = 3, 16
+    inputs = train_renderer.Inputs(
+        whole=torch.rand(n, 3, 256, 256),
+        source=torch.rand(n, 3, 64, 64),
+        target=torch.rand(n, renderer.FRAME, side, side),
+        planes=torch.rand(n, 8 * renderer.CELL, side, side),
+        displacement=torch.rand(n, 64, 64, 2) * 63,
+        attributes=torch.randn(n, renderer.ATTRIBUTES),
+        weight=torch.ones(n, 1, 64, 64),
+        boxes=torch.zeros(n, 3, 4),
+        styled=torch.ones(n, 1),
+    )
+    cumulative = torch.from_numpy(cosine_alphas_cumprod())
+    train_renderer.draw_loss(module, inputs, cumulative, diffusion=False)
+    ((x_t, t),) = seen
+    assert torch.equal(x_t, inputs.planes[:, : renderer.FRAME])
+    assert (t == 0).all()
+    seen.clear()
+    train_renderer.draw_loss(module, inputs, cumulative, diffusion=True)
+    assert all(t.max() > 0 for _, t in seen)
+
+
 def test_denoiser_is_told_the_time() -> None:
     module = randomised(renderer.Renderer())
     with torch.no_grad():
@@ -259,7 +297,9 @@ def test_pack_is_the_twin_of_the_native_op(size: tuple[int, int]) -> None:
 
 
 def parsed(folder: Path) -> argparse.Namespace:
-    return argparse.Namespace(out=folder / "runs", weights=folder / "weights", device="cpu", seed=0)
+    return argparse.Namespace(
+        out=folder / "runs", weights=folder / "weights", device="cpu", seed=0, without=""
+    )
 
 
 def small() -> Any:
@@ -385,7 +425,9 @@ def losses(progress):
     return {"squared": (net(x[rows]) - x[rows, :3].sin()).square().mean()}
 
 settings = loop.Settings(20, 8, 1e-2, warmup=5, muon=True)
-paths = argparse.Namespace(out=folder / "runs", weights=folder, device="cpu", seed=0)
+paths = argparse.Namespace(
+    out=folder / "runs", weights=folder, device="cpu", seed=0, without=""
+)
 loop.train("net", net, losses, settings, paths)
 """
 
@@ -436,15 +478,15 @@ def test_finished_run_is_not_run_again(tmp_path: Path, no_log: None) -> None:
 # Data
 
 
-@given(st.integers(-8, 8), st.integers(3, 12))
-def test_shift_mel(shift: int, frames: int) -> None:
-    if abs(shift) > frames:
-        shift = 0
+@given(st.integers(-32, 32), st.integers(3, 12))
+def test_shift_mel(quarters: int, frames: int) -> None:
+    if abs(quarters) > 4 * frames:
+        quarters = 0
     mel = np.random.default_rng(0).normal(-7, 4, (4 * frames, 3)).astype(np.float32)
-    moved = dataset.shift_mel(mel, shift)
+    moved = dataset.shift_mel(mel, quarters / 4)
     assert moved.shape == mel.shape
     for column in range(4 * frames):
-        source = column - 4 * shift
+        source = column - quarters
         wanted = mel[source] if 0 <= source < 4 * frames else np.float32(dataset.SILENCE)
         np.testing.assert_array_equal(moved[column], np.broadcast_to(wanted, 3))
 
@@ -479,6 +521,175 @@ def test_correlation_of_too_little_is_zero() -> None:
     assert not prepare.correlation_by_lag(noise, noise, few).any()
     still = np.zeros(100, np.float32)
     assert np.isfinite(prepare.correlation_by_lag(still, still, ~few)).all()
+
+
+@given(st.integers(-20, 20), st.sampled_from([0.3, 1.0, 3.0]))
+def test_likeliest_lag_lies_between_evidence_and_prior(quarters: int, spread: float) -> None:
+    """Two normal laws: the mode of their product is the mean weighted by precision."""
+    lags = np.arange(-prepare.MAX_OFFSET, prepare.MAX_OFFSET + 1)
+    likelihood = -0.5 * ((lags - quarters / 4) / 0.8) ** 2
+    share = spread**2 / (spread**2 + 0.8**2)
+    found = prepare.likeliest(likelihood, 1.0, spread)
+    assert found == pytest.approx(1 + share * (quarters / 4 - 1), abs=0.126)
+    assert found * 4 == round(found * 4)
+
+
+def test_alignment_finds_what_each_recording_is_off_by(tmp_path: Path) -> None:
+    """Most people are in step; a source is two frames late, its people by up to a frame more or
+    less."""
+    rng = np.random.default_rng(0)
+    clips, planted = [], {}
+    (tmp_path / "fit").mkdir()
+    for person in range(18):
+        source = "studio" if person < 12 else "tv"
+        planted[f"p{person}"] = 0.0 if person < 12 else 2 + person % 4 * 0.5 - 0.75
+        for number in range(3):
+            loud = np.convolve(rng.normal(size=800), np.hanning(12), "valid")
+            loud = np.interp(np.arange(640), np.arange(len(loud)), loud)
+            tones = rng.normal(size=(640, 80)) + loud[:, None] * np.linspace(1, -1, 80)
+            late = round(planted[f"p{person}"] * 4)
+            lips = np.interp(np.arange(160) * 4 + 1.5 - late, np.arange(640), loud)
+            clip = dataset.Clip(f"{person}_{number}.mp4", "train", source, f"p{person}", True)
+            clips.append(clip)
+            np.savez(
+                tmp_path / "fit" / f"{clip.name}.npz",
+                mel=tones.astype(np.float16),
+                keep=np.ones(160, bool),
+                aperture=(0.2 + 0.02 * lips + 0.05 * rng.normal(size=160)).astype(np.float32),
+            )
+    aligned = prepare.align(clips, tmp_path)
+    assert aligned["sources"] == {"studio": 0, "tv": 2}
+    for clip in clips:
+        entry = aligned["clips"][clip.name]
+        assert entry["lips"]
+        assert entry["offset"] == pytest.approx(planted[clip.person], abs=0.3)
+
+
+@pytest.fixture
+def still_clip() -> dataset.PreparedClip:
+    """A head that turns and talks, of the face model's own making."""
+    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    rng = np.random.default_rng(0)
+    n = 4
+    pose = Pose(
+        rng.uniform(-0.2, 0.2, (n, 3)).astype(np.float32),
+        np.tile(np.float32([128, 128, 0]), (n, 1)) + rng.uniform(-8, 8, (n, 3)).astype(np.float32),
+        rng.uniform(7, 8, n).astype(np.float32),
+    )
+    expression = rng.uniform(0, 0.5, (n, 53)).astype(np.float32)
+    identity = np.zeros(100, np.float32)
+    landmarks = pose.apply(model.shape(identity, expression))
+    return dataset.PreparedClip(
+        name="still",
+        path=Path("still.mp4"),
+        source="still",
+        person="still",
+        split="train",
+        keep=np.ones(n, bool),
+        expression=expression,
+        pose=pose,
+        identity=identity,
+        aperture=np.zeros(n, np.float32),
+        closure=np.zeros((n, 2), np.float32),
+        mel=None,
+        offset=0.0,
+        lips=False,
+        source_frames=np.array([0, 2]),
+        source_landmarks=landmarks[[0, 2]],
+        source_mattes=rng.integers(0, 256, (2, 256, 256)).astype(np.uint8),
+    )
+
+
+def test_mirrored_pairs_are_the_mirror_image(still_clip: dataset.PreparedClip) -> None:
+    """Everything a mirrored pair makes the renderer see is what the other would show in a
+    mirror."""
+    held = [np.arange(4)]
+    straight, mirrored = (
+        next(iter(pairs.Pairs([still_clip], held, 8, 0, mirror=mirror))) for mirror in (False, True)
+    )
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (4, 3, 256, 256), generator=generator).byte()
+    frames = train_renderer.Frames(
+        images=images,
+        first=torch.zeros(1, dtype=torch.long),
+        mattes=torch.from_numpy(still_clip.source_mattes)[:, None],
+        plates=images[:2],
+        first_source=torch.zeros(1, dtype=torch.long),
+        source_image=torch.from_numpy(still_clip.source_frames),
+        audio=torch.zeros(4, 128),
+    )
+    attributes = Attributes().requires_grad_(False)
+    a = train_renderer.assemble(straight, frames, attributes)
+    b = train_renderer.assemble(mirrored, frames, attributes)
+    assert 0 < mirrored.mirrored.sum() < 8
+    for of_a, of_b in ((a.planes, b.planes), (a.target, b.target)):
+        seen = pairs.mirror_images(functional.pixel_shuffle(of_b, 4), mirrored.mirrored)
+        torch.testing.assert_close(seen, functional.pixel_shuffle(of_a, 4), atol=1e-3, rtol=0)
+    # The random pictures have edges everywhere; few weights differ at the boxes' borders.
+    weights = pairs.mirror_images(b.weight, mirrored.mirrored)
+    assert (weights != a.weight).float().mean() < 0.01
+
+
+def test_mirrored_attributes_move_the_mirrored_face() -> None:
+    """The model's face is symmetric, up to its sampling: each mode's opposite moves it as the mode
+    does in a mirror."""
+    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    opposite = pairs.opposite_modes(model.expression_names)
+    assert sorted(opposite) == list(range(53))
+    assert all(opposite[opposite[i]] == i for i in range(53))
+    # The vertex nearest to each one's mirror image.
+    across = np.linalg.norm(model.neutral[:, None] * [-1, 1, 1] - model.neutral[None], axis=-1)
+    twin = across.argmin(1)
+    for mode, other in zip(model.expression, opposite, strict=True):
+        seen = model.expression[other][twin] * [-1, 1, 1]
+        assert np.abs(seen - mode).mean() < 0.05 * np.abs(mode).mean()
+    rng = np.random.default_rng(1)
+    turn = rng.uniform(-0.3, 0.3, (6, 3)).astype(np.float32)
+    flip = np.diag([-1, 1, 1])
+    wanted = flip @ rotation_matrix(turn) @ flip
+    np.testing.assert_allclose(rotation_matrix(turn * [1, -1, -1]), wanted, atol=1e-5)
+
+
+# Lips
+
+
+def test_lip_error_of_known_lips() -> None:
+    """Nothing for the same lips; a shift counts as position alone; shut against moving lips do not
+    agree."""
+    attributes = Attributes().requires_grad_(False)
+    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    error = lips.LipError(attributes, model, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    true = 5 * torch.randn(2, 24, 16, generator=generator)
+    keep = torch.ones(2, 24, dtype=torch.bool)
+    for k, v in error(true, true, keep).items():
+        assert float(v) == pytest.approx(0, abs=1e-5), k
+    still, other = torch.zeros(2, 24, 16), torch.ones(2, 1, 16).expand(2, 24, 16)
+    shifted = error(other, still, keep)
+    assert shifted["position"] > 0
+    for k in ("motion", "aperture", "agreement", "velocity"):
+        assert float(shifted[k]) == pytest.approx(0, abs=1e-5), k
+    assert error(still, true, keep)["agreement"] > 0.3
+    # What is not kept does not count.
+    spoilt = true.clone()
+    spoilt[:, 20:] = 9
+    keep[:, 20:] = False
+    for k, v in error(spoilt, true, keep).items():
+        assert float(v) == pytest.approx(0, abs=1e-5), k
+
+
+@pytest.mark.parametrize("offset", [-1.5, 0.0, 0.25, 3.0])
+def test_teacher_features_follow_the_clip(still_clip: dataset.PreparedClip, offset: float) -> None:
+    """A feature that tells its own time, in frames, reads the frame's time less the offset."""
+    clip = replace(
+        still_clip,
+        offset=offset,
+        keep=np.ones(20, bool),
+    )
+    clock = np.repeat(np.arange(40, dtype=np.float32)[:, None] / 2, 384, 1)
+    seen = teacher.frames_of(clock, clip) * teacher.FEATURE_SCALE
+    wanted = np.arange(20)[:, None] + np.repeat([0, 0.5], 384) - offset
+    np.testing.assert_allclose(seen, wanted.clip(0, 19.5), atol=1e-5)
 
 
 def test_kept_frames_counts_each_frame_once() -> None:
@@ -551,8 +762,8 @@ def test_parts_clip_what_does_not_fit() -> None:
 
 
 @pytest.fixture(scope="module")
-def random_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Network]:
-    """All networks of the runtime with random weights, by way of checkpoint files."""
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint files of all our networks, with random weights."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(1)
     for name, module in (
@@ -563,7 +774,24 @@ def random_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Netwo
     ):
         state = {k: v.half().contiguous() for k, v in module.state_dict().items()}
         save_file(state, folder / f"{name}.safetensors")
-    return networks(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def random_networks(random_weights: Path) -> dict[str, Network]:
+    return networks(random_weights)
+
+
+def test_export_of_a_renderer_without_diffusion(random_weights: Path, tmp_path: Path) -> None:
+    """Its sampling starts where the noise is next to nothing, at the timestep it was trained at."""
+    for path in random_weights.iterdir():
+        metadata = {"without": "diffusion"} if path.stem == "renderer" else None
+        save_file(load_file(path), tmp_path / path.name, metadata)
+    assert networks(random_weights)["denoise"].extra["truncated_start"] == 400
+    start = networks(tmp_path)["denoise"].extra["truncated_start"]
+    schedule = make_schedule(1, sampler="ddim", start=start)
+    assert schedule.start.sigma < 0.01
+    assert [step.timestep for step in schedule.steps] == [0]
 
 
 @pytest.mark.parametrize("name", ["attributes_encode", "audio_encode", "lip_decode", "denoise"])

@@ -70,7 +70,7 @@ class PreparedClip:
     aperture: Float
     closure: Float
     mel: Float | None
-    offset: int
+    offset: float
     lips: bool
     source_frames: NDArray[np.int64]
     source_landmarks: Float
@@ -94,9 +94,9 @@ def is_validation(person: str) -> bool:
     return hashlib.sha256(person.encode()).digest()[0] < 256 * VALIDATION_SHARE
 
 
-def shift_mel(mel: Float, frames: int) -> Float:
-    """Log-mel [4·N, 80] moved later by ``frames`` video frames; silence moves in."""
-    columns = frames * MEL_PER_FRAME
+def shift_mel(mel: Float, frames: float) -> Float:
+    """Log-mel [4·N, 80] moved later by ``frames`` video frames (to a quarter); silence moves in."""
+    columns = round(frames * MEL_PER_FRAME)
     out = np.full_like(mel, SILENCE)
     if columns >= 0:
         out[columns:] = mel[: len(mel) - columns]
@@ -139,7 +139,7 @@ def load(
                     aperture=arrays["aperture"],
                     closure=arrays["closure"].astype(np.float32),
                     mel=None if mel is None else shift_mel(mel, entry["offset"]),
-                    offset=0 if entry is None else entry["offset"],
+                    offset=0.0 if entry is None else entry["offset"],
                     lips=entry is not None and entry["lips"],
                     source_frames=arrays["source_frames"],
                     source_landmarks=arrays["source_landmarks"].astype(np.float32),

@@ -3,7 +3,7 @@ rest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,8 @@ class PairBatch:
     """N pairs: clip, source slot and row of the target among the held frames, int64 [N];
     displacement float16 [N, 256, 256, 2]; mouth uint8 [N, 1, 256, 256]; interior uint8 [N, 3, 256,
     256]; boxes float32 [N, 3, 4] (mouth, right eye, left eye; x0, y0, x1, y1); expression float32
-    [N, 53]; pose change float32 [N, 6]."""
+    [N, 53], that of the source as ``own``; pose change float32 [N, 6]; mirrored bool [N]: all of
+    it is of the pictures flipped left to right."""
 
     clip: Tensor
     slot: Tensor
@@ -39,7 +40,9 @@ class PairBatch:
     interior: Tensor
     boxes: Tensor
     expression: Tensor
+    own: Tensor
     pose: Tensor
+    mirrored: Tensor
 
 
 def draw_maps(
@@ -69,6 +72,22 @@ def region_boxes(vertices: Float) -> Float:
         room = margin * (high - low).max() / 2
         boxes.append(np.r_[low - room, high + room])
     return np.array(boxes, np.float32)
+
+
+def opposite_modes(names: Sequence[str]) -> list[int]:
+    """For each expression mode the one that a mirror shows in its place."""
+    sides = {"_L": "_R", "_R": "_L", "Left": "Right", "Right": "Left"}
+    ends = [next((end for end in sides if name.endswith(end)), "") for name in names]
+    return [
+        names.index(name.removesuffix(end) + sides.get(end, ""))
+        for name, end in zip(names, ends, strict=True)
+    ]
+
+
+def mirror_images(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Images [N, ..., W], those that are to be ``mirrored`` [N] flipped left to right."""
+    flags = mirrored.view(-1, *[1] * (images.ndim - 1))
+    return torch.where(flags, images.flip(-1), images)
 
 
 def held_frames(clip: PreparedClip, limit: int) -> NDArray[np.int64]:
@@ -103,12 +122,20 @@ class Pairs(IterableDataset[PairBatch]):
     """Endless batches of pairs from ``clips``; the clip index counts in the given order.
 
     ``frames`` are the target frames to draw from, by clip; `PairBatch.frame` counts within them.
+    ``mirror``: half of the pairs are flipped left to right.
     """
 
     def __init__(
-        self, clips: list[PreparedClip], frames: list[NDArray[np.int64]], batch: int, seed: int
+        self,
+        clips: list[PreparedClip],
+        frames: list[NDArray[np.int64]],
+        batch: int,
+        seed: int,
+        *,
+        mirror: bool,
     ) -> None:
         self.clips, self.frames, self.batch, self.seed = clips, frames, batch, seed
+        self.mirror = mirror
         frames = np.array([c.keep.sum() for c in clips], np.float64)
         # Long clips of one person must not crowd out short ones of others.
         self.share = np.sqrt(frames) / np.sqrt(frames).sum()
@@ -131,8 +158,8 @@ class Pairs(IterableDataset[PairBatch]):
             np.empty((n, 1, SIZE, SIZE), np.uint8),
             np.empty((n, 3, SIZE, SIZE), np.uint8),
         )
-        boxes, expressions = np.empty((n, 3, 4), np.float32), np.empty((n, 53), np.float32)
-        poses = np.empty((n, 6), np.float32)
+        boxes, poses = np.empty((n, 3, 4), np.float32), np.empty((n, 6), np.float32)
+        expressions, own = np.empty((n, 53), np.float32), np.empty((n, 53), np.float32)
         grid = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE)), -1).astype(np.float32)
         for start in range(0, n, TARGETS):
             index = int(rng.choice(len(self.clips), p=self.share))
@@ -161,6 +188,16 @@ class Pairs(IterableDataset[PairBatch]):
                 boxes[i] = region_boxes(vertices[k])
                 clip_index[i], slots[i], frames[i] = index, slot, rows[k]
                 expressions[i], poses[i] = clip.expression[frame], change[k]
+                own[i] = clip.expression[source]
+        mirrored = rng.random(n) < (0.5 if self.mirror else 0)
+        flip = np.flatnonzero(mirrored)
+        displacement[flip] = displacement[flip, :, ::-1] * np.float16([-1, 1])
+        mouth[flip], interior[flip] = mouth[flip, ..., ::-1], interior[flip, ..., ::-1]
+        left, top, right, bottom = np.moveaxis(boxes[flip][:, [0, 2, 1]], -1, 0)
+        boxes[flip] = np.stack([SIZE - 1 - right, top, SIZE - 1 - left, bottom], -1)
+        opposite = opposite_modes(model.expression_names)
+        expressions[flip], own[flip] = expressions[flip][:, opposite], own[flip][:, opposite]
+        poses[flip] *= np.float32([1, -1, -1, -1, 1, 1])
         arrays = (
             clip_index,
             slots,
@@ -170,6 +207,8 @@ class Pairs(IterableDataset[PairBatch]):
             interior,
             boxes,
             expressions,
+            own,
             poses,
+            mirrored,
         )
         return PairBatch(*(torch.from_numpy(a) for a in arrays))

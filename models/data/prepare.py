@@ -4,11 +4,10 @@ Three resumable passes, each with a progress bar:
 
 1. *track*: every frame's 478 landmarks (unsmoothed), one npz a clip;
 2. *fit*: 3DMM identity, expression and pose, blink, log-mel at the runtime's settings, mattes of
-four
-   source frames; frames are kept or dropped by rule and every drop is counted;
-3. *align*: the audio-video offset of each source and clip, estimated by predicting the lip aperture
-from
-   the log-mel (ridge regression, each person predicted from other people only), and repaired.
+   four source frames; frames are kept or dropped by rule and every drop is counted;
+3. *align*: the audio-video offset of each source, person and clip, estimated by predicting the lip
+   aperture from the log-mel (ridge regression, each person predicted from other people only), and
+   repaired.
 
 ``DIR`` holds ``manifest.csv`` (file, split, source, person, audio, …) and the clips it names.
 """
@@ -56,6 +55,7 @@ MAX_YAW = 0.9  # radians: beyond, half the mouth is hidden
 MAX_JUMP = 0.15  # of the face's width between two frames: a cut or a lost track
 MIN_SOURCE_CORRELATION = 0.15  # below, a source's sound and picture were never in step
 MAX_OFFSET = 6  # frames searched to either side
+PERSON_SPREAD, CLIP_SPREAD = 1.0, 0.5  # frames: people around their source, clips around theirs
 
 
 @functools.lru_cache(maxsize=1)
@@ -227,12 +227,30 @@ def correlation_by_lag(
     return out
 
 
-def align(clips: list[Clip], out: Path) -> dict[str, Any]:
-    """Pass 3: offset of every clip with audio. Positive: the picture is late by that many frames.
+def evidence(curve: NDArray[np.float32], frames: float) -> NDArray[np.float64]:
+    """Log-likelihood of each lag, from the correlation at it over ``frames`` frames, of which about
+    four say the same."""
+    return -frames / 8 * np.log1p(-(np.clip(curve, 0, 0.95).astype(np.float64) ** 2))
 
-    A source's offset is the lag at which its mean correlation peaks. A clip departs from it only
-    when its own curve has a clear peak elsewhere; it serves the lips only when it correlates at
-    all.
+
+def likeliest(likelihood: NDArray[np.float64], around: float, spread: float) -> float:
+    """Most probable lag in quarters of a frame, given the log-likelihood of each and that lags lie
+    normally around ``around``."""
+    lags = np.arange(-MAX_OFFSET, MAX_OFFSET + 1)
+    posterior = likelihood - 0.5 * ((lags - around) / spread) ** 2
+    best = int(posterior[1:-1].argmax()) + 1
+    left, middle, right = posterior[best - 1 : best + 2]
+    vertex = (left - right) / (2 * min(left - 2 * middle + right, -1e-9))
+    return float(np.round(4 * (lags[best] + np.clip(vertex, -1, 1))) / 4 + 0.0)  # no minus zero
+
+
+def align(clips: list[Clip], out: Path) -> dict[str, Any]:
+    """Pass 3: offset of every clip with audio, in quarters of a frame. Positive: the picture is
+    late.
+
+    A source's offset is the lag at which its mean correlation peaks. A person's clips, cut from one
+    recording, lie around it, and a clip around its person: each departs as far as its own
+    correlations outweigh that. A clip serves the lips only when it correlates at all.
     """
     loaded = []
     for clip in clips:
@@ -244,9 +262,10 @@ def align(clips: list[Clip], out: Path) -> dict[str, Any]:
                 loaded.append((clip, context, (aperture - aperture[keep].mean()) / spread, keep))
     people = sorted({clip.person for clip, *_ in loaded})
     fold = {person: i % 4 for i, person in enumerate(people)}
-    source_offset = {clip.source: 0 for clip, *_ in loaded}
+    source_offset = {clip.source: 0.0 for clip, *_ in loaded}
+    person_offset = {(clip.source, clip.person): 0.0 for clip, *_ in loaded}
     curves: dict[str, NDArray[np.float32]] = {}
-    for _ in range(3):  # offsets and regression sharpen each other
+    for _ in range(4):  # offsets and regression sharpen each other
         weights = []
         for k in range(4):
             dimension = loaded[0][1].shape[1] + 1
@@ -254,7 +273,7 @@ def align(clips: list[Clip], out: Path) -> dict[str, Any]:
             for clip, context, aperture, keep in loaded:
                 if fold[clip.person] == k or clip.split == "test":
                     continue
-                lag = source_offset[clip.source]
+                lag = round(person_offset[clip.source, clip.person])
                 t = np.arange(max(0, -lag), min(len(keep), len(keep) - lag))
                 t = t[keep[t + lag]]
                 x = np.c_[context[t], np.ones(len(t))]
@@ -262,37 +281,42 @@ def align(clips: list[Clip], out: Path) -> dict[str, Any]:
                 right += x.T @ aperture[t + lag]
             weights.append(np.linalg.solve(gram, right))
         by_source: dict[str, list[NDArray[np.float32]]] = {}
+        by_person: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
         for clip, context, aperture, keep in loaded:
             predicted = context @ weights[fold[clip.person]][:-1] + weights[fold[clip.person]][-1]
             curve = correlation_by_lag(predicted, aperture, keep)
             curves[clip.name] = curve
             by_source.setdefault(clip.source, []).append(curve * np.sqrt(keep.sum()))
+            by_person.setdefault((clip.source, clip.person), []).append(evidence(curve, keep.sum()))
+        lags = np.arange(-MAX_OFFSET, MAX_OFFSET + 1)
         source_offset = {
-            source: int(np.mean(all_curves, 0).argmax()) - MAX_OFFSET
+            source: float(lags[np.mean(all_curves, 0).argmax()])
             for source, all_curves in by_source.items()
+        }
+        person_offset = {
+            key: likeliest(np.sum(of_clips, 0), source_offset[key[0]], PERSON_SPREAD)
+            for key, of_clips in by_person.items()
         }
     mean = {
         source: float(
-            np.mean([curves[c.name][lag + MAX_OFFSET] for c, *_ in loaded if c.source == source])
+            np.mean(
+                [curves[c.name][int(lag) + MAX_OFFSET] for c, *_ in loaded if c.source == source]
+            )
         )
         for source, lag in source_offset.items()
     }
     offsets: dict[str, Any] = {}
     for clip, _, _, keep in loaded:
-        curve, common = curves[clip.name], source_offset[clip.source]
+        curve, common = curves[clip.name], person_offset[clip.source, clip.person]
         own = int(curve.argmax()) - MAX_OFFSET
+        lag = likeliest(evidence(curve, keep.sum()), common, CLIP_SPREAD)
         # Standard error of a correlation over n frames that are correlated over about 4 frames.
         error = 2.0 / np.sqrt(keep.sum())
-        lag = (
-            own
-            if abs(own - common) <= 3 and curve.max() > curve[common + MAX_OFFSET] + 2 * error
-            else common
-        )
-        correlation = float(curve[lag + MAX_OFFSET])
+        correlation = float(np.interp(lag, lags, curve))
         offsets[clip.name] = {
             "offset": lag,
             "correlation": round(correlation, 3),
-            "moved": lag != common,
+            "moved": abs(lag - source_offset[clip.source]) >= 1,
             "lips": mean[clip.source] >= MIN_SOURCE_CORRELATION
             and bool((correlation > -error and abs(own - common) <= 4) or keep.sum() < 50),
         }

@@ -31,13 +31,19 @@ def main() -> None:
     parser.add_argument(
         "--assets", type=Path, default=DEFAULT_DATA.parent / "assets", help="folder with SFace"
     )
-    parser.add_argument("--bundle", type=Path, help="another bundle than the one that ships")
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        metavar="PART=DIR",
+        help="bundles trained without a part (`--without` of the training scripts)",
+    )
     parser.add_argument("--frames", type=int, default=5, help="frames a clip, attributes given")
     parser.add_argument("--seconds", type=int, default=10, help="of each clip, lips from audio")
     parser.add_argument("--out", type=Path, required=True, help="Markdown; JSON goes beside it")
     arguments = parser.parse_args()
-    bundle = None if arguments.bundle is None else Bundle.open(arguments.bundle)
-    evaluation = Evaluation(arguments.assets, bundle)
+    lacking = dict(part.split("=", 1) for part in arguments.without)
+    evaluation = Evaluation(arguments.assets)
     clips = load(arguments.prepared, arguments.data, "test")
     heard = [c for c in clips if c.mel is not None]
     few = per_person(heard, 3)
@@ -58,9 +64,29 @@ def main() -> None:
         },
         "silence": report.silence(evaluation, clips),
     }
+    if lacking:
+        rest = {
+            f"without {part}": Evaluation(arguments.assets, Bundle.open(Path(folder)))
+            for part, folder in lacking.items()
+        }
+        result["parts"] = report.parts({"whole": evaluation} | rest, clips, arguments.frames)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     arguments.out.write_text(text(result, len({c.person for c in clips})))
+
+
+def parts_text(result: dict[str, Any]) -> str:
+    """Its section on bundles that lack a part, if there were any."""
+    if "parts" not in result:
+        return ""
+    return f"""
+## What each part is worth
+
+Attributes given (K = 2; 1 without diffusion), and the opening of the mesh's lips from audio over
+whole clips. Every row is a training of its own.
+
+{report.table("network", result["parts"], 3)}
+"""
 
 
 def text(result: dict[str, Any], people: int) -> str:
@@ -96,7 +122,7 @@ Blink durations in seconds, pose range in degrees, jerk in degrees/s³, flicker 
 Frames with shut lips:
 
 {report.shares(result["silence"])}
-"""
+{parts_text(result)}"""
 
 
 if __name__ == "__main__":

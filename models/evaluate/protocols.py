@@ -150,7 +150,7 @@ def speech_of(clip: PreparedClip) -> Float:
     """The clip's sound, moved to match its picture: float32 [640 · frames]."""
     samples = np.concatenate(list(decode_audio(clip.path)))
     shifted = np.zeros(len(clip) * SAMPLES_PER_FRAME, np.float32)
-    start = clip.offset * SAMPLES_PER_FRAME
+    start = round(clip.offset * SAMPLES_PER_FRAME)
     source = samples[max(0, -start) :][: max(0, len(shifted) - max(0, start))]
     shifted[max(0, start) : max(0, start) + len(source)] = source
     return shifted

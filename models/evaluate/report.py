@@ -41,6 +41,25 @@ def by_source(
     return {f"{source} ({len(own)})": interval(own) for source, own in sorted(rows.items())}
 
 
+PART_COLUMNS = ("psnr_mouth", "lmd_mouth", "sharpness", "feature_mouth")
+
+
+def parts(
+    evaluations: Mapping[str, Evaluation], clips: Sequence[PreparedClip], frames: int
+) -> Table:
+    """What bundles that lack a part can still do: `attributes` of the renderer, lips from audio."""
+    rows = {}
+    for name, evaluation in evaluations.items():
+        noiseless = evaluation.bundle.manifest.networks["denoise"]["truncated_start"] == 1
+        steps = 1 if noiseless else 2
+        given = attributes(evaluation, per_person(clips, 1), frames, [steps])
+        drawn = given[protocols.OURS.format(steps)]
+        heard = [protocols.lips(evaluation, c, 0) for c in tqdm(clips, desc=name) if c.lips]
+        opening = interval([{"aperture": row["mesh"]} for row in heard if row is not None])
+        rows[name] = {column: drawn[column] for column in PART_COLUMNS} | opening
+    return rows
+
+
 def silence(evaluation: Evaluation, clips: Sequence[PreparedClip]) -> dict[str, float]:
     """Share of frames with shut lips for each of `NOISES`, over some people."""
     sources = ("grid", "talkvid", "dhface")

@@ -57,7 +57,7 @@ def expressions(prepared: Path, data: Path, *, validation: bool) -> Tensor:
 
 
 def main() -> None:
-    parsed, settings = arguments(__doc__, PRESETS)
+    parsed, settings = arguments(__doc__, PRESETS, ("disentanglement",))
     device = torch.device(parsed.device)
     model = FaceModel.load(Bundle.default().path("face_model.npz"))
     basis = torch.from_numpy(model.expression[:, :VERTICES].reshape(EXPRESSION, -1)).to(device)
@@ -75,7 +75,10 @@ def main() -> None:
         stretch = torch.where(
             torch.rand(len(batch), 1, device=device) < 0.5, 1.0, torch.rand_like(batch) * 1.6
         )
-        return swap_losses(module, (batch * stretch).clamp(0, 1.5), masks, basis)
+        out = swap_losses(module, (batch * stretch).clamp(0, 1.5), masks, basis)
+        if parsed.without == "disentanglement":
+            return {k: v for k, v in out.items() if not k.startswith("swap")}
+        return out
 
     def validate(average: nn.Module) -> dict[str, float]:
         shuffled = held_out[

@@ -11,7 +11,7 @@ import argparse
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +45,10 @@ class Settings:
 
 
 def arguments(
-    description: str, presets: dict[str, Settings]
+    description: str, presets: dict[str, Settings], parts: Sequence[str] = ()
 ) -> tuple[argparse.Namespace, Settings]:
     """Command line of a training script: preset, device, folders, and the few overrides that
-    matter."""
+    matter. ``parts``: what can be left out, to measure its worth."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--preset", choices=sorted(presets), default="cpu")
     parser.add_argument(
@@ -67,6 +67,9 @@ def arguments(
     )
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(without="")
+    if parts:
+        parser.add_argument("--without", choices=parts, help="leave a part out")
     parsed = parser.parse_args()
     if parsed.device == "cuda":
         parsed.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
@@ -249,9 +252,8 @@ def train(
         _report(name, module, average, validate, writer, step)
     parsed.weights.mkdir(parents=True, exist_ok=True)
     half = {k: v.half().contiguous() for k, v in average.items()}
-    save_file(
-        half, parsed.weights / f"{name}.safetensors", {"steps": str(step), "seed": str(parsed.seed)}
-    )
+    made = {"steps": str(step), "seed": str(parsed.seed), "without": parsed.without}
+    save_file(half, parsed.weights / f"{name}.safetensors", made)
     writer.close()
 
 
@@ -261,6 +263,12 @@ def load_weights(module: nn.Module, name: str, folder: Path = WEIGHTS) -> nn.Mod
         {k: v.float() for k, v in load_file(folder / f"{name}.safetensors").items()}
     )
     return module.eval()
+
+
+def left_out(name: str, folder: Path = WEIGHTS) -> str:
+    """The part that the weights ``folder/name.safetensors`` were trained without, or ""."""
+    with safe_open(folder / f"{name}.safetensors", "pt") as file:
+        return str((file.metadata() or {}).get("without", ""))
 
 
 def _report(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 from models.attributes import Attributes
 from models.data.dataset import SIZE, PreparedClip, load, read_frames
-from models.data.pairs import PairBatch, Pairs, held_frames, mixed
-from models.renderer import FRAME, TRUNCATED_START, Renderer, sample
+from models.data.pairs import PairBatch, Pairs, held_frames, mirror_images, mixed
+from models.renderer import FRAME, NO_NOISE, TEETH_PLANES, TRUNCATED_START, Renderer, sample
 from models.sync import Sync
 from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack, sample_features
@@ -59,7 +59,7 @@ STYLE_SHARE = 0.5  # styles kept: what is left out cannot tell the training peop
 DEAF_SHARE = 0.2  # audio embedding left out, so that one network serves silent clips and guidance
 LIGHT = 0.8  # range of the changes of contrast, colour and brightness
 MOUTH_WEIGHT, EYE_WEIGHT = 6.0, 3.0
-SQUARE_WEIGHT, GRADIENT_WEIGHT = 5.0, 0.5
+SQUARE_WEIGHT, GRADIENT_WEIGHT, DETAIL_WEIGHT = 2.5, 0.5, 0.25
 # Of a batch: noised warps at the start of the truncated schedule; noised answers of the network to
 # those, further down; noised blends of warp and truth. The rest is noised truth.
 START_SHARE, OWN_SHARE, BLEND_SHARE = 0.4, 0.35, 0.15
@@ -211,16 +211,20 @@ def assemble(
     source_index = frames.first_source[batch.clip] + batch.slot
     target_index = frames.first[batch.clip] + batch.frame
     light = other_light(n, device) if training else torch.Tensor.float
-    whole = light(frames.images[frames.source_image[source_index]])
-    rgba = torch.cat([whole, frames.mattes[source_index]], 1)
-    plate = light(patches(frames.plates[source_index], corner, side))
+    whole = light(mirror_images(frames.images[frames.source_image[source_index]], batch.mirrored))
+    matte = mirror_images(frames.mattes[source_index], batch.mirrored)
+    rgba = torch.cat([whole, matte], 1)
+    plate = mirror_images(frames.plates[source_index], batch.mirrored)
+    plate = light(patches(plate, corner, side))
     planes = pack(rgba, plate, moved, mouth, interior)
     # The source's own patch: where the warp, on average, takes this one's pixels from.
     wide = min(SIZE, side + 2 * SOURCE_ROOM)
     middle = moved.mean((1, 2)) + (side - 1) / 2
     outer = (((middle - wide / 2) / 4).round() * 4).clamp(0, SIZE - wide).long()
     source = patches(whole, outer, wide) / 127.5 - 1
+    # The change of the codes: absolute ones would tell the training people from one another.
     codes = torch.cat(attributes.encoder(batch.expression), 1)
+    codes = codes - torch.cat(attributes.encoder(batch.own), 1)
     audio, styled = frames.audio[target_index], torch.ones(n, 1, device=device)
     if training:
         audio = audio * (torch.rand(n, 1, device=device) >= DEAF_SHARE)
@@ -232,7 +236,8 @@ def assemble(
         x0, y0, x1, y1 = boxes[:, k].T[..., None]
         inside = ((grid >= y0) & (grid <= y1))[:, :, None] & ((grid >= x0) & (grid <= x1))[:, None]
         weight += extra * inside[:, None]
-    target = light(patches(frames.images[target_index], corner, side)) / 127.5 - 1
+    target = mirror_images(frames.images[target_index], batch.mirrored)
+    target = light(patches(target, corner, side)) / 127.5 - 1
     return Inputs(
         whole=whole / 127.5 - 1,
         source=source,
@@ -288,22 +293,30 @@ def diffusion_inputs(
     return level.sqrt() * clean + (1 - level).sqrt() * torch.randn_like(clean), t.float()
 
 
-def draw_loss(net: nn.Module, x: Inputs, cumulative: Tensor) -> dict[str, Tensor]:
-    """Weighted L1 and L2 of x̂_0, and L1 of its edges."""
+def draw_loss(
+    net: nn.Module, x: Inputs, cumulative: Tensor, *, diffusion: bool
+) -> dict[str, Tensor]:
+    """Weighted L1 and L2 of x̂_0, L1 of its edges, and of how much edge there is in each cell,
+    wherever it lies: what is uncertain shall not be blurred."""
     warp = x.planes[:, :FRAME]
     # Without the cache: weights first cast where no gradient is wanted would be kept without one.
     with torch.autocast(warp.device.type, torch.bfloat16, cache_enabled=False):
         maps = condition_maps(net, x)
-        x_t, t = diffusion_inputs(net, warp, x.target, maps, cumulative)
+        x_t, t = warp, torch.zeros(len(warp), device=warp.device)
+        if diffusion:
+            x_t, t = diffusion_inputs(net, warp, x.target, maps, cumulative)
         residual = net.denoiser(x_t, *maps, t)
     made = F.pixel_shuffle(warp + residual.float(), 4)
     true = F.pixel_shuffle(x.target, 4)
     share = x.weight / x.weight.sum() / 3
     miss = made - true
+    detail = F.avg_pool2d(edges(made).abs() - edges(true).abs(), 4)
+    coarse = F.avg_pool2d(share, 4, divisor_override=1)
     return {
         "l1": (miss.abs() * share).sum(),
         "l2": SQUARE_WEIGHT * (miss.square() * share).sum(),
         "edges": GRADIENT_WEIGHT * (edges(miss).abs() * share).sum() / 2,
+        "detail": DETAIL_WEIGHT * (detail.abs() * coarse).sum() / 2,
     }
 
 
@@ -321,7 +334,7 @@ def mouth_psnr(image: Tensor, true: Tensor, boxes: Tensor) -> float:
 
 
 def main() -> None:
-    parsed, settings = arguments(__doc__, PRESETS)
+    parsed, settings = arguments(__doc__, PRESETS, ("diffusion", "teeth"))
     device = torch.device(parsed.device)
     hardware = HARDWARE[parsed.preset]
     sync = load_weights(Sync(), "sync", parsed.weights).to(device).requires_grad_(False)
@@ -333,36 +346,47 @@ def main() -> None:
     threads = max(2, hardware.workers)
     frames = [gather(c, h, sync, device, threads) for c, h in zip(clips, held, strict=True)]
     loader = DataLoader(
-        Pairs(clips[0], held[0], settings.batch, parsed.seed),
+        Pairs(clips[0], held[0], settings.batch, parsed.seed, mirror=True),
         batch_size=None,
         num_workers=hardware.workers,
         prefetch_factor=4,
         pin_memory=device.type == "cuda",
     )
     batches = mixed(iter(loader), HELD_PAIRS, hardware.reuse)
-    fixed = next(iter(Pairs(clips[1], held[1], 48, 1)))
+    fixed = next(iter(Pairs(clips[1], held[1], 48, 1, mirror=False)))
     module = Renderer().to(device, memory_format=torch.channels_last)
     cumulative = torch.from_numpy(cosine_alphas_cumprod()).to(device)
     step_loss = torch.compile(draw_loss) if device.type == "cuda" else draw_loss
 
+    diffusion = parsed.without != "diffusion"
+    if parsed.without == "teeth":
+        # They stay at zero: what they see is zero, too.
+        nn.init.zeros_(module.condition.stem.weight[:, TEETH_PLANES])
+
+    def seen(batch: PairBatch) -> PairBatch:
+        if parsed.without == "teeth":
+            return replace(batch, interior=torch.zeros_like(batch.interior))
+        return batch
+
     def losses(progress: float) -> dict[str, Tensor]:
         side = hardware.patch if progress < LATE else hardware.late_patch
-        inputs = assemble(next(batches), frames[0], attributes, side, training=True)
-        return step_loss(module, inputs, cumulative)
+        inputs = assemble(seen(next(batches)), frames[0], attributes, side, training=True)
+        return step_loss(module, inputs, cumulative, diffusion=diffusion)
 
     def validate(average: nn.Module) -> dict[str, float]:
-        x = assemble(fixed, frames[1], attributes)
+        x = assemble(seen(fixed), frames[1], attributes)
         true = F.pixel_shuffle(x.target, 4)
         warp = F.pixel_shuffle(x.planes[:, :FRAME], 4)
         scores = {"warp": mouth_psnr(warp, true, x.boxes)}
         maps = condition_maps(average, x)
-        for k in (1, 2):
+        for k in (1, 2) if diffusion else (1,):
             made = sample(
                 average.denoiser,
                 x.planes[:, :FRAME],
                 maps,
                 k,
                 torch.Generator(device).manual_seed(0),
+                start=TRUNCATED_START if diffusion else NO_NOISE,
             )
             scores[f"mouth_k{k}"] = mouth_psnr(F.pixel_shuffle(made, 4), true, x.boxes)
         return scores

@@ -1,10 +1,11 @@
 """Train lip-audio synchronisation: ``python -m models.train.sync --preset cpu|gpu`` (after
-attributes).
+teacher).
 
 One batch is a set of windows of 24 frames. InfoNCE pulls together the embeddings of a frame's audio
 and of its lips against all other frames of the batch (other times and other clips); the lip decoder
-learns the lip code by the motion it causes on the mesh (position, velocity, aperture), and by what
-the lip encoder thinks of its output.
+learns the lip code by the motion it causes on the mesh (`LipError`): a little from the true lips,
+more from the lips that `models.train.teacher` heard in the same sound; and by what the lip encoder
+thinks of its output.
 """
 
 from __future__ import annotations
@@ -19,23 +20,28 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.attributes import EXPRESSION, LIP, Attributes
-from models.data.dataset import PreparedClip, load
+from models.data.dataset import PreparedClip, is_validation, load
 from models.sync import LIP_WINDOW, Sync
+from models.train.lips import LipError, weighted
 from models.train.loop import Peers, Settings, arguments, load_weights, train
+from models.train.teacher import HEARD
 from parlante.bundle import Bundle
-from parlante.face_model import LIP_PAIRS, LIPS_INNER, LIPS_OUTER, FaceModel
+from parlante.face_model import FaceModel, Float
 from parlante.motion import CONTEXT_AFTER, CONTEXT_BEFORE, MEL_PER_FRAME, MELS, SILENCE
 
 PRESETS = {
     "cpu": Settings(
-        20_000, 40, learning_rate=1e-3, minutes=28, ema=0.998, weight_decay=0.05, muon=True
+        20_000, 40, learning_rate=1e-3, minutes=11, ema=0.998, weight_decay=0.05, muon=True
     ),
     "gpu": Settings(15_000, 256, learning_rate=1e-3, minutes=4, weight_decay=0.05, muon=True),
 }
 WINDOW = 24
 HALF_LIP = LIP_WINDOW // 2
 FRAMES = CONTEXT_BEFORE + WINDOW + CONTEXT_AFTER
-STILL_OPENING = 0.1  # model units: lips that move less than this say little about the sound
+# How much the true lips count, and those that the teacher heard.
+TRUE = {"position": 0.3, "motion": 1.8, "aperture": 0.45, "agreement": 0.3, "velocity": 1.2}
+TAUGHT = {"position": 1.0, "motion": 6.0, "aperture": 3.0, "velocity": 4.0}
+PARTS = {"contrast": ("contrast", "sync"), "teacher": tuple(f"taught_{k}" for k in TAUGHT)}
 SHUT_APERTURE = 0.03  # inner-lip opening over mouth width of lips that touch
 QUIET_BELOW = 5.0  # nepers of power under a clip's loud frames
 MAX_GAIN = 1.6
@@ -47,13 +53,16 @@ SILENT_SHARE = 0.06  # windows of nothing but (faint) noise, whose lips are shut
 class Speech:
     """All clips end to end.
 
-    mel [C, 80] with silence between clips; expression and keep of every frame; the frames at which
+    mel [C, 80] with silence between clips; expression and keep of every frame, kept where the sound
+    may teach lips; the lip code that the teacher heard, and where it was asked; the frames at which
     a training window may start, and how often each is to be drawn (its share).
     """
 
     mel: Tensor
     expression: Tensor
     keep: Tensor
+    heard: Tensor
+    asked: Tensor
     starts: Tensor
     share: Tensor
 
@@ -62,9 +71,9 @@ class Speech:
         return self.starts[torch.multinomial(self.share, count, replacement=True)]
 
 
-def join(clips: list[PreparedClip], device: torch.device) -> Speech:
+def join(clips: list[PreparedClip], heard: dict[str, Float], device: torch.device) -> Speech:
     """Lay clips end to end, each between CONTEXT_BEFORE and WINDOW frames of silence."""
-    mel, expression, keep, starts, share = [], [], [], [], []
+    mel, expression, keep, taught, asked, starts, share = [], [], [], [], [], [], []
     # A person with a thousand sentences must not become the voice of all.
     spoken = Counter({c.person: 0 for c in clips})
     for clip in clips:
@@ -88,7 +97,9 @@ def join(clips: list[PreparedClip], device: torch.device) -> Speech:
             )
         )
         expression.append(np.pad(clip.expression, ((before, after), (0, 0))))
-        keep.append(np.pad(clip.keep, (before, after)))
+        keep.append(np.pad(clip.keep & clip.lips, (before, after)))
+        taught.append(np.pad(heard[clip.name], ((before, after), (0, 0))))
+        asked.append(np.pad(np.ones(n, bool), (before, after)))
         # Windows that hold at least half a window of the clip.
         starts.append(
             position
@@ -100,6 +111,8 @@ def join(clips: list[PreparedClip], device: torch.device) -> Speech:
         torch.from_numpy(np.concatenate(mel)).to(device),
         torch.from_numpy(np.concatenate(expression)).to(device),
         torch.from_numpy(np.concatenate(keep)).to(device),
+        torch.from_numpy(np.concatenate(taught)).to(device),
+        torch.from_numpy(np.concatenate(asked)).to(device),
         torch.from_numpy(np.concatenate(starts)).to(device),
         torch.from_numpy(np.concatenate(share)).float().to(device),
     )
@@ -151,11 +164,7 @@ def augment(mel: Tensor) -> Tensor:
 
 @torch.no_grad()
 def calibrate(
-    module: Sync,
-    attributes: Attributes,
-    clips: list[PreparedClip],
-    opening: Tensor,
-    device: torch.device,
+    module: Sync, error: LipError, clips: list[PreparedClip], device: torch.device
 ) -> None:
     """Set the anchors of `SpokenLips` from training clips: the mean answer to quiet, the mean code
     of shut lips, and how much wider true lips open and close than predicted ones (standard
@@ -167,14 +176,14 @@ def calibrate(
         mel = torch.from_numpy(clip.mel[: n * MEL_PER_FRAME]).to(device)
         margin = (0, 0, CONTEXT_BEFORE * MEL_PER_FRAME, CONTEXT_AFTER * MEL_PER_FRAME)
         made = module.decoder(module.embed(F.pad(mel, margin, value=SILENCE)[None]))[0, :n]
-        true = attributes.encoder.lip(torch.from_numpy(clip.expression[:n]).to(device))
+        true = error.code(torch.from_numpy(clip.expression[:n]).to(device))
         keep = torch.from_numpy(clip.keep[:n]).to(device)
         loudness = mel.exp().mean(1).clamp(min=1e-9).log().view(n, MEL_PER_FRAME).mean(1)
         quiet.append(made[keep & (loudness < loudness.quantile(0.9) - QUIET_BELOW)])
         closed = torch.from_numpy(clip.aperture[:n] < SHUT_APERTURE).to(device)
         shut.append(true[keep & closed])
-        made_spread.append((attributes.decoder.lip(made[keep]) @ opening).std())
-        true_spread.append((attributes.decoder.lip(true[keep]) @ opening).std())
+        made_spread.append(error.aperture(made[keep]).std())
+        true_spread.append(error.aperture(true[keep]).std())
     module.lip_quiet.copy_(torch.cat(quiet).mean(0))
     module.lip_shut.copy_(torch.cat(shut).mean(0))
     gain = torch.stack(true_spread).mean() / torch.stack(made_spread).mean()
@@ -182,74 +191,58 @@ def calibrate(
 
 
 def main() -> None:
-    parsed, settings = arguments(__doc__, PRESETS)
+    parsed, settings = arguments(__doc__, PRESETS, tuple(PARTS))
     device = torch.device(parsed.device)
     model = FaceModel.load(Bundle.default().path("face_model.npz"))
-    lips = list(LIPS_OUTER + LIPS_INNER)
-    basis = torch.from_numpy(model.expression[:, lips, :2].reshape(EXPRESSION, -1)).to(device)
-    upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
-    opening = torch.from_numpy(
-        (model.expression[:, upper, 1] - model.expression[:, lower, 1]).mean(1)
-    ).to(device)
     attributes = (
         load_weights(Attributes(), "attributes", parsed.weights).to(device).requires_grad_(False)
     )
-    zero_rest = attributes.decoder.lip(torch.zeros(1, LIP, device=device))
-    shut = attributes.encoder.lip(torch.zeros(1, EXPRESSION, device=device))
-
-    def usable(*, validation: bool) -> Speech:
-        clips = load(parsed.prepared, parsed.data, "train", validation=validation)
-        return join([c for c in clips if c.lips and c.mel is not None and len(c) >= WINDOW], device)
-
-    speech, held_out = usable(validation=False), usable(validation=True)
+    error = LipError(attributes, model, device)
+    shut = error.aperture(error.code(torch.zeros(1, EXPRESSION, device=device)))
+    clips = load(parsed.prepared, parsed.data, "train")
+    clips = [c for c in clips if c.mel is not None and len(c) >= WINDOW]
+    with np.load(parsed.prepared / HEARD, allow_pickle=False) as stored:
+        answers = {c.name: stored[c.name] for c in clips}
+    speech, held_out = (
+        join([c for c in clips if is_validation(c.person) == held], answers, device)
+        for held in (False, True)
+    )
     module = Sync().to(device)
 
-    def lip_motion(code: Tensor) -> Tensor:
-        return attributes.decoder.lip(code) - zero_rest
-
-    def window(data: Speech, starts: Tensor, speed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """mel, expression and keep of the windows at ``starts`` [N], played ``speed`` [N] times as
-        fast."""
+    def window(data: Speech, starts: Tensor, speed: Tensor) -> tuple[Tensor, ...]:
+        """mel, expression, keep, heard and asked of the windows at ``starts`` [N], played ``speed``
+        [N] times as fast; expression and keep reach HALF_LIP further to both sides."""
+        inside = torch.arange(FRAMES, device=device) * speed[:, None]
         frames = torch.arange(-HALF_LIP, FRAMES + HALF_LIP, device=device) * speed[:, None]
         columns = torch.arange(FRAMES * MEL_PER_FRAME, device=device) * speed[:, None]
-        expression = between(data.expression, starts, frames)
-        keep = between(data.keep[:, None].float(), starts, frames)[..., 0] == 1
-        return between(data.mel, starts * MEL_PER_FRAME, columns), expression, keep
+        return (
+            between(data.mel, starts * MEL_PER_FRAME, columns),
+            between(data.expression, starts, frames),
+            between(data.keep[:, None].float(), starts, frames)[..., 0] == 1,
+            between(data.heard, starts, inside),
+            between(data.asked[:, None].float(), starts, inside)[..., 0] == 1,
+        )
 
-    def terms(net: nn.Module, mel: Tensor, expression: Tensor, keep: Tensor) -> dict[str, Tensor]:
-        n = len(mel)
-        code = attributes.encoder.lip(expression.reshape(-1, EXPRESSION)).view(n, -1, LIP)
+    def terms(
+        net: nn.Module,
+        mel: Tensor,
+        expression: Tensor,
+        keep: Tensor,
+        heard: Tensor,
+        asked: Tensor,
+    ) -> dict[str, Tensor]:
+        code = error.code(expression)
         audio = net.embed(mel)
         first = CONTEXT_BEFORE
         span = slice(HALF_LIP + first, HALF_LIP + first + WINDOW)
-        kept = keep[:, span].float()
-        total = kept.sum().clamp(min=1)
+        inner = slice(first, first + WINDOW)
         predicted = net.decoder(audio)
-        wanted = code[:, span]
-        made, true = lip_motion(predicted), lip_motion(wanted)
-        miss = made - true
-        weight = kept[..., None] / kept.sum(1).clamp(min=1)[:, None, None]
-        # A speaker's own habitual mouth is not in the sound: what counts is the motion around it.
-        around = miss - (miss * weight).sum(1, keepdim=True)
-        opened, open_true = made @ opening, true @ opening
-        a = (opened - (opened * weight[..., 0]).sum(1, keepdim=True)) * kept
-        b = (open_true - (open_true * weight[..., 0]).sum(1, keepdim=True)) * kept
-        still = STILL_OPENING**2 * WINDOW
-        agreement = ((a * b).sum(1) + still) / (
-            (a.square().sum(1) + still) * (b.square().sum(1) + still)
-        ).sqrt()
-        out = {
-            "position": ((miss @ basis).abs().mean(-1) * kept).sum() / total,
-            "motion": ((around @ basis).abs().mean(-1) * kept).sum() / total * 6,
-            "aperture": ((around @ opening).abs() * kept).sum() / total * 1.5,
-            "agreement": 1.0 * (1 - agreement).mean(),
-        }
-        both = kept[:, 1:] * kept[:, :-1]
-        velocity = (miss[:, 1:] - miss[:, :-1]) @ basis
-        out["velocity"] = (velocity.abs().mean(-1) * both).sum() / both.sum().clamp(min=1) * 4
+        out = weighted(error(predicted, code[:, span], keep[:, span]), TRUE)
+        told = weighted(error(predicted, heard[:, inner], asked[:, inner]), TAUGHT)
+        out |= {f"taught_{k}": v for k, v in told.items()}
         # Contrast: 3 frames a window, all kept; other times of the same clip and other clips are
         # the negatives.
-        pick = torch.stack([torch.randperm(WINDOW, device=device)[:3] for _ in range(1)])[0]
+        pick = torch.randperm(WINDOW, device=device)[:3]
         around = pick[:, None] + torch.arange(LIP_WINDOW, device=device)
         lips_seen = code[:, first + around]
         valid = keep[:, first + around].all(-1).reshape(-1)
@@ -261,46 +254,40 @@ def main() -> None:
             0.1 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
         )
         # The lip encoder judges the decoder's lips (it is not itself taught by them).
-        inner = predicted.unfold(1, LIP_WINDOW, 1).transpose(2, 3)[:, ::3]
-        heard = audio[:, first + HALF_LIP : first + WINDOW - HALF_LIP][:, ::3].detach()
+        shown = predicted.unfold(1, LIP_WINDOW, 1).transpose(2, 3)[:, ::3]
+        spoken = audio[:, first + HALF_LIP : first + WINDOW - HALF_LIP][:, ::3].detach()
         frozen = {k: v.detach() for k, v in net.lip.named_parameters()}
-        judged = torch.func.functional_call(net.lip, frozen, (inner.reshape(-1, LIP_WINDOW, LIP),))
-        out["sync"] = 0.05 * (1 - (judged * heard.reshape(len(judged), -1)).sum(-1)).mean()
+        judged = torch.func.functional_call(net.lip, frozen, (shown.reshape(-1, LIP_WINDOW, LIP),))
+        out["sync"] = 0.05 * (1 - (judged * spoken.reshape(len(judged), -1)).sum(-1)).mean()
         return out
 
     def losses(progress: float) -> dict[str, Tensor]:
         speed = torch.rand(settings.batch, device=device) * (MAX_SPEED - MIN_SPEED) + MIN_SPEED
-        mel, expression, keep = window(speech, speech.draw(settings.batch), speed)
-        silent = torch.rand(settings.batch, device=device) < SILENT_SHARE
-        mel = torch.where(silent[:, None, None], torch.full_like(mel, SILENCE), mel)
-        out = terms(module, augment(mel), expression, keep & ~silent[:, None])
+        mel, expression, keep, heard, asked = window(speech, speech.draw(settings.batch), speed)
+        silent = (torch.rand(settings.batch, device=device) < SILENT_SHARE)[:, None]
+        mel = torch.where(silent[..., None], torch.full_like(mel, SILENCE), mel)
+        out = terms(module, augment(mel), expression, keep & ~silent, heard, asked & ~silent)
         if silent.any():
             # Only the mouth's opening is asked for: shut.
             quiet = torch.full((16, FRAMES * MEL_PER_FRAME, MELS), SILENCE, device=device)
-            motion = lip_motion(module.decoder(module.embed(augment(quiet))))
-            out["silence"] = 0.3 * ((motion - lip_motion(shut)) @ opening).abs().mean()
-        return out
+            made = error.aperture(module.decoder(module.embed(augment(quiet))))
+            out["silence"] = 0.3 * (made - shut).abs().mean()
+        return {k: v for k, v in out.items() if k not in PARTS.get(parsed.without, ())}
 
     def validate(average: nn.Module) -> dict[str, float]:
         generator = torch.Generator().manual_seed(0)
         chosen = torch.randperm(len(held_out.starts), generator=generator)[:256].to(device)
-        unchanged = torch.ones(len(chosen), device=device)
-        mel, expression, keep = window(held_out, held_out.starts[chosen], unchanged)
-        scores = {k: float(v) for k, v in terms(average, mel, expression, keep).items()}
-        predicted = lip_motion(average.decoder(average.embed(mel))) @ opening
+        drawn = window(held_out, held_out.starts[chosen], torch.ones(len(chosen), device=device))
+        scores = {k: float(v) for k, v in terms(average, *drawn).items()}
+        mel, expression, keep, *_ = drawn
         span = slice(HALF_LIP + CONTEXT_BEFORE, HALF_LIP + CONTEXT_BEFORE + WINDOW)
-        true = (
-            lip_motion(
-                attributes.encoder.lip(expression[:, span].reshape(-1, EXPRESSION)).view(
-                    len(mel), WINDOW, LIP
-                )
-            )
-            @ opening
-        )
         whole = keep[:, span].all(1)
         a, b = (
-            predicted[whole] - predicted[whole].mean(1, keepdim=True),
-            true[whole] - true[whole].mean(1, keepdim=True),
+            o - o.mean(1, keepdim=True)
+            for o in (
+                error.aperture(average.decoder(average.embed(mel[whole]))),
+                error.aperture(error.code(expression[whole][:, span])),
+            )
         )
         scores["correlation"] = float(
             ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-6)).mean()
@@ -311,8 +298,8 @@ def main() -> None:
     if Peers.rank():
         return
     load_weights(module, "sync", parsed.weights)
-    spoken = load(parsed.prepared, parsed.data, "train", validation=False)
-    calibrate(module, attributes, [c for c in spoken if c.lips], opening, device)
+    spoken = [c for c in clips if c.lips and not is_validation(c.person)]
+    calibrate(module, error, spoken, device)
     half = {k: v.half().contiguous() for k, v in module.state_dict().items()}
     save_file(half, parsed.weights / "sync.safetensors")
 

@@ -136,10 +136,9 @@ class FrameRenderer:
         now = time.perf_counter()
         self.warp(expression, pose_change)
         now = self.times.add("warp", now)
-        codes = self._encode.run(["lip", "blink", "residual"], {"expression": expression[None]})
-        vector = np.concatenate([*(code[0] for code in codes), pose_change, audio])[None].astype(
-            np.float32
-        )
+        codes = self._encode.run(list(self._codes), {"expression": expression[None]})
+        change = [code[0] - own[0] for code, own in zip(codes, self._codes.values(), strict=True)]
+        vector = np.concatenate([*change, pose_change, audio])[None].astype(np.float32)
         context1, context2, gate = self._condition_net.run(
             ["context1", "context2", "gate"],
             {"condition": self._condition, "attributes": vector, "style": self._portrait.style},

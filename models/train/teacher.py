@@ -1,0 +1,143 @@
+"""Lips from what a speech recogniser hears: ``python -m models.train.teacher`` (after attributes
+and ``models.data.teacher``).
+
+A small network predicts lip codes from the recogniser's features, which see seconds to both sides
+and know many voices: too slow and too late for the runtime, but a better teacher than the lips
+themselves, half of whose motion is not in the sound. Four networks, each trained without a quarter
+of the people, say what those people's sound alone would make of their lips; a fifth, trained on
+all, answers for the validation people. `models.train.sync` learns from the answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.attributes import LIP, Attributes
+from models.data.dataset import PreparedClip, is_validation, load
+from models.sync import CONTEXT, ValidBlock
+from models.train.lips import LipError, weighted
+from models.train.loop import Settings, arguments, load_weights, train
+from parlante.bundle import Bundle
+from parlante.face_model import FaceModel, Float
+from parlante.motion import CONTEXT_BEFORE
+
+PRESETS = {
+    name: Settings(1_100, 40, 1e-3, warmup=100, ema=0.99, weight_decay=0.05, muon=True)
+    for name in ("cpu", "gpu")
+}
+FOLDS = 4
+TOKENS, WIDTH = 2, 384  # the recogniser's features of a frame
+FEATURE_SCALE = 3.0
+WINDOW = 24
+WEIGHTS = {"position": 1.0, "motion": 6.0, "aperture": 1.5, "agreement": 1.0, "velocity": 4.0}
+HEARD = "heard.npz"  # of every clip: lip codes float32 [N, 16]
+
+
+class Listener(nn.Module):
+    """Features [N, T + 19, 768] → lip codes [N, T, 16] of the frames 17 … T + 16, as
+    `models.sync.LipDecoder`."""
+
+    def __init__(self, width: int = 192) -> None:
+        super().__init__()
+        self.stem = nn.Conv1d(TOKENS * WIDTH, width, 1)
+        self.body = nn.Sequential(
+            nn.Conv1d(width, width, 2),
+            ValidBlock(width, 3, dropout=0.2),
+            ValidBlock(width, 3, 2, dropout=0.2),
+            ValidBlock(width, 3, 3, dropout=0.2),
+            ValidBlock(width, 3, dropout=0.2),
+            ValidBlock(width, 5, dropout=0.2),
+            nn.SiLU(),
+        )
+        self.head = nn.Conv1d(width, LIP, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.training:
+            features = features + 0.1 * torch.randn_like(features)
+        x = functional.dropout(features, 0.1, self.training)
+        x = functional.dropout(self.stem(x.transpose(1, 2)), 0.3, self.training)
+        return self.head(self.body(x)).transpose(1, 2)
+
+
+def frames_of(features: Float, clip: PreparedClip) -> Float:
+    """Features [≥ 2·N, 384] as [N, 768], moved by the clip's offset."""
+    at = TOKENS * (np.arange(TOKENS * len(clip)) / TOKENS - clip.offset)
+    low, last = np.floor(at).astype(int), len(features) - 1
+    share = (at - low)[:, None].astype(np.float32)
+    a, b = (features[i.clip(0, last)].astype(np.float32) for i in (low, low + 1))
+    return ((a + (b - a) * share) / FEATURE_SCALE).reshape(len(clip), -1)
+
+
+def fit(
+    name: str,
+    clips: list[PreparedClip],
+    features: dict[str, Tensor],
+    error: LipError,
+    settings: Settings,
+    parsed: argparse.Namespace,
+) -> nn.Module:
+    """A `Listener` trained on the lips of ``clips``; ``features`` are padded by the context and a
+    window."""
+    device = torch.device(parsed.device)
+    margin = (CONTEXT_BEFORE, CONTEXT - 1 - CONTEXT_BEFORE + WINDOW)
+    spoken = Counter({c.person: 0 for c in clips})
+    for clip in clips:
+        spoken[clip.person] += len(clip)
+    share = torch.tensor([len(c) * spoken[c.person] ** -0.25 for c in clips])
+    lengths = torch.tensor([len(c) for c in clips])
+    heard = torch.cat([features[c.name] for c in clips]).to(device)
+    first = torch.tensor(np.cumsum([0, *(len(features[c.name]) for c in clips)])[:-1])
+    expression = np.concatenate([np.pad(c.expression, (margin, (0, 0))) for c in clips])
+    code = error.code(torch.from_numpy(expression).to(device))
+    keep = torch.from_numpy(np.concatenate([np.pad(c.keep, margin) for c in clips])).to(device)
+    module = Listener().to(device)
+
+    def losses(progress: float) -> dict[str, Tensor]:
+        chosen = torch.multinomial(share, settings.batch, replacement=True)
+        room = lengths[chosen] - WINDOW // 2 + 1
+        start = first[chosen] + (torch.rand(settings.batch) * room).long()
+        rows = (start[:, None] + torch.arange(WINDOW + CONTEXT - 1)).to(device)
+        inner = rows[:, CONTEXT_BEFORE : CONTEXT_BEFORE + WINDOW]
+        parts = error(module(heard[rows]), code[inner], keep[inner])
+        return weighted(parts, WEIGHTS)
+
+    own = argparse.Namespace(**{**vars(parsed), "weights": parsed.out / name})
+    train(name, module, losses, settings, own)
+    return load_weights(module, name, own.weights)
+
+
+def main() -> None:
+    parsed, settings = arguments(__doc__, PRESETS)
+    device = torch.device(parsed.device)
+    attributes = load_weights(Attributes(), "attributes", parsed.weights)
+    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    error = LipError(attributes.to(device).requires_grad_(False), model, device)
+    clips = [c for c in load(parsed.prepared, parsed.data, "train") if c.mel is not None]
+    margin = ((CONTEXT_BEFORE, CONTEXT - 1 - CONTEXT_BEFORE + WINDOW), (0, 0))
+    with np.load(parsed.prepared / "teacher.npz", allow_pickle=False) as stored:
+        features = {
+            c.name: torch.from_numpy(np.pad(frames_of(stored[c.name], c), margin)) for c in clips
+        }
+    training = [c for c in clips if not is_validation(c.person)]
+    people = sorted({c.person for c in training})
+    fold = {person: i % FOLDS for i, person in enumerate(people)}
+    answers: dict[str, Float] = {}
+    for k in range(FOLDS + 1):
+        taught = [c for c in training if c.lips and len(c) >= WINDOW and fold.get(c.person) != k]
+        asked = [c for c in clips if fold.get(c.person, FOLDS) == k]
+        listener = fit(f"teacher{k}", taught, features, error, settings, parsed)
+        with torch.no_grad():
+            for clip in asked:
+                heard = features[clip.name][None, : len(clip) + CONTEXT - 1].to(device)
+                answers[clip.name] = listener(heard)[0].cpu().numpy()
+    np.savez(parsed.prepared / HEARD, **answers)
+
+
+if __name__ == "__main__":
+    main()
