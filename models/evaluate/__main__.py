@@ -51,8 +51,13 @@ def main() -> None:
     count = arguments.seconds * over_time.FPS
     phonemes = over_time.Phonemes()
 
-    free = [protocols.free(evaluation, c, count) for c in tqdm(long, desc="audio only")]
+    free = [
+        protocols.free(evaluation, c, count, seed)
+        for seed, c in enumerate(tqdm(long, desc="audio only"))
+    ]
     result: dict[str, Any] = {
+        "people": len({c.person for c in clips}),
+        "options": f"--frames {arguments.frames} --seconds {arguments.seconds}",
         "attributes": report.attributes(evaluation, per_person(clips, 1), arguments.frames, STEPS),
         "audio": report.by_source(heard, lambda c: protocols.lips(evaluation, c, 0), "lips"),
         "driven": report.by_source(
@@ -72,7 +77,7 @@ def main() -> None:
         result["parts"] = report.parts({"whole": evaluation} | rest, clips, arguments.frames)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    arguments.out.write_text(text(result, len({c.person for c in clips})))
+    arguments.out.write_text(text(result))
 
 
 def parts_text(result: dict[str, Any]) -> str:
@@ -89,12 +94,13 @@ whole clips. Every row is a training of its own.
 """
 
 
-def text(result: dict[str, Any], people: int) -> str:
+def text(result: dict[str, Any]) -> str:
     """The report."""
     table = report.table
     return f"""# Results
 
-Written by `python -m models.evaluate`, on {people} people never trained on; mean ± 95 % over clips.
+Written by `python -m models.evaluate {result["options"]}`, on {result["people"]} people never
+trained on; mean ± 95 % over clips.
 
 ## Attributes given
 

@@ -252,7 +252,7 @@ def driven(
 
 
 def free(
-    evaluation: Evaluation, clip: PreparedClip, count: int, seed: int = 0
+    evaluation: Evaluation, clip: PreparedClip, count: int, seed: int
 ) -> dict[str, Scores] | None:
     """How lids and head of a video move, everything generated from the sound, and how the truth's
     do, over the first ``count`` frames. None where no face is found."""
