@@ -95,7 +95,7 @@ class Suite:
         return status == "ok"
 
     def build(self, architecture: str) -> bool:
-        """CMake into DIR/work/build; the package's Python files beside the modules."""
+        """CMake into `self.work`; the package's Python files beside the modules."""
         pybind11 = subprocess.run(
             [sys.executable, "-m", "pybind11", "--cmakedir"],
             capture_output=True,

@@ -55,6 +55,7 @@ MAX_YAW = 0.9  # radians: beyond, half the mouth is hidden
 MAX_JUMP = 0.15  # of the face's width between two frames: a cut or a lost track
 MIN_SOURCE_CORRELATION = 0.15  # below, a source's sound and picture were never in step
 MAX_OFFSET = 6  # frames searched to either side
+LAGS = np.arange(-MAX_OFFSET, MAX_OFFSET + 1)
 PERSON_SPREAD, CLIP_SPREAD = 1.0, 0.5  # frames: people around their source, clips around theirs
 
 
@@ -216,9 +217,9 @@ def correlation_by_lag(
 ) -> NDArray[np.float32]:
     """Correlation of predicted[t] with observed[t + lag] for lag −MAX_OFFSET…MAX_OFFSET over kept
     frames."""
-    out = np.zeros(2 * MAX_OFFSET + 1, np.float32)
+    out = np.zeros(len(LAGS), np.float32)
     n = len(predicted)
-    for i, lag in enumerate(range(-MAX_OFFSET, MAX_OFFSET + 1)):
+    for i, lag in enumerate(LAGS):
         t = np.arange(max(0, -lag), min(n, n - lag))
         t = t[keep[t + lag]]
         if len(t) >= MIN_FRAMES:
@@ -236,12 +237,11 @@ def evidence(curve: NDArray[np.float32], frames: float) -> NDArray[np.float64]:
 def likeliest(likelihood: NDArray[np.float64], around: float, spread: float) -> float:
     """Most probable lag in quarters of a frame, given the log-likelihood of each and that lags lie
     normally around ``around``."""
-    lags = np.arange(-MAX_OFFSET, MAX_OFFSET + 1)
-    posterior = likelihood - 0.5 * ((lags - around) / spread) ** 2
+    posterior = likelihood - 0.5 * ((LAGS - around) / spread) ** 2
     best = int(posterior[1:-1].argmax()) + 1
     left, middle, right = posterior[best - 1 : best + 2]
     vertex = (left - right) / (2 * min(left - 2 * middle + right, -1e-9))
-    return float(np.round(4 * (lags[best] + np.clip(vertex, -1, 1))) / 4 + 0.0)  # no minus zero
+    return float(np.round(4 * (LAGS[best] + np.clip(vertex, -1, 1))) / 4 + 0.0)  # no minus zero
 
 
 def align(clips: list[Clip], out: Path) -> dict[str, Any]:
@@ -288,9 +288,8 @@ def align(clips: list[Clip], out: Path) -> dict[str, Any]:
             curves[clip.name] = curve
             by_source.setdefault(clip.source, []).append(curve * np.sqrt(keep.sum()))
             by_person.setdefault((clip.source, clip.person), []).append(evidence(curve, keep.sum()))
-        lags = np.arange(-MAX_OFFSET, MAX_OFFSET + 1)
         source_offset = {
-            source: float(lags[np.mean(all_curves, 0).argmax()])
+            source: float(LAGS[np.mean(all_curves, 0).argmax()])
             for source, all_curves in by_source.items()
         }
         person_offset = {
@@ -312,7 +311,7 @@ def align(clips: list[Clip], out: Path) -> dict[str, Any]:
         lag = likeliest(evidence(curve, keep.sum()), common, CLIP_SPREAD)
         # Standard error of a correlation over n frames that are correlated over about 4 frames.
         error = 2.0 / np.sqrt(keep.sum())
-        correlation = float(np.interp(lag, lags, curve))
+        correlation = float(np.interp(lag, LAGS, curve))
         offsets[clip.name] = {
             "offset": lag,
             "correlation": round(correlation, 3),

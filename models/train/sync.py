@@ -10,7 +10,6 @@ thinks of its output.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.attributes import EXPRESSION, LIP, Attributes
-from models.data.dataset import PreparedClip, is_validation, load
+from models.data.dataset import PreparedClip, frame_weights, is_validation, load
 from models.sync import LIP_WINDOW, Sync
 from models.train.lips import LipError, weighted
 from models.train.loop import Peers, Settings, arguments, load_weights, train
@@ -74,12 +73,8 @@ class Speech:
 def join(clips: list[PreparedClip], heard: dict[str, Float], device: torch.device) -> Speech:
     """Lay clips end to end, each between CONTEXT_BEFORE and WINDOW frames of silence."""
     mel, expression, keep, taught, asked, starts, share = [], [], [], [], [], [], []
-    # A person with a thousand sentences must not become the voice of all.
-    spoken = Counter({c.person: 0 for c in clips})
-    for clip in clips:
-        spoken[clip.person] += len(clip)
     position = 0
-    for clip in clips:
+    for clip, weight in zip(clips, frame_weights(clips), strict=True):
         assert clip.mel is not None
         n = len(clip)
         before, after = CONTEXT_BEFORE + HALF_LIP, WINDOW + CONTEXT_AFTER
@@ -105,7 +100,7 @@ def join(clips: list[PreparedClip], heard: dict[str, Float], device: torch.devic
             position
             + np.arange(HALF_LIP, max(HALF_LIP + 1, before + n - WINDOW // 2 - CONTEXT_BEFORE))
         )
-        share.append(np.full(len(starts[-1]), spoken[clip.person] ** -0.25))
+        share.append(np.full(len(starts[-1]), weight))
         position += before + n + after
     return Speech(
         torch.from_numpy(np.concatenate(mel)).to(device),

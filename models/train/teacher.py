@@ -11,7 +11,6 @@ all, answers for the validation people. `models.train.sync` learns from the answ
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.attributes import LIP, Attributes
-from models.data.dataset import PreparedClip, is_validation, load
+from models.data.dataset import PreparedClip, frame_weights, is_validation, load
 from models.sync import CONTEXT, ValidBlock
 from models.train.lips import LipError, weighted
 from models.train.loop import Settings, arguments, load_weights, train
@@ -86,11 +85,8 @@ def fit(
     window."""
     device = torch.device(parsed.device)
     margin = (CONTEXT_BEFORE, CONTEXT - 1 - CONTEXT_BEFORE + WINDOW)
-    spoken = Counter({c.person: 0 for c in clips})
-    for clip in clips:
-        spoken[clip.person] += len(clip)
-    share = torch.tensor([len(c) * spoken[c.person] ** -0.25 for c in clips])
     lengths = torch.tensor([len(c) for c in clips])
+    share = lengths * torch.tensor(frame_weights(clips))
     heard = torch.cat([features[c.name] for c in clips]).to(device)
     first = torch.tensor(np.cumsum([0, *(len(features[c.name]) for c in clips)])[:-1])
     expression = np.concatenate([np.pad(c.expression, (margin, (0, 0))) for c in clips])
