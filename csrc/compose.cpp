@@ -183,6 +183,8 @@ class RowComposer {
     switch (inputs_.background.kind) {
       case Backdrop::kPlate:
         return sample<Backdrop::kPlate>(y, out);
+      case Backdrop::kPicture:
+        return sample<Backdrop::kPicture>(y, out);
       case Backdrop::kColor:
         return sample<Backdrop::kColor>(y, out);
       case Backdrop::kAlpha:

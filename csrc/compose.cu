@@ -95,7 +95,7 @@ __device__ void compose_four(const Frame& frame, int x, int y, Rgba* levels) {
   const int columns = frame.source.columns;
   const int last = columns - 1;
   std::uint8_t plate[3 * kPixels] = {};
-  if constexpr (kind == Backdrop::kPlate) {
+  if constexpr (kind == Backdrop::kPlate || kind == Backdrop::kPicture) {
     if (columns % kPixels == 0) {
       load_twelve(frame.plate.at(y, x), plate);
     } else {
@@ -243,6 +243,8 @@ Kernel choose_kernel(Backdrop kind, bool same_size, bool nv12) {
   switch (kind) {
     case Backdrop::kPlate:
       return choose_kernel<Backdrop::kPlate>(same_size, nv12);
+    case Backdrop::kPicture:
+      return choose_kernel<Backdrop::kPicture>(same_size, nv12);
     case Backdrop::kColor:
       return choose_kernel<Backdrop::kColor>(same_size, nv12);
     default:

@@ -17,9 +17,10 @@ namespace parlante {
 enum class PixelFormat { kRgb, kBgr, kRgba, kNv12 };
 
 enum class Backdrop {
-  kPlate,  // the plate, to which the residual belongs too
-  kColor,  // a plain colour; the residual is matted with the head
-  kAlpha,  // none: straight (not premultiplied) colour, for a format with an alpha channel
+  kPlate,    // the plate, to which the residual belongs too
+  kPicture,  // the plate, a picture of its own; the residual is matted with the head
+  kColor,    // a plain colour; the residual is matted with the head
+  kAlpha,    // none: straight (not premultiplied) colour, for a format with an alpha channel
 };
 
 struct Background {
@@ -96,6 +97,8 @@ PARLANTE_HD float compose_channel(float color, float alpha, float residual, floa
                                   float backdrop) {
   if constexpr (kind == Backdrop::kPlate) {
     return clamp_level(over(color, alpha, plate) + residual);
+  } else if constexpr (kind == Backdrop::kPicture) {
+    return clamp_level(over(color + residual, alpha, plate));
   } else if constexpr (kind == Backdrop::kColor) {
     return clamp_level(over(color + residual, alpha, backdrop));
   } else {

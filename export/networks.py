@@ -93,7 +93,7 @@ def networks(weights: Path) -> dict[str, Network]:
         ),
         "lip_decode": Network(
             SpokenLips(sync),
-            {"embeddings": nn.functional.normalize(noise(CONTEXT, EMBEDDING), dim=-1)},
+            {"embeddings": noise(CONTEXT, EMBEDDING).abs()},
             ("lip",),
             {"shut": [round(float(v), 6) for v in sync.lip_shut]},
         ),

@@ -89,6 +89,10 @@ def spoken() -> tuple[Frame, ...]:
         ({"expression": float("inf")}, "expression=inf"),
         ({"pose": "1"}, "pose='1'"),
         ({"pose": True}, "pose=True"),
+        ({"pixels": "yuv"}, "pixels='yuv'.* nv12"),
+        ({"background": (0, 0)}, "background="),
+        ({"background": (0, 0, 256)}, "background=256"),
+        ({"background": "nowhere.png"}, "nowhere.png"),
     ],
 )
 def test_bad_options(options: dict[str, Any], says: str) -> None:
@@ -431,3 +435,44 @@ def test_saved_face_speaks_the_same_bits(tmp_path: Path) -> None:
 def test_load_refuses_a_photo() -> None:
     with pytest.raises(ImageError, match="is not an encoded face"):
         Avatar.load(PHOTO)
+
+
+# Pixels and background
+
+
+def test_bgr_and_nv12_are_the_same_picture() -> None:
+    for ours, bgr, nv12 in zip(
+        spoken(), speech(0.4, seed=3, pixels="bgr"), speech(0.4, seed=3, pixels="nv12"), strict=True
+    ):
+        np.testing.assert_array_equal(bgr.image, ours.image[..., ::-1])
+        frame = av.VideoFrame.from_ndarray(nv12.image, format="nv12")
+        seen = frame.to_ndarray(format="rgb24", src_colorspace="itu709")
+        assert np.abs(seen.astype(int) - ours.image).mean() < 4
+
+
+def test_cut_out_over_a_colour_is_that_background() -> None:
+    """Alpha, applied by the user, gives what the colour gives, and the person is in both."""
+    colour = (10, 200, 30)
+    for cut, keyed in zip(speech(0.2, pixels="rgba"), speech(0.2, background=colour), strict=True):
+        alpha = cut.image[..., 3:] / 255
+        assert alpha[40:90, 50:78].min() > 0.95 and alpha[:8, :8].max() < 0.05
+        made = cut.image[..., :3] * alpha + np.array(colour) * (1 - alpha)
+        # Apart from thin hair, where colours that were clipped before blending differ.
+        assert np.percentile(np.abs(made - keyed.image), 99) <= 2
+
+
+def test_picture_as_background() -> None:
+    picture = np.zeros((300, 200, 3), np.uint8)
+    picture[:, :100] = (250, 20, 20)
+    picture[:, 100:] = (20, 20, 250)
+    (frame, *_) = speech(0.1, background=picture)
+    assert np.abs(frame.image[4, 4].astype(int) - (250, 20, 20)).max() < 12
+    assert np.abs(frame.image[4, -5].astype(int) - (20, 20, 250)).max() < 12
+    (green, *_) = speech(0.1, background="green")
+    assert np.abs(green.image[4, 4].astype(int) - (0, 177, 64)).max() < 12
+
+
+def test_only_rgb_goes_into_a_file(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="rgb"):
+        speech(0.1, pixels="nv12").save(tmp_path / "a.mp4")
+    assert not list(tmp_path.iterdir())

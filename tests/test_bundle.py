@@ -37,7 +37,7 @@ PARTS = {
     "twice": Part("double.onnx", "Apache-2.0", "none", {"factor": [1.0, 2.0]}),
     "table": Part("table.npz", "CC-BY-4.0", "thin air"),
 }
-WINDOW = (20, 12)
+WINDOW = (9, 8)
 
 
 @pytest.fixture

@@ -52,6 +52,22 @@ def frames_of(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
+def test_live_speaks_what_comes_in(tmp_path: Path) -> None:
+    sound = np.round(demo_speech()[:9600] * 32767).astype("<i2")
+    out = tmp_path / "live.mp4"
+    made = subprocess.run(
+        [sys.executable, "-m", "parlante.cli", "live", str(PHOTO), "-o", str(out), *QUICK],
+        input=sound.tobytes(),
+        capture_output=True,
+        timeout=120,
+    )
+    assert made.returncode == 0, made.stderr
+    assert 15 + 4 <= frames_of(out) < 60  # the look-ahead, and what went by before the sound came
+    with av.open(str(out)) as container:
+        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+    assert np.abs(heard).max() > 0.5 * np.abs(sound).max() / 32768
+
+
 def process(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "parlante.cli", *arguments],

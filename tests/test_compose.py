@@ -98,6 +98,8 @@ def reference_levels(
     color, alpha = warped[..., :3], warped[..., 3:] / 255
     if background == "plate":
         levels = alpha * color + (1 - alpha) * arrays["plate"] + residual
+    elif background == "picture":
+        levels = alpha * (color + residual) + (1 - alpha) * arrays["plate"]
     elif background == "alpha":
         levels = color + residual
     else:
@@ -106,7 +108,7 @@ def reference_levels(
 
 
 @pytest.mark.parametrize("size", [64, 96, 128, 200])
-@pytest.mark.parametrize("background", ["plate", "alpha", (0, 177, 64)])
+@pytest.mark.parametrize("background", ["plate", "picture", "alpha", (0, 177, 64)])
 def test_matches_opencv(size: int, background: Background) -> None:
     arrays = make_arrays(size, size)
     got = run_compose(arrays, "rgba", background).astype(float)

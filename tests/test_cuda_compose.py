@@ -49,7 +49,7 @@ def test_odd_sizes(cuda: ModuleType, size: tuple[int, int], image_format: str) -
 
 
 @pytest.mark.parametrize("size", [(64, 64), (100, 84)])
-@pytest.mark.parametrize("background", ["plate", "alpha", (10, 200, 255)])
+@pytest.mark.parametrize("background", ["plate", "picture", "alpha", (10, 200, 255)])
 def test_backgrounds(cuda: ModuleType, size: tuple[int, int], background: Background) -> None:
     assert_same(cuda, size, (64, 64), "rgba", background)
     if background != "alpha":

@@ -149,6 +149,9 @@ inline Background parse_background(const py::object& background) {
     if (text == "plate") {
       return {Backdrop::kPlate, 0, 0, 0};
     }
+    if (text == "picture") {
+      return {Backdrop::kPicture, 0, 0, 0};
+    }
     if (text == "alpha") {
       return {Backdrop::kAlpha, 0, 0, 0};
     }
@@ -167,7 +170,8 @@ inline Background parse_background(const py::object& background) {
     }
   }
   throw py::value_error(
-      "background: expected 'plate', 'alpha' or a colour (r, g, b) of 0..255, got " + text);
+      "background: expected 'plate', 'picture', 'alpha' or a colour (r, g, b) of 0..255, got " +
+      text);
 }
 
 template <class Array>

@@ -29,10 +29,8 @@ from parlante.face_model import FaceModel, Float
 from parlante.motion import CONTEXT_AFTER, CONTEXT_BEFORE, MEL_PER_FRAME, MELS, SILENCE
 
 PRESETS = {
-    "cpu": Settings(
-        20_000, 40, learning_rate=1e-3, minutes=11, ema=0.998, weight_decay=0.05, muon=True
-    ),
-    "gpu": Settings(15_000, 256, learning_rate=1e-3, minutes=4, weight_decay=0.05, muon=True),
+    "cpu": Settings(20_000, 64, learning_rate=1e-3, minutes=11, ema=0.998, weight_decay=0.01),
+    "gpu": Settings(15_000, 256, learning_rate=1e-3, minutes=4, weight_decay=0.01),
 }
 WINDOW = 24
 HALF_LIP = LIP_WINDOW // 2
@@ -42,9 +40,11 @@ TRUE = {"position": 0.3, "motion": 1.8, "aperture": 0.45, "agreement": 0.3, "vel
 TAUGHT = {"position": 1.0, "motion": 6.0, "aperture": 3.0, "velocity": 4.0}
 PARTS = {"contrast": ("contrast", "sync"), "teacher": tuple(f"taught_{k}" for k in TAUGHT)}
 SHUT_APERTURE = 0.03  # inner-lip opening over mouth width of lips that touch
+ENOUGH_SHUT = 3  # frames of a clip
 QUIET_BELOW = 5.0  # nepers of power under a clip's loud frames
 MAX_GAIN = 1.6
 MIN_SPEED, MAX_SPEED = 0.85, 1.2  # of augmented speech
+LOUDEST_NOISE = -8.5  # log-mel of white noise at about −45 dB below full scale
 SILENT_SHARE = 0.06  # windows of nothing but (faint) noise, whose lips are shut
 
 
@@ -124,47 +124,33 @@ def between(rows: Tensor, starts: Tensor, steps: Tensor) -> Tensor:
 
 
 def augment(mel: Tensor) -> Tensor:
-    """Gain, tilt, vocal-tract shift, band masks, noise, another voice; log-mel [N, C, 80] in and
-    out."""
-    n, columns, bands = mel.shape
+    """Gain, tilt, and noise in a quarter of the windows; log-mel [N, C, 80] in and out."""
+    n, _, bands = mel.shape
     device = mel.device
-    warp = torch.rand(n, 1, device=device) * 0.16 + 0.92
-    at = (torch.arange(bands, device=device) * warp).clamp(0, bands - 1)
-    low = at.floor().long()
-    fraction = (at - low)[:, None]
-    shifted = mel.gather(2, low[:, None].expand(-1, columns, -1)) * (1 - fraction)
-    mel = (
-        shifted
-        + mel.gather(2, (low + 1).clamp(max=bands - 1)[:, None].expand(-1, columns, -1)) * fraction
-    )
-    gain = torch.rand(n, 1, 1, device=device) * 7 - 4.5
-    tilt = torch.randn(n, 1, 1, device=device) * torch.linspace(-1, 1, bands, device=device)
+    gain = torch.rand(n, 1, 1, device=device) * 6 - 4
+    tilt = 0.7 * torch.randn(n, 1, 1, device=device) * torch.linspace(-1, 1, bands, device=device)
     mel = (mel + gain + tilt).clamp(min=SILENCE)
-    for _ in range(2):
-        start = torch.rand(n, 1, device=device) * bands
-        hit = (torch.arange(bands, device=device) - start).abs() < torch.rand(
-            n, 1, device=device
-        ) * 7
-        mel = torch.where(hit[:, None], mel.amin(2, keepdim=True), mel)
-    level = torch.rand(n, 1, 1, device=device) * 11 - 21
-    slope = torch.randn(n, 1, 1, device=device) * torch.linspace(-1.5, 1.5, bands, device=device)
-    noise = level + slope + torch.randn_like(mel)
-    noisy = torch.rand(n, 1, 1, device=device) < 0.4
-    mel = torch.where(noisy, torch.logaddexp(mel, noise), mel)
-    # Another voice, far away.
-    babble = mel.roll(1, 0) - (torch.rand(n, 1, 1, device=device) * 4 + 3)
-    crowded = torch.rand(n, 1, 1, device=device) < 0.2
-    return torch.where(crowded, torch.logaddexp(mel, babble), mel)
+    noisy = torch.rand(n, 1, 1, device=device) < 0.25
+    return torch.where(noisy, torch.logaddexp(mel, room_noise(mel)), mel)
+
+
+def room_noise(mel: Tensor) -> Tensor:
+    """Steady noise like ``mel``, up to about −45 dB below full scale."""
+    n, _, bands = mel.shape
+    level = torch.rand(n, 1, 1, device=mel.device) * (LOUDEST_NOISE + 22) - 22
+    slope = torch.linspace(-1.5, 1.5, bands, device=mel.device)
+    slope = slope * torch.randn(n, 1, 1, device=mel.device)
+    return level + slope + torch.randn_like(mel)
 
 
 @torch.no_grad()
 def calibrate(
     module: Sync, error: LipError, clips: list[PreparedClip], device: torch.device
 ) -> None:
-    """Set the anchors of `SpokenLips` from training clips: the mean answer to quiet, the mean code
-    of shut lips, and how much wider true lips open and close than predicted ones (standard
-    deviations in a clip)."""
-    quiet, shut, made_spread, true_spread = [], [], [], []
+    """Set the anchors of `SpokenLips` from training clips: the mean code of shut lips; how much
+    wider true lips open and close than predicted ones (standard deviations in a clip); and the
+    answer that stands for shut lips, such that in speech lips are as far from shut as people's."""
+    spoken, shut, made_spread, true_spread, opened = [], [], [], [], []
     for clip in clips:
         assert clip.mel is not None
         n = min(len(clip), len(clip.mel) // MEL_PER_FRAME)
@@ -174,15 +160,19 @@ def calibrate(
         true = error.code(torch.from_numpy(clip.expression[:n]).to(device))
         keep = torch.from_numpy(clip.keep[:n]).to(device)
         loudness = mel.exp().mean(1).clamp(min=1e-9).log().view(n, MEL_PER_FRAME).mean(1)
-        quiet.append(made[keep & (loudness < loudness.quantile(0.9) - QUIET_BELOW)])
-        closed = torch.from_numpy(clip.aperture[:n] < SHUT_APERTURE).to(device)
-        shut.append(true[keep & closed])
+        loud = keep & (loudness > loudness.quantile(0.9) - QUIET_BELOW)
+        closed = keep & torch.from_numpy(clip.aperture[:n] < SHUT_APERTURE).to(device)
+        spoken.append(made[loud])
+        shut.append(true[closed])
+        # Within a clip: what people's fitted lips have in common is not in the sound.
+        if loud.any() and closed.sum() >= ENOUGH_SHUT:
+            opened.append(true[loud].mean(0) - true[closed].mean(0))
         made_spread.append(error.aperture(made[keep]).std())
         true_spread.append(error.aperture(true[keep]).std())
-    module.lip_quiet.copy_(torch.cat(quiet).mean(0))
     module.lip_shut.copy_(torch.cat(shut).mean(0))
-    gain = torch.stack(true_spread).mean() / torch.stack(made_spread).mean()
-    module.lip_gain.copy_(gain.clamp(1, MAX_GAIN))
+    gain = (torch.stack(true_spread).mean() / torch.stack(made_spread).mean()).clamp(1, MAX_GAIN)
+    module.lip_gain.copy_(gain)
+    module.lip_anchor.copy_(torch.cat(spoken).mean(0) - torch.stack(opened).mean(0) / gain)
 
 
 def main() -> None:
@@ -242,7 +232,7 @@ def main() -> None:
         lips_seen = code[:, first + around]
         valid = keep[:, first + around].all(-1).reshape(-1)
         lip_embedding = net.lip(lips_seen.reshape(-1, LIP_WINDOW, LIP))[valid]
-        audio_embedding = audio[:, first + pick].reshape(-1, audio.shape[-1])[valid]
+        audio_embedding = net.project(audio[:, first + pick]).flatten(0, 1)[valid]
         logits = net.temperature.exp().clamp(max=50) * audio_embedding @ lip_embedding.T
         target = torch.arange(len(logits), device=device)
         out["contrast"] = (
@@ -250,7 +240,7 @@ def main() -> None:
         )
         # The lip encoder judges the decoder's lips (it is not itself taught by them).
         shown = predicted.unfold(1, LIP_WINDOW, 1).transpose(2, 3)[:, ::3]
-        spoken = audio[:, first + HALF_LIP : first + WINDOW - HALF_LIP][:, ::3].detach()
+        spoken = net.project(audio[:, first + HALF_LIP : first + WINDOW - HALF_LIP : 3]).detach()
         frozen = {k: v.detach() for k, v in net.lip.named_parameters()}
         judged = torch.func.functional_call(net.lip, frozen, (shown.reshape(-1, LIP_WINDOW, LIP),))
         out["sync"] = 0.05 * (1 - (judged * spoken.reshape(len(judged), -1)).sum(-1)).mean()
@@ -265,7 +255,8 @@ def main() -> None:
         if silent.any():
             # Only the mouth's opening is asked for: shut.
             quiet = torch.full((16, FRAMES * MEL_PER_FRAME, MELS), SILENCE, device=device)
-            made = error.aperture(module.decoder(module.embed(augment(quiet))))
+            quiet[::2] = room_noise(quiet[::2])
+            made = error.aperture(module.decoder(module.embed(quiet)))
             out["silence"] = 0.3 * (made - shut).abs().mean()
         return {k: v for k, v in out.items() if k not in PARTS.get(parsed.without, ())}
 

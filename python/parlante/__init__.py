@@ -8,11 +8,17 @@ if TYPE_CHECKING:
     from parlante.avatar import Avatar as Avatar
     from parlante.avatar import Speech as Speech
     from parlante.engine import Frame as Frame
+    from parlante.live import Live as Live
 
 __version__ = "0.1.0"
-__all__ = ["Avatar", "Frame", "Speech", "__version__"]
+__all__ = ["Avatar", "Frame", "Live", "Speech", "__version__"]
 
-_HOME = {"Avatar": "parlante.avatar", "Speech": "parlante.avatar", "Frame": "parlante.engine"}
+_HOME = {
+    "Avatar": "parlante.avatar",
+    "Speech": "parlante.avatar",
+    "Frame": "parlante.engine",
+    "Live": "parlante.live",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -67,6 +67,6 @@ def compose(
     out: _U8,
     *,
     format: Literal["rgb", "bgr", "rgba", "nv12"] = "rgb",
-    background: Literal["plate", "alpha"] | tuple[int, int, int] = "plate",
+    background: Literal["plate", "picture", "alpha"] | tuple[int, int, int] = "plate",
     threads: int = 1,
 ) -> None: ...

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, get_args
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,15 +21,18 @@ from parlante.bundle import Bundle
 from parlante.engine import SAMPLE_RATE, Engine, Frame
 from parlante.errors import ImageError, OutputError, ParlanteError
 from parlante.image import Photo, load_image
+from parlante.live import Clock, Live
 from parlante.motion import MotionStream
 from parlante.portrait import Portrait, PortraitEncoder, read_portrait
-from parlante.renderer import FrameRenderer, Gains, StageTimes
+from parlante.renderer import Backdrop, FrameRenderer, Gains, Pixels, StageTimes
 from parlante.video import VideoWriter, read_video
 
 Picture = str | Path | bytes | NDArray[Any]
+Background = tuple[int, int, int] | Picture | None
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 VIDEO_FRAMES = 24  # frames of a reference video that are looked at, evenly spread
+GREEN = (0, 177, 64)  # chroma-key green
 MAX_SIZE = 1080
 MAX_STEPS = 50
 MEMORY_CACHE = 8  # portraits
@@ -110,6 +114,8 @@ class Avatar:
         pose: float = 1.0,
         blink: float = 1.0,
         expression: float = 1.0,
+        pixels: Pixels = "rgb",
+        background: Background = None,
     ) -> Speech:
         """The video of this person saying ``audio``; nothing is drawn until it is iterated or
         saved.
@@ -122,25 +128,71 @@ class Avatar:
             size: side of the square picture in pixels, even, 128 to 1080.
             fps: 1 to 120; 29.97 and the like mean 30000/1001.
             pose, blink, expression: strength of head motion, blinks and lips, 0 to 2.
+            pixels: of the frames: rgb, bgr, rgba (straight alpha) or nv12 (BT.709); a file is
+                written from rgb.
+            background: instead of the photo's own: "green" (chroma key), a colour (r, g, b), or a
+                picture, whose middle square is taken.
 
         Raises:
             AudioError: the audio cannot be used.
+            ImageError: the background cannot be read.
             ParlanteError: an option is out of its range.
         """
-        gains = Gains(
-            *(
-                _gain(n, v)
-                for n, v in (("pose", pose), ("blink", blink), ("expression", expression))
-            )
-        )
-        options = _Options(
-            _whole("steps", steps, 1, MAX_STEPS),
-            _whole("seed", seed, 0, 2**64 - 1),
-            _size(size),
-            frame_rate(fps),
-            gains,
-        )
+        gains = (pose, blink, expression)
+        options = _options(steps, seed, size, fps, gains, pixels, background)
         return Speech(self, audio, sample_rate, options)
+
+    def live(
+        self,
+        *,
+        steps: int = 2,
+        seed: int = 0,
+        size: int = 512,
+        fps: Fraction | int | float = 25,
+        pose: float = 1.0,
+        blink: float = 1.0,
+        expression: float = 1.0,
+        pixels: Pixels = "rgb",
+        background: Background = None,
+        realtime: bool = True,
+        clock: Clock | None = None,
+        on_frame: Callable[[Frame], object] | None = None,
+    ) -> Live:
+        """A session for speech that arrives in pieces; see `Live`.
+
+        Args:
+            steps, seed, size, fps, pose, blink, expression, pixels, background: as in `speak`.
+            realtime: a frame every 1/fps seconds, idle ones where there is no speech; without, as
+                fast as it goes and for speech only.
+            clock: what paces the session, instead of the machine's clock.
+            on_frame: called with each frame from a thread of the session's own, instead of
+                iterating; an exception in it closes the session.
+
+        Raises:
+            ImageError: the background cannot be read.
+            ParlanteError: an option is out of its range.
+        """
+        gains = (pose, blink, expression)
+        options = _options(steps, seed, size, fps, gains, pixels, background)
+        engine, _ = self._engine(options)
+        return Live(engine, options.fps, realtime=realtime, clock=clock, on_frame=on_frame)
+
+    def _engine(self, options: _Options) -> tuple[Engine, StageTimes]:
+        renderer = FrameRenderer(
+            self._bundle,
+            self._encoder.model,
+            self.portrait,
+            size=options.size,
+            steps=options.steps,
+            seed=options.seed,
+            gains=options.gains,
+            pixels=options.pixels,
+            background=options.background,
+            device=self._device,
+            threads=self._threads,
+        )
+        motion = MotionStream(self._bundle, seed=options.seed, device=self._device)
+        return Engine(motion, renderer, options.fps), renderer.times
 
 
 @dataclass(frozen=True)
@@ -150,6 +202,8 @@ class _Options:
     size: int
     fps: Fraction
     gains: Gains
+    pixels: Pixels
+    background: Backdrop
 
 
 class Speech:
@@ -178,21 +232,8 @@ class Speech:
 
     def engine(self) -> Engine:
         """A fresh engine with this speech's options, for audio that comes from elsewhere."""
-        avatar, options = self._avatar, self._options
-        renderer = FrameRenderer(
-            avatar._bundle,
-            avatar._encoder.model,
-            avatar.portrait,
-            size=options.size,
-            steps=options.steps,
-            seed=options.seed,
-            gains=options.gains,
-            device=avatar._device,
-            threads=avatar._threads,
-        )
-        self.times = renderer.times
-        motion = MotionStream(avatar._bundle, seed=options.seed, device=avatar._device)
-        return Engine(motion, renderer, options.fps)
+        engine, self.times = self._avatar._engine(self._options)
+        return engine
 
     def __iter__(self) -> Iterator[Frame]:
         chunks = decode_audio(self._audio, self._sample_rate)
@@ -208,6 +249,8 @@ class Speech:
         not at all. Raises OutputError, and AudioError for a file that turns out to be damaged.
         """
         size = self._options.size
+        if self._options.pixels != "rgb":
+            raise OutputError(f"pixels={self._options.pixels!r}; a file is written from rgb")
         frames = iter(self)
         with VideoWriter(path, width=size, height=size, fps=self._options.fps) as writer:
             for count, frame in enumerate(frames, 1):
@@ -238,6 +281,47 @@ def frame_rate(fps: Fraction | int | float) -> Fraction:
         if abs(float(ntsc) - float(fps)) < 0.01
         else Fraction(float(fps)).limit_denominator(1001)
     )
+
+
+def _options(
+    steps: int,
+    seed: int,
+    size: int,
+    fps: Fraction | int | float,
+    gains: tuple[float, float, float],
+    pixels: Pixels,
+    background: Background,
+) -> _Options:
+    if pixels not in get_args(Pixels):
+        raise ParlanteError(f"pixels={pixels!r}; give one of {', '.join(get_args(Pixels))}")
+    size = _size(size)
+    return _Options(
+        _whole("steps", steps, 1, MAX_STEPS),
+        _whole("seed", seed, 0, 2**64 - 1),
+        size,
+        frame_rate(fps),
+        Gains(*(_gain(n, v) for n, v in zip(("pose", "blink", "expression"), gains, strict=True))),
+        pixels,
+        _backdrop(background, size),
+    )
+
+
+def _backdrop(background: Background, size: int) -> Backdrop:
+    if background is None:
+        return None
+    if isinstance(background, str) and background == "green":
+        return GREEN
+    if isinstance(background, tuple):
+        if len(background) != 3:
+            raise ParlanteError(f"background={background!r}; a colour has red, green and blue")
+        red, green, blue = (_whole("background", v, 0, 255) for v in background)
+        return red, green, blue
+    picture = load_image(background).rgb
+    side = min(picture.shape[:2])
+    top, left = ((length - side) // 2 for length in picture.shape[:2])
+    square = picture[top : top + side, left : left + side]
+    how = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(square, (size, size), interpolation=how), np.uint8)
 
 
 def _whole(name: str, value: int, low: int, high: int) -> int:

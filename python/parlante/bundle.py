@@ -49,7 +49,7 @@ FRONT_END: Final[Mapping[str, Any]] = {
         "norm": "slaney",
         "floor": 1e-10,
     },
-    "mel_window": [20, 12],  # columns that the audio encoder sees from the start of its frame
+    "mel_window": [9, 8],  # columns that the audio encoder sees from the start of its frame
 }
 
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

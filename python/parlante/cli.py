@@ -1,18 +1,29 @@
-"""Command line: ``parlante speak | encode | bench | doctor``."""
+"""Command line: ``parlante speak | live | serve | encode | bench | doctor``."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import logging
+import os
 import sys
+import time
 from importlib.resources import as_file, files
 from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
 
+import numpy as np
 from tqdm import tqdm
 
 from parlante import __version__
 from parlante.errors import OutputError, ParlanteError
+
+if TYPE_CHECKING:
+    from parlante.avatar import Avatar
+    from parlante.live import Live
+
+READ_AHEAD_S = 5.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,6 +66,28 @@ def _parser() -> argparse.ArgumentParser:
     for gain, what in (("pose", "head motion"), ("blink", "blinks"), ("expression", "lip motion")):
         speak.add_argument(f"--{gain}", type=float, default=1.0, help=f"strength of {what}, 0 to 2")
     speak.set_defaults(run=_speak)
+
+    live = commands.add_parser(
+        "live", help="speak what arrives on standard input, as it arrives, into a file or stream"
+    )
+    live.add_argument("photo", nargs="*", help="photos, or a short video; none for the demo")
+    live.add_argument(
+        "-o", "--output", required=True, help="rtmp://, udp://, tcp://, srt:// or a video file"
+    )
+    live.add_argument(
+        "--rate", type=int, default=16_000, help="Hz of the input: int16, mono, no header"
+    )
+    live.add_argument("--fps", type=float, default=25)
+    live.add_argument("--green", action="store_true", help="a chroma-key background")
+    _render_options(live)
+    live.set_defaults(run=_live)
+
+    serve = commands.add_parser("serve", help="a web page on which the face listens and speaks")
+    serve.add_argument("photo", nargs="*", help="photos, or a short video; none for the demo")
+    serve.add_argument("--host", default="127.0.0.1", help="another one asks for a token")
+    serve.add_argument("--port", type=int, default=8080)
+    _render_options(serve)
+    serve.set_defaults(run=_serve)
 
     encode = commands.add_parser("encode", help="encode a face once, for Avatar.load")
     encode.add_argument("photo", nargs="+")
@@ -120,6 +153,70 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
     )
     with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name) as bar:
         speech.save(arguments.output, progress=lambda count: bar.update(count - bar.n))
+
+
+def _live(arguments: argparse.Namespace) -> int:
+    from parlante.audio import check_sample_rate
+    from parlante.avatar import frame_rate
+    from parlante.video import StreamWriter, VideoWriter
+
+    rate = check_sample_rate(arguments.rate)
+    avatar = _avatar(arguments)
+    shape = {"width": arguments.size, "height": arguments.size}
+    fps = frame_rate(arguments.fps)
+    writer = StreamWriter if "://" in arguments.output else VideoWriter
+    with (
+        avatar.live(
+            steps=arguments.steps,
+            seed=arguments.seed,
+            size=arguments.size,
+            fps=fps,
+            background="green" if arguments.green else None,
+        ) as session,
+        writer(arguments.output, fps=fps, **shape) as out,
+        tqdm(unit="frame", desc=arguments.output) as bar,
+    ):
+        Thread(target=_feed, args=(session, rate), daemon=True).start()
+        for frame in session:
+            out.write(frame.image, frame.audio)
+            bar.update()
+    return 0
+
+
+def _feed(session: Live, rate: int) -> None:
+    """Push standard input, no further ahead than READ_AHEAD_S, and end the session's input."""
+    rest = b""
+    while piece := os.read(0, 1 << 13):
+        rest += piece
+        whole = len(rest) // 2 * 2
+        session.push_audio(np.frombuffer(rest[:whole], "<i2"), rate)
+        rest = rest[whole:]
+        while session.status().queued_s > READ_AHEAD_S:
+            time.sleep(0.1)
+    session.close_input()
+
+
+def _avatar(arguments: argparse.Namespace) -> Avatar:
+    """Of the photos given, or the demo's."""
+    from parlante.avatar import Avatar
+
+    with as_file(files("parlante") / "demo") as demo:
+        photos = arguments.photo or [demo / "portrait.jpg"]
+        return Avatar(photos, device=arguments.device, threads=arguments.threads)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from parlante.serve import serve
+
+    serve(
+        _avatar(arguments),
+        host=arguments.host,
+        port=arguments.port,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        size=arguments.size,
+    )
+    return 0
 
 
 def _encode(arguments: argparse.Namespace) -> int:

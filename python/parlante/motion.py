@@ -9,6 +9,7 @@ bits.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +24,10 @@ MEL_PER_FRAME = 4
 MELS = 80
 SILENCE = float(np.log(np.float32(1e-10)))
 # Mel columns that the encoder sees before and from a frame's first column.
-MEL_BEFORE, MEL_AFTER = 20, 12
+MEL_BEFORE, MEL_AFTER = 9, 8
 EMBEDDING = 128
 # Embeddings that the lip decoder sees before and after a frame's own.
-CONTEXT_BEFORE, CONTEXT_AFTER = 17, 2
+CONTEXT_BEFORE, CONTEXT_AFTER = 12, 3
 POSE, BLINK = 6, 2
 TAIL, WINDOW, LATENT = 10, 25, 32
 # Drawn closures of resting lids and of lids that have met: people's open eyes are never quite as
@@ -95,10 +96,27 @@ class MotionStream:
         self._encode = bundle.session("audio_encode", device=device, threads=1)
         self._decode = bundle.session("lip_decode", device=device, threads=1)
         self._dynamics = _Dynamics(bundle, seed, device)
+        self._embeddings: deque[Float] = deque(maxlen=CONTEXT_BEFORE + 1 + CONTEXT_AFTER)
+        self.hush()
+
+    def hush(self) -> tuple[Float, Float]:
+        """Forget all sound, as if the frame of the next motion began with the next sample after a
+        long silence; head and lids go on. Returns the lip code [16] and the embedding [128] of
+        silence."""
         self._mel = _core.LogMel()
         before = MEL_BEFORE + CONTEXT_BEFORE * MEL_PER_FRAME
         self._columns: NDArray[np.float32] = np.full((before, MELS), SILENCE, np.float32)
-        self._embeddings: deque[Float] = deque(maxlen=CONTEXT_BEFORE + 1 + CONTEXT_AFTER)
+        self._embeddings.clear()
+        audio = self._embed(np.full((MEL_BEFORE + MEL_AFTER, MELS), SILENCE, np.float32))
+        return self._lip([audio] * (CONTEXT_BEFORE + 1 + CONTEXT_AFTER)), audio
+
+    def _embed(self, columns: Float) -> Float:
+        (embedding,) = self._encode.run(["embedding"], {"mel": columns[None]})
+        return np.asarray(embedding[0, 0])
+
+    def _lip(self, embeddings: Iterable[Float]) -> Float:
+        (lip,) = self._decode.run(["lip"], {"embeddings": np.stack(list(embeddings))[None]})
+        return np.asarray(lip[0, 0])
 
     def push(self, samples: Float) -> list[Motion]:
         """Motions of the frames that ``samples`` float32 [n] complete, in order."""
@@ -106,18 +124,15 @@ class MotionStream:
         self._columns = np.concatenate([self._columns, columns])
         motions = []
         while len(self._columns) >= MEL_BEFORE + MEL_AFTER:
-            window = self._columns[None, : MEL_BEFORE + MEL_AFTER]
-            (embedding,) = self._encode.run(["embedding"], {"mel": window})
-            self._embeddings.append(embedding[0, 0])
+            self._embeddings.append(self._embed(self._columns[: MEL_BEFORE + MEL_AFTER]))
             self._columns = self._columns[MEL_PER_FRAME:]
             if len(self._embeddings) == self._embeddings.maxlen:
                 motions.append(self._next())
         return motions
 
     def _next(self) -> Motion:
-        around = np.stack(self._embeddings)[None]
-        (lip,) = self._decode.run(["lip"], {"embeddings": around})
+        lip = self._lip(self._embeddings)
         audio = self._embeddings[CONTEXT_BEFORE]
         drawn = self._dynamics.next(audio)
         closure = np.clip((drawn[POSE:] - LIDS_OPEN) / (LIDS_SHUT - LIDS_OPEN), 0, 1)
-        return Motion(lip[0, 0], drawn[:POSE], closure, audio)
+        return Motion(lip, drawn[:POSE], closure, audio)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from parlante.schedule import Step, make_schedule
 CELLS = GRID // 4
 PLANES = 8
 FRAME_CHANNELS = 48
+Pixels = Literal["rgb", "bgr", "rgba", "nv12"]
+Backdrop = tuple[int, int, int] | NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ class FrameRenderer:
     """Draws the frames of one portrait.
 
     size: side of the picture in pixels; steps: diffusion steps K; seed: of the noise field, which
-    is fixed for the renderer's life and carried with the mesh, so that frames do not flicker.
+    is fixed for the renderer's life and carried with the mesh, so that frames do not flicker;
+    pixels: rgb, bgr, rgba or nv12; background: None for the photo's own, a colour (r, g, b), or a
+    picture uint8 [size, size, 3] RGB; rgba without one has the matte as its alpha.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class FrameRenderer:
         steps: int,
         seed: int = 0,
         gains: Gains = Gains(),
+        pixels: Pixels = "rgb",
+        background: Backdrop = None,
         device: str = "cpu",
         threads: int = 2,
     ) -> None:
@@ -82,6 +89,14 @@ class FrameRenderer:
 
         self._source_256, self._plate_256 = portrait.at(GRID)
         self._source, self._plate = portrait.at(size)
+        self._pixels: Pixels = pixels
+        self._background: tuple[int, int, int] | Literal["plate", "picture", "alpha"] = "plate"
+        if isinstance(background, tuple):
+            self._background = background
+        elif background is not None:
+            self._background, self._plate = "picture", background
+        elif pixels == "rgba":
+            self._background = "alpha"
         identity = np.zeros((GRID, GRID, 3), np.float32)
         identity[..., 1], identity[..., 0] = np.mgrid[:GRID, :GRID]
         self._identity_warp = identity
@@ -125,14 +140,14 @@ class FrameRenderer:
         return np.asarray(made[0, self._lip_modes])
 
     def render(self, motion: Motion) -> NDArray[np.uint8]:
-        """The picture uint8 [size, size, 3] RGB of one motion."""
+        """The picture uint8 [size, size, 3] of one motion (4 channels for rgba; nv12: [1.5 · size,
+        size])."""
         change = motion.pose * np.float32(self._gains.pose)
         return self.draw(self.expression(motion), change, motion.audio)
 
     def draw(self, expression: Float, pose_change: Float, audio: Float) -> NDArray[np.uint8]:
-        """The picture uint8 [size, size, 3] RGB for explicit attributes: expression float32 [53],
-        pose change float32 [6] from the photo's pose, audio embedding float32 [128] (zeros:
-        unknown)."""
+        """The picture, as `render`, for explicit attributes: expression float32 [53], pose change
+        float32 [6] from the photo's pose, audio embedding float32 [128] (zeros: unknown)."""
         now = time.perf_counter()
         self.warp(expression, pose_change)
         now = self.times.add("warp", now)
@@ -216,8 +231,20 @@ class FrameRenderer:
         )
 
     def _compose(self, x0: Float) -> NDArray[np.uint8]:
-        image = np.empty((self._size, self._size, 3), np.uint8)
+        size = self._size
+        shape: tuple[int, ...] = (size, size, 4 if self._pixels == "rgba" else 3)
+        if self._pixels == "nv12":
+            shape = (size * 3 // 2, size)
+        image = np.empty(shape, np.uint8)
         _core.compose(
-            self._source, self._plate, self._warp, x0, self._condition, image, threads=self._threads
+            self._source,
+            self._plate,
+            self._warp,
+            x0,
+            self._condition,
+            image,
+            format=self._pixels,
+            background=self._background,
+            threads=self._threads,
         )
         return image

@@ -1,4 +1,5 @@
-"""Video out and in: H.264 files with sample-exact sound, and the upright frames of a clip.
+"""Video out and in: H.264 files and network streams with sample-exact sound, and the upright frames
+of a clip.
 
 A file under construction has a temporary name in the folder it will end up in, and gets its own
 name when it is complete: what carries the name that was asked for plays to its end.
@@ -31,6 +32,14 @@ _CONTAINERS: Final = {
     ".mov": ("mov", "aac"),
     ".mkv": ("matroska", "flac"),
 }
+_STREAMS: Final = {
+    "rtmp": "flv",
+    "rtmps": "flv",
+    "udp": "mpegts",
+    "tcp": "mpegts",
+    "srt": "mpegts",
+}
+_STREAM_TIMEOUT_S: Final = 10.0
 _AAC_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # Mono AAC-LC is transparent for speech at 4 bits a sample.
 _AAC_BITS_PER_SAMPLE: Final = 4
@@ -43,6 +52,80 @@ _HD_LINES: Final = 720
 _BT709: Final = 1  # primaries and transfer function in ITU-T H.273
 # A clip may end this much before the length in its header, which is rounded.
 _MISSING_TOLERANCE_S: Final = 0.1
+
+
+class _Encoder:
+    """The H.264 and the sound of an open container."""
+
+    def __init__(
+        self,
+        container: av.container.OutputContainer,
+        size: tuple[int, int],
+        fps: Fraction | int,
+        sample_rate: int,
+        audio_codec: str,
+        options: dict[str, str],
+        threads: int,
+    ) -> None:
+        self.container = container
+        self.shape = (size[1], size[0], 3)
+        self.frames = self.samples = 0
+        self._frame_duration = 1 / Fraction(fps)
+        self._sample_duration = Fraction(1, sample_rate)
+        video = container.add_stream("libx264", rate=fps)
+        video.width, video.height = size
+        video.pix_fmt = "yuv420p"
+        video.time_base = self._frame_duration
+        context = video.codec_context
+        context.time_base = self._frame_duration
+        context.options = options
+        context.thread_count = threads
+        context.color_range = ColorRange.MPEG
+        context.colorspace = Colorspace.ITU709
+        context.color_primaries = _BT709
+        context.color_trc = _BT709
+        self._video = video
+        audio = container.add_stream(audio_codec, rate=sample_rate, layout="mono")
+        assert isinstance(audio, av.AudioStream)
+        audio.time_base = self._sample_duration
+        if audio_codec == "aac":
+            audio.bit_rate = _AAC_BITS_PER_SAMPLE * sample_rate
+        self._audio = audio
+
+    def check(self, image: NDArray[np.uint8], audio: NDArray[np.int16]) -> None:
+        """OutputError unless both are what `write` takes."""
+        if image.dtype != np.uint8 or image.shape != self.shape:
+            raise OutputError(
+                f"frame is {image.dtype} {list(image.shape)}; give uint8 {list(self.shape)}"
+            )
+        if audio.dtype != np.int16 or audio.ndim != 1:
+            raise OutputError(f"audio is {audio.dtype} {list(audio.shape)}; give int16 [samples]")
+
+    def write(self, image: NDArray[np.uint8], audio: NDArray[np.int16]) -> None:
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        picture = picture.reformat(
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+        )
+        picture.pts, picture.time_base = self.frames, self._frame_duration
+        self.container.mux(self._video.encode(picture))
+        if len(audio):
+            sound = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(audio[None]), format="s16", layout="mono"
+            )
+            sound.sample_rate = self._sample_duration.denominator
+            sound.pts, sound.time_base = self.samples, self._sample_duration
+            self.container.mux(self._audio.encode(sound))
+        self.frames += 1
+        self.samples += len(audio)
+
+    def finish(self) -> None:
+        """Write what the encoders still hold, and close the container."""
+        self.container.mux(self._video.encode(None))
+        if self.samples:
+            self.container.mux(self._audio.encode(None))
+        self.container.close()
 
 
 class VideoWriter:
@@ -84,11 +167,6 @@ class VideoWriter:
         """
         self._path = _destination(Path(path))
         _check_format(width, height, fps, sample_rate, crf, preset, threads)
-        self._shape = (height, width, 3)
-        self._frame_duration = 1 / Fraction(fps)
-        self._sample_duration = Fraction(1, sample_rate)
-        self._frames = 0
-        self._samples = 0
         self._partial = self._path.with_name(f".parlante-{secrets.token_hex(8)}.partial")
         try:
             self._partial.open("xb").close()  # before FFmpeg, whose errors come later and say less
@@ -100,17 +178,23 @@ class VideoWriter:
         # Runs at the latest when the interpreter ends, so that a forgotten writer leaves nothing.
         self._remove_partial = weakref.finalize(self, _unlink, self._partial)
         try:
-            self._open(fps, sample_rate, crf, preset, threads)
+            container, audio_codec = self._open(fps, sample_rate)
+            options = {"crf": str(crf), "preset": preset}
+            self._encoder = _Encoder(
+                container, (width, height), fps, sample_rate, audio_codec, options, threads
+            )
         except (av.FFmpegError, OSError, ValueError) as error:
             self._remove_partial()
             raise OutputError(
                 f"{self._path} cannot be encoded ({reason(error)}); install the av package from "
                 "PyPI, which brings libx264 and aac"
             ) from error
+        self._closed = False
 
     def _open(
-        self, fps: Fraction | int, sample_rate: int, crf: int, preset: str, threads: int
-    ) -> None:
+        self, fps: Fraction | int, sample_rate: int
+    ) -> tuple[av.container.OutputContainer, str]:
+        """The container, and its audio codec."""
         container_name, audio_codec = _CONTAINERS[self._path.suffix.lower()]
         options = {}
         if container_name != "matroska":
@@ -119,38 +203,20 @@ class VideoWriter:
             if timescale > _MAX_MOVIE_TIMESCALE:
                 timescale = sample_rate
             options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
-        self._container: av.container.OutputContainer | None = av.open(
+        container = av.open(
             f"file:{self._partial}", mode="w", format=container_name, options=options
         )
-        video = self._container.add_stream("libx264", rate=fps)
-        video.height, video.width, _ = self._shape
-        video.pix_fmt = "yuv420p"
-        video.time_base = self._frame_duration
-        context = video.codec_context
-        context.time_base = self._frame_duration
-        context.options = {"crf": str(crf), "preset": preset}
-        context.thread_count = threads
-        context.color_range = ColorRange.MPEG
-        context.colorspace = Colorspace.ITU709
-        context.color_primaries = _BT709
-        context.color_trc = _BT709
-        self._video = video
-        audio = self._container.add_stream(audio_codec, rate=sample_rate, layout="mono")
-        assert isinstance(audio, av.AudioStream)
-        audio.time_base = self._sample_duration
-        if audio_codec == "aac":
-            audio.bit_rate = _AAC_BITS_PER_SAMPLE * sample_rate
-        self._audio = audio
+        return container, audio_codec
 
     @property
     def frames(self) -> int:
         """Frames written so far."""
-        return self._frames
+        return self._encoder.frames
 
     @property
     def samples(self) -> int:
         """Audio samples written so far."""
-        return self._samples
+        return self._encoder.samples
 
     def write(self, image: NDArray[np.uint8], audio: NDArray[np.int16]) -> None:
         """Append one frame, and audio of any length to what was written before.
@@ -163,34 +229,13 @@ class VideoWriter:
             OutputError: wrong shape or dtype; closed; disk full or another failure to write, after
                 which nothing is left of the file.
         """
-        if self._container is None:
+        if self._closed:
             raise OutputError(f"{self._path} is closed; open a new VideoWriter to write more")
-        if image.dtype != np.uint8 or image.shape != self._shape:
-            raise OutputError(
-                f"frame is {image.dtype} {list(image.shape)}; give uint8 {list(self._shape)}"
-            )
-        if audio.dtype != np.int16 or audio.ndim != 1:
-            raise OutputError(f"audio is {audio.dtype} {list(audio.shape)}; give int16 [samples]")
+        self._encoder.check(image, audio)
         try:
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-            picture = picture.reformat(
-                format="yuv420p",
-                dst_colorspace=Colorspace.ITU709,
-                dst_color_range=ColorRange.MPEG,
-            )
-            picture.pts, picture.time_base = self._frames, self._frame_duration
-            self._container.mux(self._video.encode(picture))
-            if len(audio):
-                sound = av.AudioFrame.from_ndarray(
-                    np.ascontiguousarray(audio[None]), format="s16", layout="mono"
-                )
-                sound.sample_rate = self._sample_duration.denominator
-                sound.pts, sound.time_base = self._samples, self._sample_duration
-                self._container.mux(self._audio.encode(sound))
+            self._encoder.write(image, audio)
         except BaseException as error:
             self._fail(error)
-        self._frames += 1
-        self._samples += len(audio)
 
     def close(self) -> None:
         """Finish the file and give it its name; a second call does nothing.
@@ -198,17 +243,14 @@ class VideoWriter:
         Raises:
             OutputError: no frame was written, or the file cannot be finished; nothing is left.
         """
-        if self._container is None:
+        if self._closed:
             return
-        if self._frames == 0:
+        if self.frames == 0:
             self.abort()
             raise OutputError(f"{self._path}: no frame was written; write at least one")
         try:
-            self._container.mux(self._video.encode(None))
-            if self._samples:
-                self._container.mux(self._audio.encode(None))
-            self._container.close()
-            self._container = None
+            self._encoder.finish()
+            self._closed = True
             with self._partial.open("rb+") as file:
                 os.fsync(file.fileno())
             self._partial.replace(self._path)
@@ -218,10 +260,10 @@ class VideoWriter:
 
     def abort(self) -> None:
         """Drop what was written; a file that had the name before is as it was."""
-        container, self._container = self._container, None
-        if container is not None:
+        if not self._closed:
+            self._closed = True
             with contextlib.suppress(av.FFmpegError, OSError, ValueError):
-                container.close()
+                self._encoder.container.close()
         self._remove_partial()
 
     def __enter__(self) -> "VideoWriter":
@@ -242,10 +284,91 @@ class VideoWriter:
         self.abort()
         if isinstance(error, (av.FFmpegError, OSError, ValueError)):
             raise OutputError(
-                f"{self._path} could not be written after {self._frames} frames "
+                f"{self._path} could not be written after {self.frames} frames "
                 f"({reason(error)}); free space on the disk or choose another folder"
             ) from error
         raise error
+
+
+class StreamWriter:
+    """Sends frames and mono speech to a URL as they come: rtmp:// and rtmps:// (FLV), udp://, tcp://
+    and srt:// (MPEG-TS), H.264 and AAC, for `Live` frames.
+
+    A key frame every two seconds and no frame held back. A context manager; use from one thread at
+    a time.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        width: int,
+        height: int,
+        fps: Fraction | int = 25,
+        sample_rate: int = 16_000,
+        kilobits: int = 2_500,
+        preset: str = "veryfast",
+    ) -> None:
+        """Connect to ``url``.
+
+        Args:
+            width, height, fps, sample_rate, preset: as of `VideoWriter`.
+            kilobits: most kilobits a second of the picture, 100 to 50,000.
+
+        Raises:
+            OutputError: any of these is not so, or nobody answers at the URL.
+        """
+        scheme = url.partition("://")[0].lower()
+        if "://" not in url or scheme not in _STREAMS:
+            raise OutputError(f"{url}: give a URL that starts with {', '.join(_STREAMS)}")
+        if not 100 <= kilobits <= 50_000:
+            raise OutputError(f"kilobits is {kilobits}; give 100 to 50000")
+        _check_format(width, height, fps, sample_rate, 0, preset, 0)
+        self._url = url
+        options = {
+            "preset": preset,
+            "tune": "zerolatency",
+            "g": str(math.ceil(2 * fps)),
+            **dict.fromkeys(("b", "maxrate", "bufsize"), f"{kilobits}k"),
+        }
+        try:
+            container = av.open(url, mode="w", format=_STREAMS[scheme], timeout=_STREAM_TIMEOUT_S)
+            size = (width, height)
+            self._encoder = _Encoder(container, size, fps, sample_rate, "aac", options, 0)
+            container.start_encoding()  # connects
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise OutputError(f"{url} cannot be reached ({reason(error)})") from error
+        self._closed = False
+
+    def write(self, image: NDArray[np.uint8], audio: NDArray[np.int16]) -> None:
+        """Send one frame, RGB u8 [height, width, 3], and its audio, int16 [k].
+
+        Raises:
+            OutputError: wrong shape or dtype; closed; the connection is lost, which closes it.
+        """
+        if self._closed:
+            raise OutputError(f"{self._url} is closed; open a new StreamWriter to send more")
+        self._encoder.check(image, audio)
+        try:
+            self._encoder.write(image, audio)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._closed = True
+            raise OutputError(
+                f"{self._url} is lost after {self._encoder.frames} frames ({reason(error)})"
+            ) from error
+
+    def close(self) -> None:
+        """Send what is left and hang up; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+                self._encoder.finish()
+
+    def __enter__(self) -> "StreamWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def read_video(path: str | Path) -> Iterator[NDArray[np.uint8]]:

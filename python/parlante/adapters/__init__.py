@@ -1,0 +1,1 @@
+"""Live sessions as parts of agent frameworks, which are not dependencies: import what you use."""
