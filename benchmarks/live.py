@@ -3,8 +3,7 @@
 In real time, for ``--seconds``: speech and pauses through the demo portrait; how late frames were
 begun, how long speech takes from the microphone to its first frame, and from `interrupt` to the
 first frame with a shut mouth; and memory. In simulated time pictures are not drawn, everything else
-runs:
-samples out against frames out, and memory after the first hour and at the end.
+runs: samples out against frames out, and memory after the first hour and at the end.
 """
 
 from __future__ import annotations

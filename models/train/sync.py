@@ -44,7 +44,6 @@ ENOUGH_SHUT = 3  # frames of a clip
 QUIET_BELOW = 5.0  # nepers of power under a clip's loud frames
 MAX_GAIN = 1.6
 MIN_SPEED, MAX_SPEED = 0.85, 1.2  # of augmented speech
-LOUDEST_NOISE = -8.5  # log-mel of white noise at about −45 dB below full scale
 SILENT_SHARE = 0.06  # windows of nothing but (faint) noise, whose lips are shut
 
 
@@ -130,17 +129,11 @@ def augment(mel: Tensor) -> Tensor:
     gain = torch.rand(n, 1, 1, device=device) * 6 - 4
     tilt = 0.7 * torch.randn(n, 1, 1, device=device) * torch.linspace(-1, 1, bands, device=device)
     mel = (mel + gain + tilt).clamp(min=SILENCE)
+    level = torch.rand(n, 1, 1, device=device) * 11 - 22
+    slope = torch.randn(n, 1, 1, device=device) * torch.linspace(-1.5, 1.5, bands, device=device)
+    noise = level + slope + torch.randn_like(mel)
     noisy = torch.rand(n, 1, 1, device=device) < 0.25
-    return torch.where(noisy, torch.logaddexp(mel, room_noise(mel)), mel)
-
-
-def room_noise(mel: Tensor) -> Tensor:
-    """Steady noise like ``mel``, up to about −45 dB below full scale."""
-    n, _, bands = mel.shape
-    level = torch.rand(n, 1, 1, device=mel.device) * (LOUDEST_NOISE + 22) - 22
-    slope = torch.linspace(-1.5, 1.5, bands, device=mel.device)
-    slope = slope * torch.randn(n, 1, 1, device=mel.device)
-    return level + slope + torch.randn_like(mel)
+    return torch.where(noisy, torch.logaddexp(mel, noise), mel)
 
 
 @torch.no_grad()
@@ -255,8 +248,7 @@ def main() -> None:
         if silent.any():
             # Only the mouth's opening is asked for: shut.
             quiet = torch.full((16, FRAMES * MEL_PER_FRAME, MELS), SILENCE, device=device)
-            quiet[::2] = room_noise(quiet[::2])
-            made = error.aperture(module.decoder(module.embed(quiet)))
+            made = error.aperture(module.decoder(module.embed(augment(quiet))))
             out["silence"] = 0.3 * (made - shut).abs().mean()
         return {k: v for k, v in out.items() if k not in PARTS.get(parsed.without, ())}
 

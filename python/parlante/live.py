@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
 from threading import Condition, Thread, current_thread
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -79,7 +78,7 @@ class Live:
         clock: Clock | None = None,
         on_frame: Callable[[Frame], object] | None = None,
     ) -> None:
-        self._engine, self._fps, self._realtime = engine, fps, realtime
+        self._engine, self._fps = engine, fps
         self._clock = clock or SystemClock()
         self._changed = Condition()
         self._queue: deque[Float | None] = deque()  # None: an utterance ends here
@@ -174,12 +173,7 @@ class Live:
     def __enter__(self) -> Live:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- queue; the lock is held ------------------------------------------------------------------
