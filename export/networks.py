@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from models.attributes import BLINK, EXPRESSION, LIP, RESIDUAL, Attributes
-from models.dynamics import MOTION, Dynamics, DynamicsSampler
+from models.dynamics import MOTION, Dynamics, DynamicsReader, DynamicsSampler
 from models.renderer import (
     ATTRIBUTES,
     CONDITION,
@@ -96,6 +96,11 @@ def networks(weights: Path) -> dict[str, Network]:
             {"embeddings": noise(CONTEXT, EMBEDDING).abs()},
             ("lip",),
             {"shut": [round(float(v), 6) for v in sync.lip_shut]},
+        ),
+        "dynamics_encode": Network(
+            DynamicsReader(dynamics),
+            {"motion": noise(TAIL + WINDOW, MOTION)},
+            ("latent_mean", "latent_deviation"),
         ),
         "dynamics_decode": Network(
             DynamicsSampler(dynamics),

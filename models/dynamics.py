@@ -118,6 +118,22 @@ class Dynamics(nn.Module):
         return self.decoder(latent, motion[:, :TAIL], audio), mean, log_variance
 
 
+class DynamicsReader(nn.Module):
+    """motion [N, 35, 8] of a person → mean and deviation [N, 32] of its latent, in units of what
+    `DynamicsSampler` takes. The sound is left out: with it, manners are told apart no better."""
+
+    def __init__(self, dynamics: Dynamics) -> None:
+        super().__init__()
+        self.encoder = dynamics.encoder
+        self.register_buffer("mean", dynamics.latent_mean)
+        self.register_buffer("scale", dynamics.latent_scale.clamp(min=1e-6))
+
+    def forward(self, motion: Tensor) -> tuple[Tensor, Tensor]:
+        silent = torch.zeros(*motion.shape[:2], EMBEDDING, device=motion.device)
+        mean, log_variance = self.encoder(motion, silent)
+        return (mean - self.mean) / self.scale, (log_variance / 2).exp() / self.scale
+
+
 class DynamicsSampler(nn.Module):
     """What the runtime runs: latent ~ N(0, I) [N, 32], tail [N, 10, 8], audio [N, 35, 128] → motion
     [N, 25, 8]."""

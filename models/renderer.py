@@ -134,9 +134,11 @@ class ConditionNet(nn.Module):
         for block in self.mix2:
             x2 = block(x2, vector)
         x1 = self.mix1(x1 + F.interpolate(self.up1(x2), scale_factor=2.0, mode="nearest"), vector)
-        # Residuals only where the person is, or just was: the background stays the plate, and
-        # still.
-        gate = F.max_pool2d(condition[:, MATTE_PLANE].amax(1, keepdim=True), 3, stride=1, padding=1)
+        # Residuals only inside the person, fading towards the outline: the background stays the
+        # plate, and hair keeps the photo's edge, about which the network could only be unsure.
+        matte = condition[:, MATTE_PLANE].mean(1, keepdim=True)
+        inside = -F.max_pool2d(-matte, 3, stride=1, padding=1)
+        gate = F.avg_pool2d(inside, 3, stride=1, padding=1, count_include_pad=False)
         return x1, x2, gate
 
 

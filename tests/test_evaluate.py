@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from importlib.resources import as_file, files
 
 import cv2
@@ -14,9 +16,14 @@ pytest.importorskip("torch", reason="evaluation needs the train extra")
 import skimage.data
 import skimage.metrics
 
-from models.evaluate import metrics, over_time
-from models.evaluate.protocols import means
+from models.evaluate import metrics, over_time, report
+from models.evaluate.protocols import UnwarpedRenderer, means
+from models.train import parts
 from parlante.audio import decode_audio
+from parlante.bundle import Bundle
+from parlante.face_model import FaceModel
+from parlante.renderer import FrameRenderer
+from tests import portrait_samples
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +108,50 @@ def test_phonemes_of_the_demo_voice_come_in_order() -> None:
 def test_means_leave_out_what_is_not_a_number() -> None:
     assert means([{"a": 1.0, "b": np.nan}, {"a": 3.0, "b": 2.0}]) == {"a": 2.0, "b": 2.0}
     assert means([]) == {}
+
+
+def test_table_leaves_cells_blank_that_a_row_lacks() -> None:
+    rows = {"a": {"x": (1.0, 0.5)}, "b": {"y": (2.0, 0.25), "x": (3.0, 0.0)}}
+    lines = report.table("row", rows, 2).splitlines()
+    assert lines[0] == "| row | x | y |"
+    assert lines[2:] == ["| a | 1.00 ± 0.50 |  |", "| b | 3.00 ± 0.00 | 2.00 ± 0.25 |"]
+
+
+@pytest.mark.parametrize("part", [p for p in parts.PARTS if p != parts.WHOLE])
+def test_first_script_of_a_part_can_leave_it_out(
+    part: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = importlib.import_module(f"models.train.{parts.PARTS[part][0]}")
+    monkeypatch.setattr("sys.argv", ["train", "--help"])
+    with pytest.raises(SystemExit):
+        script.main()
+    choices = re.search(r"--without {(.*?)}", capsys.readouterr().out)
+    assert choices is not None
+    assert part in choices[1].split(",")
+    assert set(parts.PARTS[part]) <= set(parts.STEPS)
+
+
+def test_unwarped_renderer_leaves_the_photo_where_it_is() -> None:
+    portrait = portrait_samples.avatar().portrait
+    bundle = Bundle.default()
+    model = FaceModel.load(bundle.path("face_model.npz"))
+    still, moving = (
+        kind(bundle, model, portrait, size=256, steps=1)
+        for kind in (UnwarpedRenderer, FrameRenderer)
+    )
+    rest, turned = np.zeros(6, np.float32), np.float32([0.1, 0.2, 0, 4, 3, 0])
+    pictures = [still.draw_warp(portrait.expression, pose) for pose in (rest, turned)]
+    np.testing.assert_array_equal(*pictures)
+    unmoved = moving.draw_warp(portrait.expression, rest)
+    assert metrics.psnr(pictures[0], unmoved) > 45
+    assert metrics.psnr(moving.draw_warp(portrait.expression, turned), unmoved) < 30
+
+
+def test_longest_still_counts_frames_in_which_nothing_moves() -> None:
+    pose, closure = np.zeros((100, 6), np.float32), np.zeros((100, 2), np.float32)
+    assert over_time.longest_still(pose, closure) == pytest.approx(99 / 25)
+    pose[30:, 3] = 0.01  # moves once, between frames 29 and 30
+    closure[50:, 1] = 0.5  # and once more
+    assert over_time.longest_still(pose, closure) == pytest.approx(49 / 25)
+    pose[:, 0] = np.arange(100) * 2e-4
+    assert over_time.longest_still(pose, closure) == 0

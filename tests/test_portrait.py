@@ -25,6 +25,7 @@ from parlante.bundle import Bundle
 from parlante.errors import FaceNotFoundError, ImageError, OutputError, SeveralFacesError
 from parlante.face_model import VERTICES, Float
 from parlante.image import Photo, load_image
+from parlante.motion import ANYBODY
 from parlante.portrait import (
     FACE_SHARE,
     GRID,
@@ -347,13 +348,14 @@ def blank() -> Portrait:
         scale=np.ones(1, np.float32),
         features=np.zeros((32, 64, 64), np.float32),
         style=np.zeros((1, 64), np.float32),
+        manner=ANYBODY,
         key="0123",
     )
 
 
 def stored(**changes: Any) -> bytes:
     """The file of `blank` with some arrays replaced (None: left out)."""
-    arrays = {"format": np.int64(1), **fields_of(blank()), **changes}
+    arrays = {"format": np.int64(2), **fields_of(blank()), **changes}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{k: v for k, v in arrays.items() if v is not None})
     return buffer.getvalue()
@@ -540,7 +542,7 @@ def test_memory_cache_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     class Encoder:
         """Encodes nothing, under a new key each time."""
 
-        def key(self, photos: list[Photo], face: int | None) -> str:
+        def key(self, photos: list[Photo], face: int | None, *, video: bool) -> str:
             return str(face)
 
         def encode(self, photos: list[Photo], *, face: int | None) -> Portrait:
@@ -548,7 +550,7 @@ def test_memory_cache_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     encoder: Any = Encoder()
     for i in range(2 * avatar_module.MEMORY_CACHE):
-        avatar_module._cached(encoder, [], i, tmp_path)
+        avatar_module._cached(encoder, [], i, tmp_path, None)
     assert len(avatar_module._memory) == avatar_module.MEMORY_CACHE
     assert len(list(tmp_path.iterdir())) == 2 * avatar_module.MEMORY_CACHE
 

@@ -22,6 +22,9 @@ DEFAULT_PREPARED = Path("data/prepared")
 SIZE = 256
 MIN_FRAMES = 12
 VALIDATION_SHARE = 0.08
+# Of the training people; from them only the Sync expert learns.
+RESERVED = frozenset({"p156"})
+LANDMARK_UNIT = 64  # landmarks are stored as int16, 1/64 pixel
 
 
 @dataclass(frozen=True)
@@ -118,14 +121,13 @@ def shift_mel(mel: Float, frames: float) -> Float:
 def load(
     prepared: Path, data: Path, split: str, *, validation: bool | None = None
 ) -> list[PreparedClip]:
-    """All usable clips of ``split``; ``validation`` True or False keeps that part of the training
-    people."""
+    """All usable clips of ``split``, "train", "test" or "reserved"; ``validation`` True or False
+    keeps that part of the training people."""
     alignment = json.loads((prepared / "alignment.json").read_text())["clips"]
     clips = []
     for row in read_manifest(data):
-        if row.split != split or (
-            validation is not None and is_validation(row.person) != validation
-        ):
+        own = "reserved" if row.person in RESERVED else row.split
+        if own != split or (validation is not None and is_validation(row.person) != validation):
             continue
         path = prepared / "fit" / f"{row.name}.npz"
         if not path.exists():
@@ -157,6 +159,12 @@ def load(
                 )
             )
     return clips
+
+
+def read_landmarks(prepared: Path, clip: PreparedClip) -> Float:
+    """Tracked landmarks float32 [N, 478, 3] of a clip, pixels; zeros where no face was found."""
+    with np.load(prepared / "track" / f"{clip.name}.npz", allow_pickle=False) as tracked:
+        return np.asarray(tracked["landmarks"].astype(np.float32) / LANDMARK_UNIT)
 
 
 def read_frames(

@@ -31,6 +31,7 @@ from tqdm import tqdm
 from models.data.dataset import (
     DEFAULT_DATA,
     DEFAULT_PREPARED,
+    LANDMARK_UNIT,
     MIN_FRAMES,
     SIZE,
     Clip,
@@ -42,12 +43,12 @@ from parlante.audio import decode_audio
 from parlante.bundle import Bundle
 from parlante.detection import FaceDetector
 from parlante.errors import ParlanteError
-from parlante.face_model import NOSE_TIP, FaceModel, eye_aperture, lip_aperture
+from parlante.face_model import NOSE_TIP, FaceModel, lip_aperture
 from parlante.landmarks import FaceLandmarks, LandmarkTracker
+from parlante.manner import lid_closures
 from parlante.matte import Matte
 from parlante.motion import MEL_PER_FRAME
 
-LANDMARK_UNIT = 64  # stored int16, 1/64 pixel
 SOURCES = 4  # candidate source frames a clip, each with its matte
 MIN_PRESENCE = 0.5
 MIN_FACE = 45  # pixels of the 256² crop across the face
@@ -160,8 +161,6 @@ def fit(job: tuple[Clip, Path, Path]) -> str:
             fitted.pose.scale,
         )
         keep, dropped = kept_frames(landmarks, presence, rotation[:, 1])
-        opening = eye_aperture(landmarks)
-        wide = np.percentile(opening[keep], 85, axis=0) if keep.any() else np.ones(2)
         arrays |= {
             "keep": keep,
             "dropped": json.dumps(dropped),
@@ -171,7 +170,7 @@ def fit(job: tuple[Clip, Path, Path]) -> str:
             "translation": translation,
             "scale": scale,
             "aperture": lip_aperture(landmarks),
-            "closure": np.clip(1 - opening / np.maximum(wide, 1e-3), 0, 1).astype(np.float16),
+            "closure": lid_closures(landmarks, keep).astype(np.float16),
         }
         if keep.sum() >= MIN_FRAMES:
             usable = np.flatnonzero(keep)

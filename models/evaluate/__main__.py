@@ -16,10 +16,12 @@ from tqdm import tqdm
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, load
 from models.evaluate import over_time, protocols, report
 from models.evaluate.protocols import Evaluation, per_person
+from models.expert import OFFSETS
+from models.train import parts
 from parlante.bundle import Bundle
 
+LONG_MINUTES = 10
 STEPS = (1, 2, 4, 8, 50)
-LONG_SECONDS = 3  # of the clips whose lids and head are measured
 
 
 def main() -> None:
@@ -32,22 +34,17 @@ def main() -> None:
         "--assets", type=Path, default=DEFAULT_DATA.parent / "assets", help="folder with SFace"
     )
     parser.add_argument(
-        "--without",
-        nargs="+",
-        default=[],
-        metavar="PART=DIR",
-        help="bundles trained without a part (`--without` of the training scripts)",
+        "--parts", type=Path, help="bundles that lack a part, of `models.train.parts`"
     )
     parser.add_argument("--frames", type=int, default=5, help="frames a clip, attributes given")
     parser.add_argument("--seconds", type=int, default=10, help="of each clip, lips from audio")
     parser.add_argument("--out", type=Path, required=True, help="Markdown; JSON goes beside it")
     arguments = parser.parse_args()
-    lacking = dict(part.split("=", 1) for part in arguments.without)
     evaluation = Evaluation(arguments.assets)
     clips = load(arguments.prepared, arguments.data, "test")
     heard = [c for c in clips if c.mel is not None]
     few = per_person(heard, 3)
-    long = [c for c in few if len(c) >= LONG_SECONDS * over_time.FPS]
+    long = [c for c in few if len(c) >= report.LONG_FRAMES]
     count = arguments.seconds * over_time.FPS
     phonemes = over_time.Phonemes()
 
@@ -60,6 +57,7 @@ def main() -> None:
         "options": f"--frames {arguments.frames} --seconds {arguments.seconds}",
         "attributes": report.attributes(evaluation, per_person(clips, 1), arguments.frames, STEPS),
         "audio": report.by_source(heard, lambda c: protocols.lips(evaluation, c, 0), "lips"),
+        "sync": report.real_synchrony(evaluation, heard, arguments.prepared),
         "driven": report.by_source(
             few, lambda c: protocols.driven(evaluation, c, phonemes, count), "lips from audio"
         ),
@@ -67,14 +65,18 @@ def main() -> None:
             name: report.interval([r[name] for r in free if r is not None])
             for name in ("generated", "true")
         },
+        "manners": report.manners(evaluation, clips, arguments.prepared),
+        "long": report.long(evaluation, few, LONG_MINUTES),
         "silence": report.silence(evaluation, clips),
     }
-    if lacking:
-        rest = {
-            f"without {part}": Evaluation(arguments.assets, Bundle.open(Path(folder)))
-            for part, folder in lacking.items()
+    if arguments.parts is not None:
+        bundles = {part: arguments.parts / part / "bundle" for part in parts.PARTS}
+        lacking = {
+            part: Evaluation(arguments.assets, Bundle.open(folder), part)
+            for part, folder in bundles.items()
+            if folder.exists()
         }
-        result["parts"] = report.parts({"whole": evaluation} | rest, clips, arguments.frames)
+        result["parts"] = report.parts(lacking, clips, arguments.frames)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     arguments.out.write_text(text(result))
@@ -87,10 +89,12 @@ def parts_text(result: dict[str, Any]) -> str:
     return f"""
 ## What each part is worth
 
-Attributes given (K = 2; 1 without diffusion), and the opening of the mesh's lips from audio over
-whole clips. Every row is a training of its own.
+Attributes given (K = 2; 1 without diffusion), the opening of the mesh's lips from audio over whole
+clips, and lids and head from audio; blank where the part has no say. Every row is a training of its
+own, for the same few steps ({", ".join(f"{k} {v:,}" for k, v in parts.STEPS.items())}): compare
+them with each other, not with the weights that ship.
 
-{report.table("network", result["parts"], 3)}
+{report.table("without", result["parts"], 3)}
 """
 
 
@@ -111,7 +115,7 @@ The truth's 3DMM coefficients and pose drive one source frame.
 ## Lips from audio, pose and blinks the truth's
 
 Closures: share of /p b m/ at which the drawn lips meet, and the true ones. Flicker: warped
-difference over the truth's.
+difference over the truth's. Sync: as below, for drawn lips and for the true ones.
 
 {table("source (clips)", result["driven"], 3)}
 
@@ -119,11 +123,25 @@ Whole clips, correlation of the opening of the mesh's lips with the truth:
 
 {table("source (clips)", result["audio"], 2)}
 
+The Sync expert on real videos: confidence, least distance, share of one-second windows whose sound
+it finds to the frame (± 1, of {2 * OFFSETS + 1}), and the same with another clip's sound.
+
+{table("source (clips)", result["sync"], 2)}
+
 ## Audio only
 
 Blink durations in seconds, pose range in degrees, jerk in degrees/s³, flicker in 8-bit levels.
 
 {table("head and lids", result["free"], 2)}
+
+In the manner of another clip of the same person, and of nobody in particular; *r*: correlation with
+the truth over people.
+
+{table("head and lids", result["manners"], 2)}
+
+{LONG_MINUTES} minutes on end:
+
+{table("sound", result["long"], 2)}
 
 Frames with shut lips:
 

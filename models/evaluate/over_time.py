@@ -16,6 +16,9 @@ from parlante.face_model import Float
 FPS = 25
 LIDS_SHUT, LIDS_OPEN = 0.6, 0.4  # closure at which a blink begins and ends
 SHORTEST_BLINK, LONGEST_BLINK = 0.06, 0.6  # seconds; what takes longer are shut eyes
+# Change a frame under which a head stands still (radians, model units, log scale): a hundredth of a
+# pixel of a 256² picture; and lids (closure).
+STILL_POSE, STILL_LIDS = 1e-4, 1e-3
 BILABIALS = frozenset("pbm")
 # Frames before and after the moment a sound is heard, its release, in which its lips may meet.
 CLOSURE_BEFORE, CLOSURE_AFTER = 4, 1
@@ -43,6 +46,15 @@ def pose_jerk(pose: Float, fps: float = FPS) -> float:
     return float(
         np.degrees(np.linalg.norm(np.diff(pose[:, :3], 3, axis=0), axis=1).mean() * fps**3)
     )
+
+
+def longest_still(pose: Float, closure: Float, fps: float = FPS) -> float:
+    """Seconds of the longest stretch in which nothing moves, of pose changes [N, 6] and lid
+    closures [N, 2]: neither by `STILL_POSE` nor by `STILL_LIDS` from frame to frame."""
+    turned = np.abs(np.diff(pose, axis=0)).max(1) > STILL_POSE
+    moving = turned | (np.abs(np.diff(closure, axis=0)).max(1) > STILL_LIDS)
+    edges = np.flatnonzero(np.r_[True, moving, True])
+    return float((np.diff(edges) - 1).max() / fps)
 
 
 def flicker(frames: Sequence[Image], box: tuple[int, int, int, int]) -> float:

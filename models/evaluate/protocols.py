@@ -15,17 +15,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.dataset import SIZE, PreparedClip, read_frames
+from models.data.dataset import SIZE, PreparedClip, read_frames, read_landmarks
 from models.evaluate import metrics, over_time
+from models.expert import Expert, lip_shape, synchrony
+from models.train.loop import load_weights
+from parlante import _core
 from parlante.audio import decode_audio
 from parlante.bundle import Bundle
 from parlante.detection import FaceDetector
 from parlante.engine import SAMPLE_RATE
 from parlante.errors import ParlanteError
-from parlante.face_model import FaceModel, Float, eye_aperture, lip_aperture
+from parlante.face_model import VERTICES, FaceModel, Float, eye_aperture, lip_aperture
 from parlante.image import Photo
 from parlante.landmarks import FaceLandmarks, LandmarkTracker
-from parlante.motion import LOOK_AHEAD, SAMPLES_PER_FRAME, Motion, MotionStream
+from parlante.manner import manner_of, motion_of
+from parlante.motion import (
+    ANYBODY,
+    LOOK_AHEAD,
+    MEL_PER_FRAME,
+    POSE,
+    SAMPLES_PER_FRAME,
+    Motion,
+    MotionStream,
+)
 from parlante.plate import background_plate
 from parlante.portrait import Portrait, PortraitEncoder
 from parlante.renderer import FrameRenderer
@@ -33,19 +45,53 @@ from parlante.renderer import FrameRenderer
 STILL, WARP, OURS = "still photo", "warp only", "renderer, K = {}"
 Scores = dict[str, float]
 SILENT_SECONDS = 4
+MANNER_SEEDS = 4
 MIN_FRAMES = 20  # of a clip, for measures over time
 SHUT = 0.06  # inner-lip opening over mouth width under which lips look closed
 
 
-class Evaluation:
-    """Networks and judges, loaded once. ``assets`` holds SFace."""
+def swap(evaluation: Evaluation, clip: PreparedClip, seed: int) -> Scores:
+    """Share of the motion that goes wrong when a frame gets the lip code of another: of the mesh,
+    against the frame's expression with the other's lip modes."""
+    rng = np.random.default_rng(seed)
+    own, other = (clip.expression[rng.choice(np.flatnonzero(clip.keep), 16)] for _ in range(2))
+    encode, decode = (evaluation.bundle.session(f"attributes_{k}") for k in ("encode", "decode"))
+    names = ["lip", "blink", "residual"]
+    made = []
+    for a, b in zip(own, other, strict=True):
+        codes = dict(zip(names, encode.run(names, {"expression": a[None]}), strict=True))
+        (codes["lip"],) = encode.run(["lip"], {"expression": b[None]})
+        made.append(decode.run(["expression"], codes)[0][0])
+    lips = list(evaluation.model.mode_groups["lip"])
+    wanted = own.copy()
+    wanted[:, lips] = other[:, lips]
+    basis = evaluation.model.expression[:, :VERTICES].reshape(len(wanted[0]), -1)
+    miss, motion = ((np.abs((e - wanted) @ basis)).mean() for e in (np.stack(made), own))
+    return {"swap_error": float(miss / max(motion, 1e-6))}
 
-    def __init__(self, assets: Path, bundle: Bundle | None = None) -> None:
+
+class UnwarpedRenderer(FrameRenderer):
+    """For networks trained without the warp: they draw on the photo as it lies."""
+
+    def warp(self, expression: Float, pose_change: Float) -> None:
+        super().warp(expression, pose_change)
+        self._warp[..., :2] = self._identity_warp[..., :2]
+        self._pack()
+
+
+class Evaluation:
+    """Networks and judges, loaded once. ``assets`` holds SFace; ``without`` is the part that the
+    bundle was trained without."""
+
+    def __init__(self, assets: Path, bundle: Bundle | None = None, without: str = "") -> None:
         self.bundle = bundle or Bundle.default()
+        self.without = without
         self.encoder = PortraitEncoder(self.bundle)
         self.model: FaceModel = self.encoder.model
         self.identity = metrics.Identity(assets / "face_recognition_sface_2021dec_int8bq.onnx")
         self.features = metrics.FeatureDistance()
+        self.expert = Expert()
+        load_weights(self.expert, "expert")
         self._detector = FaceDetector(self.bundle.session("face_detector"))
         self._landmarks = FaceLandmarks(self.bundle.session("face_landmarks"))
 
@@ -73,11 +119,13 @@ class Evaluation:
             scale=pose.scale,
             features=features[0],
             style=style,
+            manner=ANYBODY,
             key=clip.name,
         )
 
     def renderer(self, portrait: Portrait, steps: int = 2) -> FrameRenderer:
-        return FrameRenderer(self.bundle, self.model, portrait, size=SIZE, steps=steps)
+        kind = UnwarpedRenderer if self.without == "warp" else FrameRenderer
+        return kind(self.bundle, self.model, portrait, size=SIZE, steps=steps)
 
     def compare(self, made: metrics.Image, true: metrics.Image, seen: Float, at: Float) -> Scores:
         """Every measure of a picture against the true one; landmarks ``seen`` in it, ``at`` the
@@ -156,9 +204,11 @@ def speech_of(clip: PreparedClip) -> Float:
     return shifted
 
 
-def motions_of(bundle: Bundle, samples: Float, seed: int = 0) -> list[Motion]:
+def motions_of(
+    bundle: Bundle, samples: Float, seed: int = 0, manner: Float = ANYBODY
+) -> list[Motion]:
     """One motion for each whole frame of ``samples``."""
-    stream = MotionStream(bundle, seed=seed)
+    stream = MotionStream(bundle, seed=seed, manner=manner)
     return stream.push(np.pad(samples, (0, LOOK_AHEAD * SAMPLES_PER_FRAME)))
 
 
@@ -197,6 +247,7 @@ def lips(evaluation: Evaluation, clip: PreparedClip, count: int) -> Scores | Non
     out = {
         "loudness": metrics.correlation(loud[keep], clip.aperture[:n][keep]),
         "mesh": metrics.correlation(mesh[keep], clip.aperture[:n][keep]),
+        "spread": float(mesh[keep].std() / max(clip.aperture[:n][keep].std(), 1e-6)),
     }
     drawn = [renderer.render(replace(m, pose=m.pose * 0)) for m in motions[: min(n, count)]]
     seen = evaluation.track(drawn)
@@ -236,10 +287,16 @@ def driven(
     ]
     if len(pairs) < MIN_FRAMES:
         return None
-    opened = lip_aperture(np.stack([seen for _, _, seen, _ in pairs]))
-    true = lip_aperture(np.stack([at for *_, at in pairs]))
+    seen, seen_true = (np.stack(points) for points in list(zip(*pairs, strict=True))[2:])
+    opened, true = lip_aperture(seen), lip_aperture(seen_true)
     box = metrics.head_box(pairs[0][3])
-    heard = phonemes(samples[: n * SAMPLES_PER_FRAME]) if len(pairs) == n else []
+    whole = len(pairs) == n
+    spoken = samples[: n * SAMPLES_PER_FRAME]
+    heard = phonemes(spoken) if whole else []
+    agreed = [
+        synchrony(evaluation.expert, _core.log_mel(spoken), lip_shape(points)) if whole else {}
+        for points in (seen, seen_true)
+    ]
     met, met_true = (over_time.closures(heard, a, SHUT) for a in (opened, true))
     return {
         **means([evaluation.compare(*pair) for pair in pairs[:: max(1, len(pairs) // 8)]]),
@@ -248,7 +305,57 @@ def driven(
         "closures_true": float(met_true.mean()) if len(met) else float("nan"),
         "flicker": over_time.flicker([p[0] for p in pairs], box)
         / over_time.flicker([p[1] for p in pairs], box),
+        **{f"sync_{k}": v for k, v in agreed[0].items()},
+        **{f"sync_{k}_true": v for k, v in agreed[1].items()},
     }
+
+
+def moves(evaluation: Evaluation, clip: PreparedClip, seed: int, manner: Float = ANYBODY) -> Scores:
+    """How lids and head move that are generated from the sound, nothing drawn."""
+    silent = np.zeros(len(clip) * SAMPLES_PER_FRAME, np.float32)
+    samples = silent if clip.mel is None else speech_of(clip)
+    motions = motions_of(evaluation.bundle, samples, seed, manner)
+    return moved(*(np.stack([getattr(m, k) for m in motions]) for k in ("pose", "closure")))
+
+
+def moved(pose: Float, closure: Float) -> Scores:
+    """Measures of pose changes [N, 6] and lid closures [N, 2]."""
+    lasted = over_time.blinks(closure.mean(1), over_time.FPS)
+    return {
+        "blinks_a_minute": len(lasted) * 60 * over_time.FPS / len(pose),
+        "pose_range": over_time.pose_range(pose),
+    }
+
+
+def long(evaluation: Evaluation, samples: Float, minutes: int, seed: int) -> dict[str, Scores]:
+    """How lids and head move in the first and in the last of ``minutes`` of ``samples``, which are
+    one minute, over and over; and the longest time in all of them in which nothing moves."""
+    stream = MotionStream(evaluation.bundle, seed=seed)
+    motions = [motion for _ in range(minutes) for motion in stream.push(samples)]
+    pose, closure = (np.stack([getattr(m, k) for m in motions]) for k in ("pose", "closure"))
+    minute = 60 * over_time.FPS
+    return {
+        "first minute": moved(pose[:minute], closure[:minute]),
+        "last minute": moved(pose[-minute:], closure[-minute:]),
+        "all": {"longest_still_seconds": over_time.longest_still(pose, closure)},
+    }
+
+
+def manners(
+    evaluation: Evaluation, reference: PreparedClip, clip: PreparedClip, prepared: Path
+) -> dict[str, Scores]:
+    """How a person moves in ``clip``; and how motion does that is generated from its sound, for
+    anybody and in the manner seen in another clip, ``reference``."""
+    landmarks = read_landmarks(prepared, reference)
+    tracked = [p if kept else None for p, kept in zip(landmarks, reference.keep, strict=True)]
+    manner = manner_of(evaluation.bundle, evaluation.model, tracked)
+    runs = {"anybody": ANYBODY, "in person": manner}
+    made = {
+        name: means([moves(evaluation, clip, seed, own) for seed in range(MANNER_SEEDS)])
+        for name, own in runs.items()
+    }
+    whole = motion_of(clip.pose, clip.closure, clip.keep)[clip.keep]
+    return made | {"true": moved(whole[:, :POSE], whole[:, POSE:])}
 
 
 def free(
@@ -304,6 +411,21 @@ def silence(evaluation: Evaluation, clip: PreparedClip, level: float) -> float:
     drawn = [renderer.render(m) for m in motions[::4]]
     openings = [float(lip_aperture(s[None])[0]) for s in evaluation.track(drawn) if s is not None]
     return float(np.mean(np.array(openings) < SHUT))
+
+
+def real_synchrony(
+    evaluation: Evaluation, clip: PreparedClip, other: PreparedClip, prepared: Path
+) -> Scores:
+    """What the Sync expert finds in a real video, and (``found_shuffled``) in its lips with the
+    sound of another one."""
+    assert clip.mel is not None and other.mel is not None
+    n = min(len(clip), len(other), len(clip.mel) // MEL_PER_FRAME, len(other.mel) // MEL_PER_FRAME)
+    shape = lip_shape(read_landmarks(prepared, clip)[:n])
+    own, wrong = (
+        synchrony(evaluation.expert, c.mel[: n * MEL_PER_FRAME], shape)  # type: ignore[index]
+        for c in (clip, other)
+    )
+    return own | {f"{k}_shuffled": v for k, v in wrong.items() if k == "found"}
 
 
 def per_person(clips: Sequence[PreparedClip], limit: int) -> list[PreparedClip]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from models.data.dataset import PreparedClip
-from models.evaluate import protocols
+from models.evaluate import over_time, protocols
 from models.evaluate.protocols import Evaluation, Scores, per_person
+from models.expert import OFFSETS, WINDOW
+from parlante.engine import SAMPLE_RATE
 
 Interval = tuple[float, float]  # mean, half-width
 Table = dict[str, dict[str, Interval]]
 NOISES = {"digital silence": 0.0, "room noise, −50 dB": 10 ** (-50 / 20)}  # RMS
 SILENT_PEOPLE = 8
+MIN_SYNC_FRAMES = WINDOW + 2 * OFFSETS
+LONG_SEEDS = 4
+LONG_FRAMES = 3 * over_time.FPS  # of clips whose lids and head are measured
 
 
 def attributes(
@@ -41,23 +47,90 @@ def by_source(
     return {f"{source} ({len(own)})": interval(own) for source, own in sorted(rows.items())}
 
 
-PART_COLUMNS = ("psnr_mouth", "lmd_mouth", "sharpness", "feature_mouth")
+def real_synchrony(evaluation: Evaluation, clips: list[PreparedClip], prepared: Path) -> Table:
+    """`protocols.real_synchrony` by source; the other sound is that of the next clip that is long
+    enough and of somebody else."""
+    rows: dict[str, list[Scores]] = {}
+    for i, clip in enumerate(clips):
+        rest = clips[i + 1 :] + clips[:i]
+        other = next(c for c in rest if c.person != clip.person and len(c) >= MIN_SYNC_FRAMES)
+        row = protocols.real_synchrony(evaluation, clip, other, prepared)
+        if row:
+            rows.setdefault(clip.source, []).append(row)
+    return {f"{source} ({len(own)})": interval(own) for source, own in sorted(rows.items())}
+
+
+PICTURE = ("psnr_mouth", "lmd_mouth", "csim", "sharpness", "feature_mouth")
+# What a part of the networks has to do with; any other has to do with all of it.
+TOUCHED = dict.fromkeys(("diffusion", "teeth", "warp"), ("picture",)) | {
+    "contrast": ("lips",),
+    "teacher": ("lips",),
+    "vae": ("head",),
+    "disentanglement": ("codes",),
+}
 
 
 def parts(
     evaluations: Mapping[str, Evaluation], clips: Sequence[PreparedClip], frames: int
 ) -> Table:
-    """What bundles that lack a part can still do: `attributes` of the renderer, lips from audio."""
-    rows = {}
+    """What bundles that lack a part can still do, of what the part touches: `attributes` of the
+    renderer, lips, lids and head from audio."""
+    rows: Table = {}
+    heard = [c for c in clips if c.lips]
+    long = per_person([c for c in heard if len(c) >= LONG_FRAMES], 1)
     for name, evaluation in evaluations.items():
-        noiseless = evaluation.bundle.manifest.networks["denoise"]["truncated_start"] == 1
-        steps = 1 if noiseless else 2
-        given = attributes(evaluation, per_person(clips, 1), frames, [steps])
-        drawn = given[protocols.OURS.format(steps)]
-        heard = [protocols.lips(evaluation, c, 0) for c in tqdm(clips, desc=name) if c.lips]
-        opening = interval([{"aperture": row["mesh"]} for row in heard if row is not None])
-        rows[name] = {column: drawn[column] for column in PART_COLUMNS} | opening
+        touched = TOUCHED.get(evaluation.without, ("picture", "lips", "head", "codes"))
+        rows[name] = {}
+        if "picture" in touched:
+            steps = 1 if evaluation.without == "diffusion" else 2
+            given = attributes(evaluation, per_person(clips, 1), frames, [steps])
+            drawn = given[protocols.OURS.format(steps)]
+            rows[name] |= {column: drawn[column] for column in PICTURE}
+        if "lips" in touched:
+            own = [protocols.lips(evaluation, c, 0) for c in tqdm(heard, desc=name)]
+            rows[name] |= interval([{"aperture": row["mesh"]} for row in own if row is not None])
+        if "head" in touched:
+            moved = [protocols.moves(evaluation, c, seed) for seed, c in enumerate(long)]
+            rows[name] |= interval(moved)
+        if "codes" in touched:
+            people = per_person(clips, 1)
+            swapped = [protocols.swap(evaluation, c, seed) for seed, c in enumerate(people)]
+            rows[name] |= interval(swapped)
     return rows
+
+
+def manners(evaluation: Evaluation, clips: Sequence[PreparedClip], prepared: Path) -> Table:
+    """`protocols.manners` of each person's second long clip in the manner of the first: means, and
+    the correlation with the truth over people (of logarithms; 95 % by Fisher's z)."""
+    own: dict[str, list[PreparedClip]] = {}
+    for clip in clips:
+        if clip.runs(LONG_FRAMES):
+            own.setdefault(clip.person, []).append(clip)
+    pairs = [of_one[:2] for of_one in own.values() if len(of_one) > 1]
+    rows = [protocols.manners(evaluation, *pair, prepared) for pair in tqdm(pairs, desc="manners")]
+    table: Table = {}
+    for name in rows[0]:
+        table[name] = interval([row[name] for row in rows])
+        for column in [] if name == "true" else list(table[name]):
+            made, true = (np.log1p([row[k][column] for row in rows]) for k in (name, "true"))
+            r = float(np.corrcoef(made, true)[0, 1])
+            table[name][f"r_{column}"] = r, 1.96 * (1 - r**2) / max(len(rows) - 3, 1) ** 0.5
+    return table
+
+
+def long(evaluation: Evaluation, clips: Sequence[PreparedClip], minutes: int) -> Table:
+    """`protocols.long` of speech and of silence, over some seeds."""
+    spoken = np.concatenate([protocols.speech_of(c) for c in clips if c.mel is not None])
+    minute = 60 * SAMPLE_RATE
+    sounds = {"speech": np.resize(spoken, minute), "silence": np.zeros(minute, np.float32)}
+    table: Table = {}
+    for sound, samples in sounds.items():
+        runs = [
+            protocols.long(evaluation, samples, minutes, seed)
+            for seed in tqdm(range(LONG_SEEDS), desc=f"{minutes} minutes of {sound}")
+        ]
+        table |= {f"{sound}, {part}": interval([run[part] for run in runs]) for part in runs[0]}
+    return table
 
 
 def silence(evaluation: Evaluation, clips: Sequence[PreparedClip]) -> dict[str, float]:
@@ -83,11 +156,14 @@ def interval(rows: Sequence[Scores]) -> dict[str, Interval]:
 
 
 def table(first: str, rows: Mapping[str, Mapping[str, Interval]], digits: int) -> str:
-    """One line a row, mean ± half-width in each column; the first column is called ``first``."""
-    columns = list(next(iter(rows.values())))
+    """One line a row, mean ± half-width in each column that it has; the first column is called
+    ``first``."""
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     lines = [f"| {first} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name, row in rows.items():
-        cells = (f"{mean:.{digits}f} ± {half:.{digits}f}" for mean, half in row.values())
+        cells = (
+            f"{row[c][0]:.{digits}f} ± {row[c][1]:.{digits}f}" if c in row else "" for c in columns
+        )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

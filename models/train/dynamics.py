@@ -7,7 +7,6 @@ clips also meet at random.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,8 +14,8 @@ from models.data.dataset import PreparedClip, load
 from models.dynamics import MOTION, Dynamics, DynamicsSampler
 from models.sync import Sync
 from models.train.loop import Settings, arguments, load_weights, train
-from parlante.face_model import Float
-from parlante.motion import BLINK, EMBEDDING, POSE, TAIL, WINDOW
+from parlante.manner import motion_of
+from parlante.motion import BLINK, EMBEDDING, LATENT, POSE, TAIL, WINDOW
 
 PRESETS = {
     "cpu": Settings(steps=6_000, batch=32, learning_rate=1.5e-3, minutes=5, ema=0.995),
@@ -27,18 +26,6 @@ KL_WEIGHT = 0.002
 KL_FROM = 0.15  # progress at which the KL term sets in: a latent must first be of use to be kept
 FREE_NATS = 0.1  # per latent dimension: below this no dimension is pushed towards the prior
 DEAF_SHARE = 0.15
-
-
-def motion_of(clip: PreparedClip) -> Float:
-    """Pose change from the clip's rest (its median kept pose) and lid closures, float32 [N, 8]."""
-    kept = clip.pose[np.flatnonzero(clip.keep)]
-    middle = np.linalg.norm(kept.rotation - np.median(kept.rotation, 0), axis=1).argsort()[
-        : max(1, len(kept) // 5)
-    ]
-    nearest = kept[middle]
-    rest = nearest[:1]
-    change = clip.pose.relative_to(rest)
-    return np.concatenate([change - change[clip.keep].mean(0), clip.closure], 1, dtype=np.float32)
 
 
 @torch.no_grad()
@@ -52,7 +39,7 @@ def windows(
         runs = clip.runs(LENGTH)
         if not runs:
             continue
-        moves = torch.from_numpy(motion_of(clip)).to(device)
+        moves = torch.from_numpy(motion_of(clip.pose, clip.closure, clip.keep)).to(device)
         n = len(clip)
         if clip.mel is None:
             embedding = torch.zeros(n, EMBEDDING, device=device)
@@ -70,7 +57,7 @@ def windows(
 
 
 def main() -> None:
-    parsed, settings = arguments(__doc__, PRESETS)
+    parsed, settings = arguments(__doc__, PRESETS, ("vae",))
     device = torch.device(parsed.device)
     sync = load_weights(Sync(), "sync", parsed.weights).to(device)
     data = [
@@ -79,11 +66,17 @@ def main() -> None:
     ]
     module = Dynamics().to(device)
     spread = data[0][0].reshape(-1, MOTION)
+    if parsed.without == "vae":
+        module.latent_scale.zero_()  # a regression: the mean answer, whatever is drawn
     module.scale.copy_(torch.cat([spread[:, :POSE].std(0), torch.ones(BLINK, device=device)]))
 
     def terms(net: nn.Module, motion: Tensor, audio: Tensor) -> dict[str, Tensor]:
         motion = motion / net.scale
-        made, mean, log_variance = net(motion, audio)
+        if parsed.without == "vae":
+            mean = log_variance = torch.zeros(len(motion), LATENT, device=device)
+            made = net.decoder(mean, motion[:, :TAIL], audio)
+        else:
+            made, mean, log_variance = net(motion, audio)
         true = motion[:, TAIL:]
         miss = made - true
         blink_weight = 1 + 6 * true[..., POSE:]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.attributes import EXPRESSION, LIP, Attributes
-from parlante.face_model import LIP_PAIRS, LIPS_INNER, LIPS_OUTER, FaceModel
+from parlante.face_model import LIP_CORNERS, LIP_PAIRS, LIPS_INNER, LIPS_OUTER, FaceModel
 
 STILL_OPENING = 0.1  # model units: lips that move less than this say little about the sound
 
@@ -19,6 +20,8 @@ class LipError:
         upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
         opening = (model.expression[:, upper, 1] - model.expression[:, lower, 1]).mean(1)
         basis = model.expression[:, lips, :2].reshape(EXPRESSION, -1)
+        left, right = (model.neutral[corner] for corner in LIP_CORNERS)
+        self.mouth_width = float(np.linalg.norm(left - right))
         self.opening = torch.from_numpy(opening).to(device)
         self._basis = torch.from_numpy(basis).to(device)
         self._attributes = attributes

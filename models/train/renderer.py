@@ -334,7 +334,7 @@ def mouth_psnr(image: Tensor, true: Tensor, boxes: Tensor) -> float:
 
 
 def main() -> None:
-    parsed, settings = arguments(__doc__, PRESETS, ("diffusion", "teeth"))
+    parsed, settings = arguments(__doc__, PRESETS, ("diffusion", "teeth", "warp"))
     device = torch.device(parsed.device)
     hardware = HARDWARE[parsed.preset]
     sync = load_weights(Sync(), "sync", parsed.weights).to(device).requires_grad_(False)
@@ -366,6 +366,8 @@ def main() -> None:
     def seen(batch: PairBatch) -> PairBatch:
         if parsed.without == "teeth":
             return replace(batch, interior=torch.zeros_like(batch.interior))
+        if parsed.without == "warp":
+            return replace(batch, displacement=torch.zeros_like(batch.displacement))
         return batch
 
     def losses(progress: float) -> dict[str, Tensor]:

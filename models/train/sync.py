@@ -42,9 +42,11 @@ PARTS = {"contrast": ("contrast", "sync"), "teacher": tuple(f"taught_{k}" for k 
 SHUT_APERTURE = 0.03  # inner-lip opening over mouth width of lips that touch
 ENOUGH_SHUT = 3  # frames of a clip
 QUIET_BELOW = 5.0  # nepers of power under a clip's loud frames
-MAX_GAIN = 1.6
+MAX_GAIN = 2.0
 MIN_SPEED, MAX_SPEED = 0.85, 1.2  # of augmented speech
-SILENT_SHARE = 0.06  # windows of nothing but (faint) noise, whose lips are shut
+SILENT_SHARE = 0.06  # windows of nothing but noise, whose lips are shut
+NOISY_SHARE = 0.3
+FAINTEST, LOUDEST = -22.0, -8.0  # log-mel of noise; white noise of −42 dB is at −8
 
 
 @dataclass(frozen=True)
@@ -123,16 +125,16 @@ def between(rows: Tensor, starts: Tensor, steps: Tensor) -> Tensor:
 
 
 def augment(mel: Tensor) -> Tensor:
-    """Gain, tilt, and noise in a quarter of the windows; log-mel [N, C, 80] in and out."""
+    """Gain, tilt, and noise in some of the windows; log-mel [N, C, 80] in and out."""
     n, _, bands = mel.shape
     device = mel.device
     gain = torch.rand(n, 1, 1, device=device) * 6 - 4
     tilt = 0.7 * torch.randn(n, 1, 1, device=device) * torch.linspace(-1, 1, bands, device=device)
     mel = (mel + gain + tilt).clamp(min=SILENCE)
-    level = torch.rand(n, 1, 1, device=device) * 11 - 22
+    level = torch.rand(n, 1, 1, device=device) * (LOUDEST - FAINTEST) + FAINTEST
     slope = torch.randn(n, 1, 1, device=device) * torch.linspace(-1.5, 1.5, bands, device=device)
     noise = level + slope + torch.randn_like(mel)
-    noisy = torch.rand(n, 1, 1, device=device) < 0.25
+    noisy = torch.rand(n, 1, 1, device=device) < NOISY_SHARE
     return torch.where(noisy, torch.logaddexp(mel, noise), mel)
 
 
@@ -142,30 +144,40 @@ def calibrate(
 ) -> None:
     """Set the anchors of `SpokenLips` from training clips: the mean code of shut lips; how much
     wider true lips open and close than predicted ones (standard deviations in a clip); and the
-    answer that stands for shut lips, such that in speech lips are as far from shut as people's."""
-    spoken, shut, made_spread, true_spread, opened = [], [], [], [], []
+    answer that stands for shut lips, such that in speech lips are on average as far open as
+    people's. How far people's are is measured on their landmarks: what the fit of a face calls an
+    opening is off by a constant."""
+    shut, opened, spoken, wanted, made_spread, true_spread = [], [], [], [], [], []
     for clip in clips:
         assert clip.mel is not None
         n = min(len(clip), len(clip.mel) // MEL_PER_FRAME)
         mel = torch.from_numpy(clip.mel[: n * MEL_PER_FRAME]).to(device)
         margin = (0, 0, CONTEXT_BEFORE * MEL_PER_FRAME, CONTEXT_AFTER * MEL_PER_FRAME)
         made = module.decoder(module.embed(F.pad(mel, margin, value=SILENCE)[None]))[0, :n]
-        true = error.code(torch.from_numpy(clip.expression[:n]).to(device))
+        code = error.code(torch.from_numpy(clip.expression[:n]).to(device))
+        opening = torch.from_numpy(clip.aperture[:n]).to(device) * error.mouth_width
         keep = torch.from_numpy(clip.keep[:n]).to(device)
         loudness = mel.exp().mean(1).clamp(min=1e-9).log().view(n, MEL_PER_FRAME).mean(1)
         loud = keep & (loudness > loudness.quantile(0.9) - QUIET_BELOW)
-        closed = keep & torch.from_numpy(clip.aperture[:n] < SHUT_APERTURE).to(device)
-        spoken.append(made[loud])
-        shut.append(true[closed])
-        # Within a clip: what people's fitted lips have in common is not in the sound.
-        if loud.any() and closed.sum() >= ENOUGH_SHUT:
-            opened.append(true[loud].mean(0) - true[closed].mean(0))
+        closed = keep & (opening < SHUT_APERTURE * error.mouth_width)
+        shut.append(code[closed])
+        if loud.any():
+            spoken.append(made[loud].mean(0))
+            wanted.append(opening[loud].mean())
+            # Within a clip: what people's fitted lips have in common is not in the sound.
+            if closed.sum() >= ENOUGH_SHUT:
+                opened.append(code[loud].mean(0) - code[closed].mean(0))
         made_spread.append(error.aperture(made[keep]).std())
-        true_spread.append(error.aperture(true[keep]).std())
-    module.lip_shut.copy_(torch.cat(shut).mean(0))
+        true_spread.append(opening[keep].std())
+    mean_shut = torch.cat(shut).mean(0)
     gain = (torch.stack(true_spread).mean() / torch.stack(made_spread).mean()).clamp(1, MAX_GAIN)
+    # From shut to lips as far open as they should be, the way that people's lips open.
+    way = torch.stack(opened).mean(0)
+    reached = error.aperture(mean_shut + way) - error.aperture(mean_shut)
+    way *= torch.stack(wanted).mean() / reached
+    module.lip_shut.copy_(mean_shut)
     module.lip_gain.copy_(gain)
-    module.lip_anchor.copy_(torch.cat(spoken).mean(0) - torch.stack(opened).mean(0) / gain)
+    module.lip_anchor.copy_(torch.stack(spoken).mean(0) - way / gain)
 
 
 def main() -> None:

@@ -6,8 +6,9 @@ import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any, get_args
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 
 from parlante.audio import decode_audio, expected_samples
 from parlante.bundle import Bundle
-from parlante.engine import SAMPLE_RATE, Engine, Frame
+from parlante.engine import NATIVE_FPS, SAMPLE_RATE, Engine, Frame
 from parlante.errors import ImageError, OutputError, ParlanteError
 from parlante.image import Photo, load_image
 from parlante.live import Clock, Live
+from parlante.manner import SECONDS
 from parlante.motion import MotionStream
 from parlante.portrait import Portrait, PortraitEncoder, read_portrait
 from parlante.renderer import Backdrop, FrameRenderer, Gains, Pixels, StageTimes
@@ -45,7 +47,8 @@ class Avatar:
         photo: a photo (path, bytes of an image file, or uint8 [H, W], [H, W, 3] RGB or [H, W, 4]),
         several
             photos of the same person, or a short video of them. The best picture is the source, all
-            of them serve the shape of the face.
+            of them serve the shape of the face; a video of two seconds or more (20 are looked at)
+            also shows how the person moves head and lids, and the avatar moves like them.
         face: which face, where a picture shows several; 0 is the largest.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``; a device that is not there is a `DeviceError`.
         threads: CPU threads of each frame.
@@ -73,7 +76,9 @@ class Avatar:
             raise ImageError(f"face={face!r}; faces count 0, 1, 2 … from the largest")
         photos = list(_photos(photo))
         self._setup(device, threads, bundle)
-        self.portrait = _cached(self._encoder, photos, face, _cache_folder(cache))
+        # A video also shows how its person moves; of several faces, how the largest does.
+        video = Path(photo) if _is_video(photo) and not face else None  # type: ignore[arg-type]
+        self.portrait = _cached(self._encoder, photos, face, _cache_folder(cache), video)
 
     def _setup(self, device: str, threads: int, bundle: Bundle | None) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 64:
@@ -191,7 +196,9 @@ class Avatar:
             device=self._device,
             threads=self._threads,
         )
-        motion = MotionStream(self._bundle, seed=options.seed, device=self._device)
+        motion = MotionStream(
+            self._bundle, seed=options.seed, manner=self.portrait.manner, device=self._device
+        )
         return Engine(motion, renderer, options.fps), renderer.times
 
 
@@ -350,9 +357,14 @@ def _gain(name: str, value: float) -> float:
     return float(value)
 
 
+def _is_video(source: Picture | Sequence[Picture]) -> bool:
+    return isinstance(source, (str, Path)) and Path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
 def _photos(source: Picture | Sequence[Picture]) -> Iterator[Photo]:
-    if isinstance(source, (str, Path)) and Path(source).suffix.lower() in VIDEO_SUFFIXES:
-        yield from (Photo(image, None) for image in _spread(read_video(source), VIDEO_FRAMES))
+    if _is_video(source):
+        frames = read_video(source)  # type: ignore[arg-type]
+        yield from (Photo(image, None) for image in _spread(frames, VIDEO_FRAMES))
     elif isinstance(source, (list, tuple)):
         if not source:
             raise ImageError("an empty list of photos; give at least one photo")
@@ -390,9 +402,13 @@ def _cache_folder(cache: Path | str | bool | None) -> Path | None:
 
 
 def _cached(
-    encoder: PortraitEncoder, photos: list[Photo], face: int | None, folder: Path | None
+    encoder: PortraitEncoder,
+    photos: list[Photo],
+    face: int | None,
+    folder: Path | None,
+    video: Path | None,
 ) -> Portrait:
-    key = encoder.key(photos, face)
+    key = encoder.key(photos, face, video=video is not None)
     with _memory_lock:
         if key in _memory and folder is not None:
             _memory.move_to_end(key)
@@ -406,6 +422,9 @@ def _cached(
             portrait = None  # a damaged cache entry is made anew
     if portrait is None:
         portrait = encoder.encode(photos, face=face)
+        if video is not None:
+            frames = islice(read_video(video, fps=NATIVE_FPS), SECONDS * int(NATIVE_FPS))
+            portrait = replace(portrait, manner=encoder.manner(frames), key=key)
         if file is not None:
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)

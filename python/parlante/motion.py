@@ -33,6 +33,8 @@ TAIL, WINDOW, LATENT = 10, 25, 32
 # Drawn closures of resting lids and of lids that have met: people's open eyes are never quite as
 # wide as the widest that training measures them against.
 LIDS_OPEN, LIDS_SHUT = 0.25, 0.75
+# Mean and spread [2, 32] of the latents of everybody; a person's own are their manner.
+ANYBODY: Float = np.stack([np.zeros(LATENT), np.ones(LATENT)]).astype(np.float32)
 POSE_LIMIT = 3.0  # standard deviations of the training people: a head never wanders further
 # Frames of audio that have to follow a frame before it can be drawn.
 LOOK_AHEAD = CONTEXT_AFTER + (MEL_AFTER - MEL_PER_FRAME) // MEL_PER_FRAME
@@ -53,11 +55,12 @@ class Motion:
 class _Dynamics:
     """Pose and blink, window by window, from a seeded latent."""
 
-    def __init__(self, bundle: Bundle, seed: int, device: str) -> None:
+    def __init__(self, bundle: Bundle, seed: int, manner: Float, device: str) -> None:
         self._decode = bundle.session("dynamics_decode", device=device, threads=1)
         self._scale = np.array(
             bundle.manifest.networks["dynamics_decode"]["motion_scale"], np.float32
         )
+        self._manner = manner
         self._random = np.random.Generator(np.random.Philox(seed))
         self._tail = np.zeros((1, TAIL, POSE + BLINK), np.float32)
         self._audio = np.zeros((1, TAIL + WINDOW, EMBEDDING), np.float32)
@@ -65,7 +68,8 @@ class _Dynamics:
         self._latent = self._draw()
 
     def _draw(self) -> Float:
-        return self._random.standard_normal((1, LATENT), np.float32)
+        mean, spread = self._manner
+        return np.asarray(mean + spread * self._random.standard_normal((1, LATENT), np.float32))
 
     def next(self, audio: Float) -> Float:
         """Motion [8] of the next frame, whose audio embedding is ``audio`` [128]."""
@@ -89,13 +93,16 @@ class _Dynamics:
 class MotionStream:
     """Turns 16 kHz samples into `Motion`s as they come.
 
-    Not safe for use from several threads at once. ``seed`` decides pose and blinks.
+    Not safe for use from several threads at once. ``seed`` decides pose and blinks, in the
+    ``manner`` float32 [2, 32] of a person (`parlante.manner`).
     """
 
-    def __init__(self, bundle: Bundle, *, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(
+        self, bundle: Bundle, *, seed: int = 0, manner: Float = ANYBODY, device: str = "cpu"
+    ) -> None:
         self._encode = bundle.session("audio_encode", device=device, threads=1)
         self._decode = bundle.session("lip_decode", device=device, threads=1)
-        self._dynamics = _Dynamics(bundle, seed, device)
+        self._dynamics = _Dynamics(bundle, seed, manner, device)
         self._embeddings: deque[Float] = deque(maxlen=CONTEXT_BEFORE + 1 + CONTEXT_AFTER)
         self.hush()
 

@@ -12,7 +12,7 @@ import logging
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -35,9 +35,17 @@ from parlante.face_model import (
     lip_aperture,
 )
 from parlante.image import Photo
-from parlante.landmarks import MIN_PRESENCE, FaceLandmarks, roi_from_detection, roi_from_landmarks
+from parlante.landmarks import (
+    MIN_PRESENCE,
+    FaceLandmarks,
+    LandmarkTracker,
+    roi_from_detection,
+    roi_from_landmarks,
+)
+from parlante.manner import manner_of
 from parlante.matte import Matte
 from parlante.mesh import WarpMesh
+from parlante.motion import ANYBODY
 from parlante.plate import background_plate
 
 _log = logging.getLogger(__name__)
@@ -49,7 +57,7 @@ FACE_SHARE = 0.575
 FACE_CENTRE = (0.5, 0.55)
 MAX_SIDE = 1080  # detail beyond the largest output is not kept
 MIN_FACE = 32  # pixels across the landmarks of a face that can be animated at all
-FORMAT = 1  # of the .npz
+FORMAT = 2  # of the .npz
 
 # What zip, zlib and NumPy's header parser let through on files that are damaged or no .npz at all.
 _PARSER_ERRORS = (
@@ -75,7 +83,8 @@ class Portrait:
     image uint8 [S, S, 4]: the crop, RGB and straight-alpha matte, S ≤ 1080; plate uint8 [S, S, 3];
     landmarks float32 [468, 3] in pixels of the 256-grid; identity float32 [100]; expression float32
     [53]; rotation, translation float32 [1, 3] and scale float32 [1]: the photo's own pose; features
-    float32 [32, 64, 64]; style float32 [1, 64]; key: SHA-256 of photo, choices and bundle.
+    float32 [32, 64, 64]; style float32 [1, 64]; manner float32 [2, 32]: how the person moves head
+    and lids (`parlante.manner`); key: SHA-256 of photo, choices and bundle.
     """
 
     image: NDArray[np.uint8]
@@ -88,6 +97,7 @@ class Portrait:
     scale: Float
     features: Float
     style: Float
+    manner: Float
     key: str
 
     @property
@@ -148,6 +158,7 @@ class Portrait:
             "scale": (np.float32, (1,)),
             "features": (np.float32, (32, GRID // 4, GRID // 4)),
             "style": (np.float32, (1, 64)),
+            "manner": (np.float32, ANYBODY.shape),
         }
         for field, (dtype, shape) in wanted.items():
             array = getattr(self, field)
@@ -182,11 +193,12 @@ class PortraitEncoder:
         )
         self._matte = Matte(bundle.session("matte", device=device, threads=threads))
         self._source = bundle.session("source_encode", device=device, threads=threads)
-        self._bundle_key = bundle.key
+        self._bundle, self._device = bundle, device
 
-    def key(self, photos: Sequence[Photo], face: int | None) -> str:
-        """SHA-256 over what decides the result: pixels, the face picked, and the bundle."""
-        digest = hashlib.sha256(f"{FORMAT} {self._bundle_key} {face}".encode())
+    def key(self, photos: Sequence[Photo], face: int | None, *, video: bool = False) -> str:
+        """SHA-256 over what decides the result: pixels, whether they are those of a video, the face
+        picked, and the bundle."""
+        digest = hashlib.sha256(f"{FORMAT} {self._bundle.key} {face} {video}".encode())
         for photo in photos:
             digest.update(repr(photo.rgb.shape).encode())
             digest.update(np.ascontiguousarray(photo.rgb).data)
@@ -223,6 +235,13 @@ class PortraitEncoder:
         best = int(np.argmax(scores))
         _log.debug("source picture %d of %d, scores %s", best, len(found), scores)
         return self._encode(*found[best], fitted.identity, self.key(photos, face))
+
+    def manner(self, frames: Iterable[NDArray[np.uint8]]) -> Float:
+        """`manner_of` the person with the largest face in a video of 25 frames a second, uint8
+        [H, W, 3] RGB."""
+        tracker = LandmarkTracker(self._detector, self._landmarks)
+        tracked = [None if found is None else found[0] for found in tracker.track(frames)]
+        return manner_of(self._bundle, self.model, tracked, device=self._device)
 
     def _find(self, photo: Photo, face: int | None) -> Float | None:
         """Landmarks [478, 3] in pixels of the photo, or None without a face."""
@@ -285,6 +304,7 @@ class PortraitEncoder:
             scale=fitted.pose.scale,
             features=features[0],
             style=style,
+            manner=ANYBODY,
             key=key,
         )
 

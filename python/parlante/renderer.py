@@ -205,6 +205,10 @@ class FrameRenderer:
             self._depth,
             threads=threads,
         )
+        self._pack()
+
+    def _pack(self) -> None:
+        """Condition tensor from the warp and the interior."""
         _core.pack(
             self._source_256,
             self._plate_256,
@@ -212,7 +216,7 @@ class FrameRenderer:
             self._interior,
             self._portrait.features,
             self._condition,
-            threads=threads,
+            threads=self._threads,
         )
 
     def _step(self, residual: Float | None, x_t: Float | None, out: Float, step: Step) -> None:

@@ -371,8 +371,9 @@ class StreamWriter:
         self.close()
 
 
-def read_video(path: str | Path) -> Iterator[NDArray[np.uint8]]:
-    """Frames of the best video stream of a file, upright and with square pixels, lazily.
+def read_video(path: str | Path, *, fps: Fraction | None = None) -> Iterator[NDArray[np.uint8]]:
+    """Frames of the best video stream of a file, upright and with square pixels, lazily; with
+    ``fps``, repeated or left out so that they come at that rate (the file's rate being even).
 
     Yields:
         RGB, u8 [H, W, 3], arrays of their own.
@@ -395,7 +396,18 @@ def read_video(path: str | Path) -> Iterator[NDArray[np.uint8]]:
     except ImageError:
         container.close()
         raise
-    return _upright_frames(source, container, stream)
+    frames = _upright_frames(source, container, stream)
+    if fps is None or not stream.average_rate:
+        return frames
+    return _at_rate(frames, fps / stream.average_rate)
+
+
+def _at_rate(frames: Iterator[NDArray[np.uint8]], ratio: Fraction) -> Iterator[NDArray[np.uint8]]:
+    made = 0
+    for i, frame in enumerate(frames):
+        while made < (i + 1) * ratio:
+            made += 1
+            yield frame
 
 
 def _upright_frames(

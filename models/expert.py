@@ -1,0 +1,105 @@
+"""The Sync expert: does this mouth say this sound? Used in measuring only.
+
+After SyncNet (Chung and Zisserman 2016), on lip landmarks instead of pixels: one second of log-mel
+and one second of the lips' shape meet in one space, where what belongs together is near. The
+generator never sees it, and it learns from other people than the generator.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.sync import MEL_MEAN, MEL_SCALE
+from parlante.face_model import LIPS_INNER, LIPS_OUTER, Float
+from parlante.motion import MEL_PER_FRAME, MELS
+
+WINDOW = 25  # frames
+OFFSETS = 10  # frames to both sides that a search looks at
+SIDE = len(LIPS_INNER) // 2  # lip points from corner to corner
+SHAPE = 2 * SIDE  # openings along both rings, and their widths
+EYES = (33, 263)  # outer corners
+SHAPE_SCALE = 0.03  # of the distance between the eyes; a speaking mouth opens by some of these
+
+
+def lip_shape(landmarks: Float) -> Float:
+    """Shape of the lips [N, 20] of landmarks [N, ≥468, 2+]: of the inner and the outer ring the
+    width and nine openings, over the distance between the eyes, in units of `SHAPE_SCALE`."""
+    points = landmarks[..., :2].astype(np.float32)
+    eyes = np.linalg.norm(points[:, EYES[0]] - points[:, EYES[1]], axis=-1)
+    sizes = []
+    for ring in (list(LIPS_INNER), list(LIPS_OUTER)):
+        sizes.append(points[:, ring[0]] - points[:, ring[SIDE]])
+        sizes += [points[:, ring[i]] - points[:, ring[-i]] for i in range(1, SIDE)]
+    lengths = np.linalg.norm(np.stack(sizes, 1), axis=-1)
+    scale = SHAPE_SCALE * np.maximum(np.median(eyes), 1e-6)
+    return np.asarray(lengths / scale, np.float32)
+
+
+class Expert(nn.Module):
+    """Windows of sound and of lips → unit-length embeddings."""
+
+    def __init__(self, width: int = 128, embedding: int = 128) -> None:
+        super().__init__()
+        self.hear = nn.Sequential(
+            nn.Conv1d(MELS, width, 5, padding=2),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Conv1d(width, width, 8, stride=4, padding=2),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Flatten(),
+            nn.Linear(WINDOW * width, embedding),
+        )
+        self.see = nn.Sequential(
+            nn.Conv1d(SHAPE, width, 5, padding=2),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Flatten(),
+            nn.Linear(WINDOW * width, embedding),
+        )
+        self.temperature = nn.Parameter(torch.tensor(2.7))  # log of the inverse temperature
+
+    def audio(self, mel: Tensor) -> Tensor:
+        """Log-mel [N, 100, 80] → [N, 128]."""
+        scaled = ((mel - MEL_MEAN) / MEL_SCALE).clamp(-3, 3)
+        return F.normalize(self.hear(scaled.transpose(1, 2)), dim=-1)
+
+    def lips(self, shape: Tensor) -> Tensor:
+        """`lip_shape` of a window [N, 25, 20] → [N, 128]. How a mouth is at rest is its own affair:
+        only its motion is seen."""
+        return F.normalize(self.see((shape - shape.mean(1, keepdim=True)).transpose(1, 2)), dim=-1)
+
+
+@torch.no_grad()
+def distances(expert: Expert, mel: Float, shape: Float) -> Float:
+    """Distances [W, 21] between the lips of each window and the sound ``OFFSETS`` frames earlier to
+    ``OFFSETS`` frames later, for log-mel [4·N, 80] and lip shapes [N, 20] of one clip. Windows
+    start at every frame where all of these lie inside; W may be 0."""
+    count = len(shape) - WINDOW + 1
+    if count <= 2 * OFFSETS:
+        return np.zeros((0, 2 * OFFSETS + 1), np.float32)
+    heard = torch.from_numpy(mel).unfold(0, WINDOW * MEL_PER_FRAME, MEL_PER_FRAME)[:count]
+    audio = expert.audio(heard.transpose(1, 2))
+    lips = expert.lips(torch.from_numpy(shape).unfold(0, WINDOW, 1).transpose(1, 2))
+    near = audio.unfold(0, 2 * OFFSETS + 1, 1)  # [W, 128, 21]
+    middle = lips[OFFSETS : count - OFFSETS]
+    return (2 - 2 * torch.einsum("wco,wc->wo", near, middle)).clamp(min=0).sqrt().numpy()
+
+
+def synchrony(expert: Expert, mel: Float, shape: Float) -> dict[str, float]:
+    """How well lips and sound of one clip agree, from the means of `distances` over its windows, as
+    SyncNet has it: ``distance``, the least; ``confidence``, how far it lies under the median;
+    ``found``, share of windows whose least distance is at most one frame from where it belongs.
+    Nothing for a clip too short."""
+    apart = distances(expert, mel, shape)
+    if not len(apart):
+        return {}
+    mean = apart.mean(0)
+    return {
+        "confidence": float(np.median(mean) - mean.min()),
+        "distance": float(mean.min()),
+        "found": float((abs(apart.argmin(1) - OFFSETS) <= 1).mean()),
+    }

@@ -1,0 +1,71 @@
+"""What is each part worth? ``python -m models.train.parts --out runs/parts`` trains the networks
+anew, whole and without one part at a time, each for the same number of steps, and exports a bundle
+of each: ``runs/parts/PART/bundle``, for ``python -m models.evaluate --parts runs/parts``. Resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED
+from models.train.loop import WEIGHTS
+
+WHOLE = "whole"
+# The networks that are trained anew, in this order; a part is left out of the first. The others are
+# those of the whole, whose attributes are those that ship.
+PARTS = {
+    WHOLE: ("sync", "dynamics", "renderer"),
+    "diffusion": ("renderer",),
+    "teeth": ("renderer",),
+    "warp": ("renderer",),
+    "contrast": ("sync",),
+    "vae": ("dynamics",),
+    "disentanglement": ("attributes",),
+}
+STEPS = {"attributes": 4_600, "sync": 1_500, "dynamics": 3_000, "renderer": 2_000}
+BUNDLE = Path("python/parlante/bundle")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED)
+    parser.add_argument("--out", type=Path, default=Path("runs/parts"))
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
+    arguments = parser.parse_args()
+    for part in arguments.only:
+        folder = arguments.out / part
+        bundle = folder / "bundle"
+        if not folder.exists():
+            weights = WEIGHTS if part == WHOLE else arguments.out / WHOLE
+            folder.mkdir(parents=True)
+            for file in weights.glob("*.safetensors"):
+                shutil.copy(file, folder)
+        for i, network in enumerate(PARTS[part]):
+            without = ["--without", part] if i == 0 and part != WHOLE else []
+            run(
+                f"models.train.{network}",
+                *without,
+                *("--steps", str(STEPS[network]), "--data", str(arguments.data)),
+                *("--prepared", str(arguments.prepared), "--weights", str(folder)),
+                *("--out", str(folder / "runs")),
+            )
+        shutil.copytree(BUNDLE, bundle, dirs_exist_ok=True)
+        run("export.bundle", "--weights", str(folder), "--out", str(bundle))
+
+
+def run(module: str, *arguments: str) -> None:
+    """``python -m module arguments``; SystemExit where it fails."""
+    done = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
+    if done.returncode:
+        raise SystemExit(f"{module} {' '.join(arguments)} ended with {done.returncode}")
+
+
+if __name__ == "__main__":
+    main()
