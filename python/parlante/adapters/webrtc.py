@@ -1,0 +1,59 @@
+"""A live session as WebRTC tracks (aiortc ≥ 1.9)."""
+
+from __future__ import annotations
+
+import asyncio
+from fractions import Fraction
+
+import av
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+
+from parlante.engine import SAMPLE_RATE
+from parlante.live import Live
+
+QUEUE = 8  # frames of a track that nobody fetches; the oldest goes first
+
+
+class LiveTrack(MediaStreamTrack):
+    """Picture or sound of a session; see `tracks`."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__()
+        self._queue: asyncio.Queue[av.VideoFrame | av.AudioFrame | None] = asyncio.Queue(QUEUE)
+        self.feeder: asyncio.Task[None] | None = None
+
+    async def recv(self) -> av.VideoFrame | av.AudioFrame:
+        """The next frame, at the session's pace; MediaStreamError after its end."""
+        made = await self._queue.get() if self.readyState == "live" else None
+        if made is None:
+            self.stop()
+            raise MediaStreamError
+        return made
+
+    def put(self, made: av.VideoFrame | av.AudioFrame | None) -> None:
+        if self._queue.full():
+            self._queue.get_nowait()
+        self._queue.put_nowait(made)
+
+
+def tracks(live: Live) -> tuple[LiveTrack, LiveTrack]:
+    """Video and audio track of a session (``pixels="rgb"``) for ``RTCPeerConnection.addTrack``; to
+    be called in a running event loop."""
+    video, audio = LiveTrack("video"), LiveTrack("audio")
+    video.feeder = audio.feeder = asyncio.create_task(_feed(live, video, audio))
+    return video, audio
+
+
+async def _feed(live: Live, video: LiveTrack, audio: LiveTrack) -> None:
+    try:
+        async for frame in live:
+            picture = av.VideoFrame.from_ndarray(frame.image, "rgb24")
+            sound = av.AudioFrame.from_ndarray(frame.audio[None], "s16", "mono")
+            sound.sample_rate = SAMPLE_RATE
+            for track, made in ((video, picture), (audio, sound)):
+                made.pts, made.time_base = frame.pts, Fraction(1, SAMPLE_RATE)
+                track.put(made)
+    finally:
+        video.put(None)
+        audio.put(None)
