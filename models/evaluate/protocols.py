@@ -163,7 +163,7 @@ def attributes(
     audio = embeddings(evaluation, clip)
     changes = clip.pose.relative_to(portrait.pose)
     truth = [images[f] for f in frames]
-    warp = evaluation.renderer(portrait)
+    warp = evaluation.renderer(portrait, steps[0])
     made: dict[str, list[metrics.Image]] = {
         STILL: [images[source]] * len(frames),
         WARP: [warp.draw_warp(clip.expression[f], changes[f]) for f in frames],
