@@ -122,7 +122,7 @@ def test_avatar_of_a_video_has_a_manner(tmp_path: Path) -> None:
             writer.write(shifted, np.zeros(640, np.int16))
     moving = Avatar(path, cache=tmp_path / "cache")
     assert not np.array_equal(moving.portrait.manner, ANYBODY)
-    again = Avatar(path, cache=tmp_path / "cache")
+    again = Avatar([path], cache=tmp_path / "cache")  # as the command line gives it
     np.testing.assert_array_equal(again.portrait.manner, moving.portrait.manner)
     file = tmp_path / "face.npz"
     moving.save(file)

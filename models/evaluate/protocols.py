@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -90,10 +91,14 @@ class Evaluation:
         self.model: FaceModel = self.encoder.model
         self.identity = metrics.Identity(assets / "face_recognition_sface_2021dec_int8bq.onnx")
         self.features = metrics.FeatureDistance()
-        self.expert = Expert()
-        load_weights(self.expert, "expert")
         self._detector = FaceDetector(self.bundle.session("face_detector"))
         self._landmarks = FaceLandmarks(self.bundle.session("face_landmarks"))
+
+    @cached_property
+    def expert(self) -> Expert:
+        expert = Expert()
+        load_weights(expert, "expert")
+        return expert
 
     def track(self, frames: list[NDArray[np.uint8]]) -> list[Float | None]:
         """Landmarks [478, 3] of each frame, None where no face is found."""

@@ -50,14 +50,14 @@ def by_source(
 def real_synchrony(evaluation: Evaluation, clips: list[PreparedClip], prepared: Path) -> Table:
     """`protocols.real_synchrony` by source; the other sound is that of the next clip that is long
     enough and of somebody else."""
-    rows: dict[str, list[Scores]] = {}
-    for i, clip in enumerate(clips):
-        rest = clips[i + 1 :] + clips[:i]
-        other = next(c for c in rest if c.person != clip.person and len(c) >= MIN_SYNC_FRAMES)
-        row = protocols.real_synchrony(evaluation, clip, other, prepared)
-        if row:
-            rows.setdefault(clip.source, []).append(row)
-    return {f"{source} ({len(own)})": interval(own) for source, own in sorted(rows.items())}
+    others = {clip.name: clips[i + 1 :] + clips[:i] for i, clip in enumerate(clips)}
+
+    def measure(clip: PreparedClip) -> Scores | None:
+        long = (c for c in others[clip.name] if len(c) >= MIN_SYNC_FRAMES)
+        other = next(c for c in long if c.person != clip.person)
+        return protocols.real_synchrony(evaluation, clip, other, prepared) or None
+
+    return by_source(clips, measure, "Sync expert")
 
 
 PICTURE = ("psnr_mouth", "lmd_mouth", "csim", "sharpness", "feature_mouth")

@@ -77,7 +77,7 @@ class Avatar:
         photos = list(_photos(photo))
         self._setup(device, threads, bundle)
         # A video also shows how its person moves; of several faces, how the largest does.
-        video = Path(photo) if _is_video(photo) and not face else None  # type: ignore[arg-type]
+        video = None if face else _video(photo)
         self.portrait = _cached(self._encoder, photos, face, _cache_folder(cache), video)
 
     def _setup(self, device: str, threads: int, bundle: Bundle | None) -> None:
@@ -357,19 +357,22 @@ def _gain(name: str, value: float) -> float:
     return float(value)
 
 
-def _is_video(source: Picture | Sequence[Picture]) -> bool:
-    return isinstance(source, (str, Path)) and Path(source).suffix.lower() in VIDEO_SUFFIXES
+def _video(source: Picture | Sequence[Picture]) -> Path | None:
+    """The first video among the pictures."""
+    if isinstance(source, (list, tuple)):
+        return next((video for one in source if (video := _video(one)) is not None), None)
+    named = isinstance(source, (str, Path)) and Path(source).suffix.lower() in VIDEO_SUFFIXES
+    return Path(source) if named else None  # type: ignore[arg-type]
 
 
 def _photos(source: Picture | Sequence[Picture]) -> Iterator[Photo]:
-    if _is_video(source):
-        frames = read_video(source)  # type: ignore[arg-type]
-        yield from (Photo(image, None) for image in _spread(frames, VIDEO_FRAMES))
-    elif isinstance(source, (list, tuple)):
+    if isinstance(source, (list, tuple)):
         if not source:
             raise ImageError("an empty list of photos; give at least one photo")
         for one in source:
             yield from _photos(one)
+    elif (video := _video(source)) is not None:
+        yield from (Photo(image, None) for image in _spread(read_video(video), VIDEO_FRAMES))
     else:
         yield load_image(source)  # type: ignore[arg-type]
 
