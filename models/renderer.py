@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attributes import BLINK, LIP, RESIDUAL
-from parlante.motion import EMBEDDING
 from parlante.schedule import make_schedule
 
 FEATURES = 32  # cached source features per cell of the 64×64 grid
@@ -26,7 +25,7 @@ CELL = 16  # pixels of an unshuffled 4×4 block
 CONDITION = PLANES * CELL + FEATURES
 FRAME = 3 * CELL
 POSE = 6
-ATTRIBUTES = LIP + BLINK + RESIDUAL + POSE + EMBEDDING
+ATTRIBUTES = LIP + BLINK + RESIDUAL + POSE
 # Sampling starts here, from the noised warp: its error is then well below the noise (√ᾱ = 0.81, σ =
 # 0.59).
 TRUNCATED_START = 400
@@ -96,8 +95,8 @@ class StyleEncoder(nn.Module):
 class ConditionNet(nn.Module):
     """What every diffusion step of a frame shares.
 
-    condition [N, 160, h, w] (from `pack`), attributes [N, 164] (lip, blink and residual code less
-    the photo's own, pose change, audio embedding), style [N, 64] → context maps [N, 48, h, w] and
+    condition [N, 160, h, w] (from `pack`), attributes [N, 36] (lip, blink and residual code less
+    the photo's own, pose change), style [N, 64] → context maps [N, 48, h, w] and
     [N, 80, h/2, w/2], gate [N, 1, h, w].
     """
 

@@ -107,14 +107,14 @@ def frame_weights(clips: Sequence[PreparedClip]) -> list[float]:
     return [frames[c.person] ** -0.25 for c in clips]
 
 
-def shift_mel(mel: Float, frames: float) -> Float:
-    """Log-mel [4·N, 80] moved later by ``frames`` video frames (to a quarter); silence moves in."""
-    columns = round(frames * MEL_PER_FRAME)
-    out = np.full_like(mel, SILENCE)
-    if columns >= 0:
-        out[columns:] = mel[: len(mel) - columns]
-    else:
-        out[:columns] = mel[-columns:]
+def align_mel(mel: Float, offset: float, frames: int) -> Float:
+    """Log-mel [4·``frames``, 80]: the columns of ``mel`` [n, 80] moved later by ``offset`` video
+    frames (to a quarter), silence where there are none."""
+    out = np.full((frames * MEL_PER_FRAME, mel.shape[1]), SILENCE, np.float32)
+    start = round(offset * MEL_PER_FRAME)
+    first = max(0, start)
+    moved = mel[max(0, -start) :][: max(0, len(out) - first)]
+    out[first : first + len(moved)] = moved
     return out
 
 
@@ -135,8 +135,9 @@ def load(
         with np.load(path, allow_pickle=False) as arrays:
             if "source_frames" not in arrays:
                 continue
+            keep = arrays["keep"]
             entry = alignment.get(row.name)
-            mel = arrays["mel"].astype(np.float32) if entry is not None else None
+            mel = None if entry is None else align_mel(arrays["mel"], entry["offset"], len(keep))
             clips.append(
                 PreparedClip(
                     name=row.name,
@@ -144,13 +145,13 @@ def load(
                     source=row.source,
                     person=row.person,
                     split=row.split,
-                    keep=arrays["keep"],
+                    keep=keep,
                     expression=arrays["expression"].astype(np.float32),
                     pose=Pose(arrays["rotation"], arrays["translation"], arrays["scale"]),
                     identity=arrays["identity"],
                     aperture=arrays["aperture"],
                     closure=arrays["closure"].astype(np.float32),
-                    mel=None if mel is None else shift_mel(mel, entry["offset"]),
+                    mel=mel,
                     offset=0.0 if entry is None else entry["offset"],
                     lips=entry is not None and entry["lips"],
                     source_frames=arrays["source_frames"],

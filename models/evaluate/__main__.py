@@ -1,17 +1,16 @@
 """The whole evaluation: ``python -m models.evaluate --out docs/results.md``.
 
 Every table of the report is written here, from the bundle that ships, on the test people; the same
-numbers go beside it as JSON.
+numbers go beside it as JSON, section by section.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, load
 from models.evaluate import over_time, protocols, report
@@ -48,38 +47,45 @@ def main() -> None:
     count = arguments.seconds * over_time.FPS
     phonemes = over_time.Phonemes()
 
-    free = [
-        protocols.free(evaluation, c, count, seed)
-        for seed, c in enumerate(tqdm(long, desc="audio only"))
-    ]
     result: dict[str, Any] = {
         "people": len({c.person for c in clips}),
         "options": f"--frames {arguments.frames} --seconds {arguments.seconds}",
-        "attributes": report.attributes(evaluation, per_person(clips, 1), arguments.frames, STEPS),
-        "audio": report.by_source(heard, lambda c: protocols.lips(evaluation, c, 0), "lips"),
-        "sync": report.real_synchrony(evaluation, heard, arguments.prepared),
-        "driven": report.by_source(
+    }
+    sections: dict[str, Callable[[], Any]] = {
+        "attributes": lambda: report.attributes(
+            evaluation, per_person(clips, 1), arguments.frames, STEPS
+        ),
+        "audio": lambda: report.by_source(
+            heard, lambda c: protocols.lips(evaluation, c, 0), "lips"
+        ),
+        "sync": lambda: report.real_synchrony(evaluation, heard, arguments.prepared),
+        "driven": lambda: report.by_source(
             few, lambda c: protocols.driven(evaluation, c, phonemes, count), "lips from audio"
         ),
-        "free": {
-            name: report.interval([r[name] for r in free if r is not None])
-            for name in ("generated", "true")
-        },
-        "manners": report.manners(evaluation, clips, arguments.prepared),
-        "long": report.long(evaluation, few, LONG_MINUTES),
-        "silence": report.silence(evaluation, clips),
+        "free": lambda: report.free(evaluation, long, count),
+        "manners": lambda: report.manners(evaluation, clips, arguments.prepared),
+        "long": lambda: report.long(evaluation, few, LONG_MINUTES),
+        "silence": lambda: report.silence(evaluation, clips),
     }
     if arguments.parts is not None:
-        bundles = {part: arguments.parts / part / "bundle" for part in parts.PARTS}
-        lacking = {
-            part: Evaluation(arguments.assets, Bundle.open(folder), part)
-            for part, folder in bundles.items()
-            if folder.exists()
-        }
-        result["parts"] = report.parts(lacking, clips, arguments.frames)
+        sections["parts"] = lambda: report.parts(
+            lacking(arguments.assets, arguments.parts), clips, arguments.frames
+        )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    for name, measure in sections.items():
+        result[name] = measure()
+        arguments.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     arguments.out.write_text(text(result))
+
+
+def lacking(assets: Path, folder: Path) -> dict[str, Evaluation]:
+    """An evaluation of each bundle of `models.train.parts` that is there, by the part it lacks."""
+    bundles = {part: folder / part / "bundle" for part in parts.PARTS}
+    return {
+        part: Evaluation(assets, Bundle.open(bundle), part)
+        for part, bundle in bundles.items()
+        if bundle.exists()
+    }
 
 
 def parts_text(result: dict[str, Any]) -> str:

@@ -165,7 +165,6 @@ def attributes(
     images = dict(zip(wanted.tolist(), read_frames(clip.path, wanted), strict=True))
     source = int(clip.source_frames[0])
     portrait = evaluation.portrait(clip, images[source])
-    audio = embeddings(evaluation, clip)
     changes = clip.pose.relative_to(portrait.pose)
     truth = [images[f] for f in frames]
     warp = evaluation.renderer(portrait, steps[0])
@@ -175,9 +174,7 @@ def attributes(
     }
     for k in steps:
         renderer = evaluation.renderer(portrait, k)
-        made[OURS.format(k)] = [
-            renderer.draw(clip.expression[f], changes[f], audio[f]) for f in frames
-        ]
+        made[OURS.format(k)] = [renderer.draw(clip.expression[f], changes[f]) for f in frames]
     points = evaluation.track(truth)
     return {
         method: means(
@@ -215,15 +212,6 @@ def motions_of(
     """One motion for each whole frame of ``samples``."""
     stream = MotionStream(bundle, seed=seed, manner=manner)
     return stream.push(np.pad(samples, (0, LOOK_AHEAD * SAMPLES_PER_FRAME)))
-
-
-def embeddings(evaluation: Evaluation, clip: PreparedClip) -> Float:
-    """Audio embedding of each frame [N, 128]; zeros without sound."""
-    out = np.zeros((len(clip), 128), np.float32)
-    if clip.mel is not None:
-        for i, motion in enumerate(motions_of(evaluation.bundle, speech_of(clip))):
-            out[i] = motion.audio
-    return out
 
 
 def mesh_aperture(
@@ -424,7 +412,7 @@ def real_synchrony(
     """What the Sync expert finds in a real video, and (``found_shuffled``) in its lips with the
     sound of another one."""
     assert clip.mel is not None and other.mel is not None
-    n = min(len(clip), len(other), len(clip.mel) // MEL_PER_FRAME, len(other.mel) // MEL_PER_FRAME)
+    n = min(len(clip), len(other))
     shape = lip_shape(read_landmarks(prepared, clip)[:n])
     own, wrong = (
         synchrony(evaluation.expert, c.mel[: n * MEL_PER_FRAME], shape)  # type: ignore[index]

@@ -99,6 +99,15 @@ def parts(
     return rows
 
 
+def free(evaluation: Evaluation, clips: Sequence[PreparedClip], count: int) -> Table:
+    """`protocols.free` of each clip's first ``count`` frames, another seed each."""
+    rows = [
+        protocols.free(evaluation, clip, count, seed)
+        for seed, clip in enumerate(tqdm(clips, desc="audio only"))
+    ]
+    return {name: interval([r[name] for r in rows if r]) for name in ("generated", "true")}
+
+
 def manners(evaluation: Evaluation, clips: Sequence[PreparedClip], prepared: Path) -> Table:
     """`protocols.manners` of each person's second long clip in the manner of the first: means, and
     the correlation with the truth over people (of logarithms; 95 % by Fisher's z)."""

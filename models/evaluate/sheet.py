@@ -55,15 +55,14 @@ def row(
     portrait = encoder.encode([photo], face=0)
     renderer = FrameRenderer(bundle, encoder.model, portrait, size=size, steps=steps)
     names = encoder.model.expression_names
-    silent = np.zeros(128, np.float32)
-    rest = Motion(renderer.shut, np.zeros(6, np.float32), np.zeros(2, np.float32), silent)
+    rest = Motion(renderer.shut, np.zeros(6, np.float32), np.zeros(2, np.float32))
     pictures = [portrait.at(size)[0][..., :3]]
     for modes, turn in POSES.values():
         closure = np.full(2, modes.get("blink", 0.0), np.float32)
         expression = renderer.expression(replace(rest, closure=closure))
         for name in modes.keys() - {"blink"}:
             expression[names.index(name)] += modes[name]
-        pictures.append(renderer.draw(expression, np.array([*turn, 0, 0, 0], np.float32), silent))
+        pictures.append(renderer.draw(expression, np.array([*turn, 0, 0, 0], np.float32)))
     with as_file(files("parlante") / "demo") as demo:
         samples = np.concatenate(list(decode_audio(demo / "speech.flac")))
     motions = MotionStream(bundle).push(samples)

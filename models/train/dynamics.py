@@ -44,11 +44,7 @@ def windows(
         if clip.mel is None:
             embedding = torch.zeros(n, EMBEDDING, device=device)
         else:
-            mel = torch.from_numpy(clip.mel).to(device)[None]
-            embedding = sync.embed(mel)[0]
-            embedding = torch.cat(
-                [embedding, embedding[-1:].expand(max(0, n - len(embedding)), -1)]
-            )[:n]
+            embedding = sync.embed(torch.from_numpy(clip.mel).to(device)[None])[0]
         for a, b in runs:
             motion.append(moves[a:b].unfold(0, LENGTH, hop).transpose(1, 2))
             audio.append(embedding[a:b].unfold(0, LENGTH, hop).transpose(1, 2))

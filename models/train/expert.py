@@ -7,7 +7,6 @@ of a window from that of other times of the same clip and from other clips.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,7 +15,7 @@ from models.data.dataset import frame_weights, load, read_landmarks
 from models.expert import WINDOW, Expert, lip_shape
 from models.train.loop import Settings, arguments, train
 from models.train.sync import augment
-from parlante.motion import MEL_PER_FRAME, SILENCE
+from parlante.motion import MEL_PER_FRAME
 
 PRESETS = {
     name: Settings(2_500, 96, 1e-3, warmup=100, ema=0.995, weight_decay=0.05)
@@ -37,9 +36,7 @@ def main() -> None:
     mels, shapes, kept = [], [], []
     for clip in clips:
         assert clip.mel is not None
-        missing = max(0, len(clip) * MEL_PER_FRAME - len(clip.mel))
-        mel = np.pad(clip.mel, ((0, missing), (0, 0)), constant_values=SILENCE)
-        mels.append(torch.from_numpy(mel).to(device))
+        mels.append(torch.from_numpy(clip.mel).to(device))
         shapes.append(torch.from_numpy(lip_shape(read_landmarks(parsed.prepared, clip))).to(device))
         kept.append(torch.from_numpy(clip.keep))
     share = torch.tensor([len(c) for c in clips]) * torch.tensor(frame_weights(clips))

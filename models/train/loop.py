@@ -61,6 +61,9 @@ def arguments(
     parser.add_argument(
         "--weights", type=Path, default=WEIGHTS, help="where the finished weights go"
     )
+    parser.add_argument(
+        "--start", type=Path, help="folder of finished weights to go on from, not from new ones"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--minutes", type=float, help="stop after this long, with the schedule fitted to it"
@@ -191,6 +194,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "last.safetensors"
     optimizer = Optimizer(module, settings, fused=parsed.device.startswith("cuda"))
+    if parsed.start is not None:
+        load_weights(module, name, parsed.start)
     average = {k: v.detach().clone().float() for k, v in module.state_dict().items()}
     step, spent = 0, 0.0
     if checkpoint.exists():

@@ -1,4 +1,4 @@
-"""Train the renderer: ``python -m models.train.renderer --preset cpu|gpu`` (after sync).
+"""Train the renderer: ``python -m models.train.renderer --preset cpu|gpu`` (after attributes).
 
 Source and target are two frames of one clip. The target's 3DMM coefficients move the source's mesh;
 the network sees the warp and must draw the target. All pictures live on the training device as
@@ -28,10 +28,8 @@ from models.attributes import Attributes
 from models.data.dataset import SIZE, PreparedClip, load, read_frames
 from models.data.pairs import PairBatch, Pairs, held_frames, mirror_images, mixed
 from models.renderer import FRAME, NO_NOISE, TEETH_PLANES, TRUNCATED_START, Renderer, sample
-from models.sync import Sync
 from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack, sample_features
-from parlante.motion import EMBEDDING
 from parlante.plate import background_plate
 from parlante.schedule import cosine_alphas_cumprod
 
@@ -56,7 +54,6 @@ HARDWARE = {"cpu": Hardware(1, 64, 96, 20, 3), "gpu": Hardware(15, SIZE, SIZE, 1
 LATE = 0.7  # progress from which patches are as large as they get
 HELD_PAIRS = 4096
 STYLE_SHARE = 0.5  # styles kept: what is left out cannot tell the training people from one another
-DEAF_SHARE = 0.2  # audio embedding left out, so that one network serves silent clips and guidance
 LIGHT = 0.8  # range of the changes of contrast, colour and brightness
 MOUTH_WEIGHT, EYE_WEIGHT = 6.0, 3.0
 SQUARE_WEIGHT, GRADIENT_WEIGHT, DETAIL_WEIGHT = 2.5, 0.5, 0.25
@@ -78,17 +75,15 @@ class Frames:
     plates: Tensor  # [sources, 3, 256, 256]
     first_source: Tensor  # of each clip within `mattes` and `plates`
     source_image: Tensor  # [sources], position within `images`
-    audio: Tensor  # embeddings of the held frames [frames, 128], zero where there is no sound
 
 
 def gather(
     clips: list[PreparedClip],
     held: list[NDArray[np.int64]],
-    sync: Sync,
     device: torch.device,
     threads: int,
 ) -> Frames:
-    """Decode the held frames of every clip, with plates of its sources and its audio embeddings."""
+    """Decode the held frames of every clip, with plates of its sources."""
 
     def read(job: tuple[PreparedClip, NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
         clip, frames = job
@@ -105,7 +100,6 @@ def gather(
     first, first_source = np.cumsum([0, *counts])[:-1], np.cumsum([0, *sources])[:-1]
     images = torch.empty((sum(counts), 3, SIZE, SIZE), dtype=torch.uint8, device=device)
     plates = torch.empty((sum(sources), 3, SIZE, SIZE), dtype=torch.uint8, device=device)
-    audio = torch.zeros((sum(counts), EMBEDDING), device=device)
     with ThreadPoolExecutor(threads) as pool:
         decoded = pool.map(read, zip(clips, held, strict=True))
         for i, (own, filled) in enumerate(
@@ -113,11 +107,6 @@ def gather(
         ):
             images[first[i] : first[i] + counts[i]] = own.to(device)
             plates[first_source[i] : first_source[i] + sources[i]] = filled.to(device)
-    with torch.no_grad():
-        for clip, frames, start in zip(clips, held, first, strict=True):
-            if clip.mel is not None:
-                heard = sync.embed(torch.from_numpy(clip.mel).to(device)[None])[0]
-                audio[start : start + len(frames)] = heard[np.minimum(frames, len(heard) - 1)]
     return Frames(
         images=images,
         first=torch.from_numpy(first).to(device),
@@ -134,7 +123,6 @@ def gather(
                 ]
             )
         ).to(device),
-        audio=audio,
     )
 
 
@@ -147,7 +135,7 @@ class Inputs:
     target: Tensor  # [N, 48, P/4, P/4]
     planes: Tensor  # [N, 128, P/4, P/4]
     displacement: Tensor  # [N, P, P, 2], from the patch into `source`
-    attributes: Tensor  # [N, 164]
+    attributes: Tensor  # [N, 36]
     weight: Tensor  # [N, 1, P, P]
     boxes: Tensor  # [N, 3, 4], pixels of the patch
     styled: Tensor  # [N, 1]: 1, or 0 where the style is left out
@@ -194,7 +182,7 @@ def assemble(
     training: bool = False,
 ) -> Inputs:
     """Look the pictures up, warp, and cut patches of ``side`` pixels; `SIZE` takes whole
-    pictures. In training the light changes, and some sounds and styles are left out."""
+    pictures. In training the light changes, and some styles are left out."""
     device = frames.images.device
     n = len(batch.clip)
     corner = (
@@ -225,9 +213,8 @@ def assemble(
     # The change of the codes: absolute ones would tell the training people from one another.
     codes = torch.cat(attributes.encoder(batch.expression), 1)
     codes = codes - torch.cat(attributes.encoder(batch.own), 1)
-    audio, styled = frames.audio[target_index], torch.ones(n, 1, device=device)
+    styled = torch.ones(n, 1, device=device)
     if training:
-        audio = audio * (torch.rand(n, 1, device=device) >= DEAF_SHARE)
         styled = (torch.rand(n, 1, device=device) < STYLE_SHARE).float()
     boxes = batch.boxes - corner.repeat(1, 2)[:, None].to(device)
     grid = torch.arange(side, device=device)
@@ -244,7 +231,7 @@ def assemble(
         target=F.pixel_unshuffle(target, 4),
         planes=planes,
         displacement=moved - outer[:, None, None],
-        attributes=torch.cat([codes, batch.pose, audio], 1),
+        attributes=torch.cat([codes, batch.pose], 1),
         weight=weight,
         boxes=boxes,
         styled=styled,
@@ -320,31 +307,35 @@ def draw_loss(
     }
 
 
-def mouth_psnr(image: Tensor, true: Tensor, boxes: Tensor) -> float:
-    """Mean over pictures [N, 3, 256, 256] in [−1, 1] of the PSNR (dB, of 8-bit range) in the mouth
-    box."""
+def mouth_scores(image: Tensor, true: Tensor, boxes: Tensor) -> tuple[float, float]:
+    """PSNR (dB, of 8-bit range) and sharpness (how much edge, over the truth's) in the mouth boxes
+    of pictures [N, 3, 256, 256] in [−1, 1]: means over pictures."""
     scores = []
     for made, real, box in zip(
         image, true, boxes[:, 0].round().long().clamp(0, SIZE - 1), strict=True
     ):
         x0, y0, x1, y1 = box.tolist()
-        error = (made - real)[:, y0 : y1 + 1, x0 : x1 + 1].square().mean() / 4
-        scores.append(float(-10 * error.clamp(min=1e-9).log10()))
-    return float(np.mean(scores))
+        mouth, real_mouth = (v[None, :, y0 : y1 + 1, x0 : x1 + 1] for v in (made, real))
+        error = (mouth - real_mouth).square().mean() / 4
+        edge, real_edge = (edges(v.mean(1, keepdim=True)).norm(dim=1) for v in (mouth, real_mouth))
+        scores.append(
+            (float(-10 * error.clamp(min=1e-9).log10()), float(edge.mean() / real_edge.mean()))
+        )
+    psnr, sharpness = np.mean(scores, 0)
+    return float(psnr), float(sharpness)
 
 
 def main() -> None:
     parsed, settings = arguments(__doc__, PRESETS, ("diffusion", "teeth", "warp"))
     device = torch.device(parsed.device)
     hardware = HARDWARE[parsed.preset]
-    sync = load_weights(Sync(), "sync", parsed.weights).to(device).requires_grad_(False)
     attributes = (
         load_weights(Attributes(), "attributes", parsed.weights).to(device).requires_grad_(False)
     )
     clips = [load(parsed.prepared, parsed.data, "train", validation=v) for v in (False, True)]
     held = [[held_frames(clip, hardware.frames) for clip in part] for part in clips]
     threads = max(2, hardware.workers)
-    frames = [gather(c, h, sync, device, threads) for c, h in zip(clips, held, strict=True)]
+    frames = [gather(c, h, device, threads) for c, h in zip(clips, held, strict=True)]
     loader = DataLoader(
         Pairs(clips[0], held[0], settings.batch, parsed.seed, mirror=True),
         batch_size=None,
@@ -379,7 +370,7 @@ def main() -> None:
         x = assemble(seen(fixed), frames[1], attributes)
         true = F.pixel_shuffle(x.target, 4)
         warp = F.pixel_shuffle(x.planes[:, :FRAME], 4)
-        scores = {"warp": mouth_psnr(warp, true, x.boxes)}
+        scores = {"warp": mouth_scores(warp, true, x.boxes)[0]}
         maps = condition_maps(average, x)
         for k in (1, 2) if diffusion else (1,):
             made = sample(
@@ -390,7 +381,8 @@ def main() -> None:
                 torch.Generator(device).manual_seed(0),
                 start=TRUNCATED_START if diffusion else NO_NOISE,
             )
-            scores[f"mouth_k{k}"] = mouth_psnr(F.pixel_shuffle(made, 4), true, x.boxes)
+            psnr, sharpness = mouth_scores(F.pixel_shuffle(made, 4), true, x.boxes)
+            scores |= {f"mouth_k{k}": psnr, f"sharpness_k{k}": sharpness}
         return scores
 
     train("renderer", module, losses, settings, parsed, validate)

@@ -81,14 +81,8 @@ def join(clips: list[PreparedClip], heard: dict[str, Float], device: torch.devic
         before, after = CONTEXT_BEFORE + HALF_LIP, WINDOW + CONTEXT_AFTER
         mel.append(
             np.pad(
-                clip.mel[: n * MEL_PER_FRAME],
-                (
-                    (
-                        before * MEL_PER_FRAME,
-                        (after * MEL_PER_FRAME) + max(0, n * MEL_PER_FRAME - len(clip.mel)),
-                    ),
-                    (0, 0),
-                ),
+                clip.mel,
+                ((before * MEL_PER_FRAME, after * MEL_PER_FRAME), (0, 0)),
                 constant_values=SILENCE,
             )
         )
@@ -150,13 +144,13 @@ def calibrate(
     shut, opened, spoken, wanted, made_spread, true_spread = [], [], [], [], [], []
     for clip in clips:
         assert clip.mel is not None
-        n = min(len(clip), len(clip.mel) // MEL_PER_FRAME)
-        mel = torch.from_numpy(clip.mel[: n * MEL_PER_FRAME]).to(device)
+        n = len(clip)
+        mel = torch.from_numpy(clip.mel).to(device)
         margin = (0, 0, CONTEXT_BEFORE * MEL_PER_FRAME, CONTEXT_AFTER * MEL_PER_FRAME)
         made = module.decoder(module.embed(F.pad(mel, margin, value=SILENCE)[None]))[0, :n]
-        code = error.code(torch.from_numpy(clip.expression[:n]).to(device))
-        opening = torch.from_numpy(clip.aperture[:n]).to(device) * error.mouth_width
-        keep = torch.from_numpy(clip.keep[:n]).to(device)
+        code = error.code(torch.from_numpy(clip.expression).to(device))
+        opening = torch.from_numpy(clip.aperture).to(device) * error.mouth_width
+        keep = torch.from_numpy(clip.keep).to(device)
         loudness = mel.exp().mean(1).clamp(min=1e-9).log().view(n, MEL_PER_FRAME).mean(1)
         loud = keep & (loudness > loudness.quantile(0.9) - QUIET_BELOW)
         closed = keep & (opening < SHUT_APERTURE * error.mouth_width)

@@ -25,7 +25,7 @@ from models.train.lips import LipError, weighted
 from models.train.loop import Settings, arguments, load_weights, train
 from parlante.bundle import Bundle
 from parlante.face_model import FaceModel, Float
-from parlante.motion import MEL_PER_FRAME, MELS, SILENCE
+from parlante.motion import MEL_PER_FRAME, MELS
 
 PRESETS = {
     name: Settings(1_000, 64, 1e-3, warmup=100, ema=0.99, weight_decay=0.05)
@@ -67,9 +67,8 @@ def frames_of(features: Float, clip: PreparedClip) -> Float:
     share = (at - low)[:, None].astype(np.float32)
     a, b = (features[i.clip(0, last)].astype(np.float32) for i in (low, low + 1))
     heard = ((a + (b - a) * share) / FEATURE_SCALE).reshape(n, -1)
-    missing = max(0, MEL_PER_FRAME * n - len(clip.mel))
-    mel = np.pad(clip.mel[: MEL_PER_FRAME * n], ((0, missing), (0, 0)), constant_values=SILENCE)
-    return np.concatenate([heard, ((mel - MEL_MEAN) / MEL_SCALE).reshape(n, -1)], 1)
+    mel = ((clip.mel - MEL_MEAN) / MEL_SCALE).reshape(n, -1)
+    return np.concatenate([heard, mel], 1)
 
 
 def fit(

@@ -82,8 +82,8 @@ class Engine:
     def interrupt(self) -> None:
         """Drop the sound of all frames not drawn yet: their lips are shut, head and lids go on. The
         next sample taken follows at once."""
-        lip, audio = self._stream.hush()
-        self._motions = [replace(motion, lip=lip, audio=audio) for motion in self._motions]
+        lip = self._stream.hush()
+        self._motions = [replace(motion, lip=lip) for motion in self._motions]
         made = (self._first_motion + len(self._motions)) * SAMPLES_PER_FRAME
         self._audio = np.zeros(max(0, made - self._first_sample), np.int16)
         self.received = self._first_sample + len(self._audio)
@@ -133,5 +133,4 @@ def _between(a: Motion, b: Motion, share: float) -> Motion:
         lip=a.lip + weight * (b.lip - a.lip),
         pose=a.pose + weight * (b.pose - a.pose),
         closure=a.closure + weight * (b.closure - a.closure),
-        audio=a.audio + weight * (b.audio - a.audio),
     )

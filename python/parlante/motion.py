@@ -44,12 +44,11 @@ LOOK_AHEAD = CONTEXT_AFTER + (MEL_AFTER - MEL_PER_FRAME) // MEL_PER_FRAME
 class Motion:
     """What one frame does: lip code float32 [16]; pose change float32 [6] from rest (rotation
     vector, translation in model units, log scale); closure float32 [2] of right and left eye, 1
-    shut; audio embedding float32 [128]."""
+    shut."""
 
     lip: Float
     pose: Float
     closure: Float
-    audio: Float
 
 
 class _Dynamics:
@@ -106,16 +105,15 @@ class MotionStream:
         self._embeddings: deque[Float] = deque(maxlen=CONTEXT_BEFORE + 1 + CONTEXT_AFTER)
         self.hush()
 
-    def hush(self) -> tuple[Float, Float]:
+    def hush(self) -> Float:
         """Forget all sound, as if the frame of the next motion began with the next sample after a
-        long silence; head and lids go on. Returns the lip code [16] and the embedding [128] of
-        silence."""
+        long silence; head and lids go on. Returns the lip code [16] of silence."""
         self._mel = _core.LogMel()
         before = MEL_BEFORE + CONTEXT_BEFORE * MEL_PER_FRAME
         self._columns: NDArray[np.float32] = np.full((before, MELS), SILENCE, np.float32)
         self._embeddings.clear()
         audio = self._embed(np.full((MEL_BEFORE + MEL_AFTER, MELS), SILENCE, np.float32))
-        return self._lip([audio] * (CONTEXT_BEFORE + 1 + CONTEXT_AFTER)), audio
+        return self._lip([audio] * (CONTEXT_BEFORE + 1 + CONTEXT_AFTER))
 
     def _embed(self, columns: Float) -> Float:
         (embedding,) = self._encode.run(["embedding"], {"mel": columns[None]})
@@ -139,7 +137,6 @@ class MotionStream:
 
     def _next(self) -> Motion:
         lip = self._lip(self._embeddings)
-        audio = self._embeddings[CONTEXT_BEFORE]
-        drawn = self._dynamics.next(audio)
+        drawn = self._dynamics.next(self._embeddings[CONTEXT_BEFORE])
         closure = np.clip((drawn[POSE:] - LIDS_OPEN) / (LIDS_SHUT - LIDS_OPEN), 0, 1)
-        return Motion(lip, drawn[:POSE], closure, audio)
+        return Motion(lip, drawn[:POSE], closure)

@@ -143,17 +143,17 @@ class FrameRenderer:
         """The picture uint8 [size, size, 3] of one motion (4 channels for rgba; nv12: [1.5 · size,
         size])."""
         change = motion.pose * np.float32(self._gains.pose)
-        return self.draw(self.expression(motion), change, motion.audio)
+        return self.draw(self.expression(motion), change)
 
-    def draw(self, expression: Float, pose_change: Float, audio: Float) -> NDArray[np.uint8]:
+    def draw(self, expression: Float, pose_change: Float) -> NDArray[np.uint8]:
         """The picture, as `render`, for explicit attributes: expression float32 [53], pose change
-        float32 [6] from the photo's pose, audio embedding float32 [128] (zeros: unknown)."""
+        float32 [6] from the photo's pose."""
         now = time.perf_counter()
         self.warp(expression, pose_change)
         now = self.times.add("warp", now)
         codes = self._encode.run(list(self._codes), {"expression": expression[None]})
         change = [code[0] - own[0] for code, own in zip(codes, self._codes.values(), strict=True)]
-        vector = np.concatenate([*change, pose_change, audio])[None].astype(np.float32)
+        vector = np.concatenate([*change, pose_change])[None].astype(np.float32)
         context1, context2, gate = self._condition_net.run(
             ["context1", "context2", "gate"],
             {"condition": self._condition, "attributes": vector, "style": self._portrait.style},
