@@ -1,7 +1,5 @@
 #include "compose.h"
 
-#include <vector>
-
 #include "parallel_rows.h"
 #include "target_clones.h"
 
@@ -19,10 +17,14 @@ struct Inputs {
 
 /// Horizontal taps, one for each output pixel of a row.
 struct Taps {
-  std::vector<int> first, second;
-  std::vector<float> t, clamped_t;
+  int *first, *second;
+  float *t, *clamped_t;
 
-  Taps(int count, int size) : first(count), second(count), t(count), clamped_t(count) {
+  Taps(int count, int size, Scratch& scratch)
+      : first(scratch.take<int>(count)),
+        second(scratch.take<int>(count)),
+        t(scratch.take<float>(count)),
+        clamped_t(scratch.take<float>(count)) {
     const GridMap map = grid_map(count, size);
     for (int x = 0; x < count; ++x) {
       const Tap tap = grid_tap(map(static_cast<float>(x)), size);
@@ -37,16 +39,14 @@ struct Taps {
 /// Three or four rows of floats behind one another.
 class Rows {
  public:
-  Rows(int count, int columns)
-      : columns_(columns), values_(static_cast<std::size_t>(count) * columns) {}
-  float* operator[](int i) { return values_.data() + static_cast<std::ptrdiff_t>(i) * columns_; }
-  const float* operator[](int i) const {
-    return values_.data() + static_cast<std::ptrdiff_t>(i) * columns_;
-  }
+  Rows(int count, int columns, Scratch& scratch)
+      : columns_(columns),
+        values_(scratch.take<float>(static_cast<std::size_t>(count) * columns)) {}
+  float* operator[](int i) const { return values_ + static_cast<std::ptrdiff_t>(i) * columns_; }
 
  private:
   int columns_;
-  std::vector<float> values_;
+  float* values_;
 };
 
 PARLANTE_TARGET_CLONES
@@ -156,19 +156,19 @@ void store_chroma(const Rows& even, const Rows& odd, int count, std::uint8_t* ou
 /// rows.
 class RowComposer {
  public:
-  explicit RowComposer(const Inputs& inputs)
+  RowComposer(const Inputs& inputs, Scratch& scratch)
       : inputs_(inputs),
         grid_rows_(inputs.warp.rows),
         grid_columns_(inputs.warp.columns),
         to_grid_y_(grid_map(inputs.source.rows, grid_rows_)),
         to_source_x_(grid_map(grid_columns_, inputs.source.columns)),
         to_source_y_(grid_map(grid_rows_, inputs.source.rows)),
-        taps_(inputs.source.columns, grid_columns_),
-        residual_rows_{Rows(3, grid_columns_), Rows(3, grid_columns_)},
-        blended_(5, grid_columns_),
-        stretched_(5, inputs.source.columns) {}
+        taps_(inputs.source.columns, grid_columns_, scratch),
+        residual_rows_{Rows(3, grid_columns_, scratch), Rows(3, grid_columns_, scratch)},
+        blended_(5, grid_columns_, scratch),
+        stretched_(5, inputs.source.columns, scratch) {}
 
-  void compose(int y, Rows& out) {
+  void compose(int y, const Rows& out) {
     const Tap tap = grid_tap(to_grid_y_(static_cast<float>(y)), grid_rows_);
     blend_warp_rows(inputs_.warp.row(tap.first), inputs_.warp.row(tap.second), tap.t,
                     inputs_.warp.channels, grid_columns_, blended_[0], blended_[1]);
@@ -176,9 +176,8 @@ class RowComposer {
     const float* second = residual_row(tap.second);
     blend_rows(first, second, clamped_weight(tap.t), 3 * grid_columns_, blended_[2]);
     for (int i = 0; i < 5; ++i) {
-      const std::vector<float>& t = i < 2 ? taps_.t : taps_.clamped_t;
-      stretch_row(blended_[i], taps_.first.data(), taps_.second.data(), t.data(),
-                  inputs_.source.columns, stretched_[i]);
+      const float* t = i < 2 ? taps_.t : taps_.clamped_t;
+      stretch_row(blended_[i], taps_.first, taps_.second, t, inputs_.source.columns, stretched_[i]);
     }
     switch (inputs_.background.kind) {
       case Backdrop::kPlate:
@@ -195,7 +194,7 @@ class RowComposer {
  private:
   /// Row y of the residual, R, G, B behind one another; valid until row y + 2 is asked for.
   const float* residual_row(int y) {
-    Rows& row = residual_rows_[y % 2];
+    const Rows& row = residual_rows_[y % 2];
     if (cached_[y % 2] != y) {
       cached_[y % 2] = y;
       const PlanesView<const float>& x0 = inputs_.x0;
@@ -210,7 +209,7 @@ class RowComposer {
   }
 
   template <Backdrop kind>
-  void sample(int y, Rows& out) const {
+  void sample(int y, const Rows& out) const {
     compose_row<kind>(inputs_.source, to_source_x_, to_source_y_, stretched_[0], stretched_[1],
                       stretched_[2], stretched_[3], stretched_[4], inputs_.plate.row(y),
                       inputs_.background, out[0], out[1], out[2], out[3]);
@@ -238,9 +237,9 @@ void compose(ImageView<const std::uint8_t> source, ImageView<const std::uint8_t>
     return out + static_cast<std::ptrdiff_t>(y) * columns * bytes;
   };
   if (format == PixelFormat::kNv12) {
-    parallel_rows(source.rows / 2, threads, [&](int begin, int end) {
-      RowComposer composer(inputs);
-      Rows even(4, columns), odd(4, columns);
+    parallel_rows(source.rows / 2, threads, [&](int begin, int end, Scratch& scratch) {
+      RowComposer composer(inputs, scratch);
+      const Rows even(4, columns, scratch), odd(4, columns, scratch);
       for (int i = begin; i < end; ++i) {
         composer.compose(2 * i, even);
         composer.compose(2 * i + 1, odd);
@@ -251,9 +250,9 @@ void compose(ImageView<const std::uint8_t> source, ImageView<const std::uint8_t>
     });
     return;
   }
-  parallel_rows(source.rows, threads, [&](int begin, int end) {
-    RowComposer composer(inputs);
-    Rows row(4, columns);
+  parallel_rows(source.rows, threads, [&](int begin, int end, Scratch& scratch) {
+    RowComposer composer(inputs, scratch);
+    const Rows row(4, columns, scratch);
     for (int y = begin; y < end; ++y) {
       composer.compose(y, row);
       if (format == PixelFormat::kRgba) {

@@ -1,7 +1,6 @@
 #include "denoise_step.h"
 
 #include <numeric>
-#include <vector>
 
 #include "parallel_rows.h"
 #include "target_clones.h"
@@ -57,20 +56,19 @@ void denoise_step(PlanesView<const float> residual, PlanesView<const float> resi
                   ImageView<const float> warp, PlanesView<float> out, const DenoiseStep& step,
                   int threads) {
   const int columns = out.columns * kUnshuffle;
-  parallel_rows(out.rows, threads, [&](int y_begin, int y_end) {
-    std::vector<std::uint32_t> pixels(columns);
-    std::vector<float> noise(3 * static_cast<std::size_t>(columns));
+  parallel_rows(out.rows, threads, [&](int y_begin, int y_end, Scratch& scratch) {
+    auto* const pixels = scratch.take<std::uint32_t>(columns);
+    auto* const noise = scratch.take<float>(3 * static_cast<std::size_t>(columns));
     for (int y = y_begin; y < y_end; ++y) {
       for (int dy = 0; dy < kUnshuffle; ++dy) {
         if (step.sigma != 0) {
           const int image_y = y * kUnshuffle + dy;
           if (warp.data) {
-            find_noise_pixels(warp, image_y, pixels.data());
+            find_noise_pixels(warp, image_y, pixels);
           } else {
-            std::iota(pixels.begin(), pixels.end(), static_cast<std::uint32_t>(image_y) * columns);
+            std::iota(pixels, pixels + columns, static_cast<std::uint32_t>(image_y) * columns);
           }
-          draw_noise(pixels.data(), columns, step, noise.data(), noise.data() + columns,
-                     noise.data() + 2 * columns);
+          draw_noise(pixels, columns, step, noise, noise + columns, noise + 2 * columns);
         }
         for (int channel = 0; channel < 3; ++channel) {
           for (int dx = 0; dx < kUnshuffle; ++dx) {
@@ -79,8 +77,8 @@ void denoise_step(PlanesView<const float> residual, PlanesView<const float> resi
               return view.data ? view.row(plane, y) : nullptr;
             };
             denoise_row(row(residual), row(residual_uncond), row(x_t), row(condition),
-                        step.sigma != 0 ? noise.data() + channel * columns + dx : nullptr,
-                        out.columns, step, out.row(plane, y));
+                        step.sigma != 0 ? noise + channel * columns + dx : nullptr, out.columns,
+                        step, out.row(plane, y));
           }
         }
       }

@@ -1,7 +1,5 @@
 #include "pack.h"
 
-#include <vector>
-
 #include "parallel_rows.h"
 #include "target_clones.h"
 
@@ -36,16 +34,23 @@ void unshuffle_row(const float* __restrict image, int count, float* __restrict p
 
 /// Taps of one row of blocks, as offsets into a plane of the features.
 struct FeatureRow {
-  explicit FeatureRow(int columns)
-      : t00(columns), t01(columns), t10(columns), t11(columns), tx(columns), ty(columns) {}
+  FeatureRow(int columns, Scratch& scratch)
+      : count(columns),
+        t00(scratch.take<int>(columns)),
+        t01(scratch.take<int>(columns)),
+        t10(scratch.take<int>(columns)),
+        t11(scratch.take<int>(columns)),
+        tx(scratch.take<float>(columns)),
+        ty(scratch.take<float>(columns)) {}
 
-  std::vector<int> t00, t01, t10, t11;
-  std::vector<float> tx, ty;
+  int count;
+  int *t00, *t01, *t10, *t11;
+  float *tx, *ty;
 };
 
 void find_feature_taps(const float* warp, int columns, const PlanesView<const float>& features,
                        FeatureRow& row) {
-  for (std::size_t x = 0; x < row.t00.size(); ++x) {
+  for (int x = 0; x < row.count; ++x) {
     const FeatureTaps taps =
         feature_taps(warp + x * kUnshuffle * 3, columns, features.rows, features.columns);
     row.t00[x] = taps.y.first * features.columns + taps.x.first;
@@ -58,15 +63,14 @@ void find_feature_taps(const float* warp, int columns, const PlanesView<const fl
 }
 
 PARLANTE_TARGET_CLONES
-void sample_features(const float* __restrict plane, const FeatureRow& row, int count,
-                     float* __restrict out) {
-  const int* __restrict t00 = row.t00.data();
-  const int* __restrict t01 = row.t01.data();
-  const int* __restrict t10 = row.t10.data();
-  const int* __restrict t11 = row.t11.data();
-  const float* __restrict tx = row.tx.data();
-  const float* __restrict ty = row.ty.data();
-  for (int x = 0; x < count; ++x) {
+void sample_features(const float* __restrict plane, const FeatureRow& row, float* __restrict out) {
+  const int* __restrict t00 = row.t00;
+  const int* __restrict t01 = row.t01;
+  const int* __restrict t10 = row.t10;
+  const int* __restrict t11 = row.t11;
+  const float* __restrict tx = row.tx;
+  const float* __restrict ty = row.ty;
+  for (int x = 0; x < row.count; ++x) {
     out[x] = sample_plane(plane, t00[x], t01[x], t10[x], t11[x], tx[x], ty[x]);
   }
 }
@@ -77,25 +81,24 @@ void pack(ImageView<const std::uint8_t> source, ImageView<const std::uint8_t> pl
           ImageView<const float> warp, ImageView<const float> interior,
           PlanesView<const float> features, PlanesView<float> condition, int threads) {
   const int columns = warp.columns;
-  parallel_rows(condition.rows, threads, [&](int y_begin, int y_end) {
-    std::vector<float> images(static_cast<std::size_t>(kPackedImages) * columns);
-    FeatureRow taps(condition.columns);
+  parallel_rows(condition.rows, threads, [&](int y_begin, int y_end, Scratch& scratch) {
+    auto* const images = scratch.take<float>(static_cast<std::size_t>(kPackedImages) * columns);
+    FeatureRow taps(condition.columns, scratch);
     for (int y = y_begin; y < y_end; ++y) {
       for (int dy = 0; dy < kUnshuffle; ++dy) {
         const int image_y = y * kUnshuffle + dy;
         pack_row(source, plate.row(image_y), warp.row(image_y), interior.row(image_y), columns,
-                 images.data());
+                 images);
         for (int image = 0; image < kPackedImages; ++image) {
           for (int dx = 0; dx < kUnshuffle; ++dx) {
-            unshuffle_row(images.data() + image * columns + dx, condition.columns,
+            unshuffle_row(images + image * columns + dx, condition.columns,
                           condition.row(unshuffled_plane(image, dy, dx), y));
           }
         }
       }
       find_feature_taps(warp.row(y * kUnshuffle), columns, features, taps);
       for (int feature = 0; feature < features.planes; ++feature) {
-        sample_features(features.row(feature, 0), taps, condition.columns,
-                        condition.row(kPackedPlanes + feature, y));
+        sample_features(features.row(feature, 0), taps, condition.row(kPackedPlanes + feature, y));
       }
     }
   });

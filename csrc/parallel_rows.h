@@ -1,29 +1,42 @@
-// Splits the rows of an image over threads that live for one call. Starting a thread costs some
-// 15 us, little beside the ops that use this; in exchange there is no pool to own, to size, to
-// fork with or to shut down.
+// Splits the rows of an image over threads that wait for the next call.
 #pragma once
 
 #include <algorithm>
-#include <thread>
-#include <vector>
+
+#include "scratch.h"
 
 namespace parlante {
 
-/// Calls body(begin, end) for consecutive parts of [0, rows), each on a thread of its own, the
-/// last on the caller's; returns when all are done. A row's result must not depend on the split.
+/// A part of some work: run(context, part, scratch).
+struct Work {
+  void (*run)(const void* context, int part, Scratch& scratch);
+  const void* context;
+};
+
+/// Runs the parts [0, parts), each on a thread of its own, the last on the caller's; returns when
+/// all are done. The threads are shared by all callers: where they are busy for another one, the
+/// caller does everything itself. Allocates for a larger `parts` than ever before, and as `work`
+/// takes more scratch memory than ever before.
+void run_parts(const Work& work, int parts);
+
+/// Calls body(begin, end, scratch) for consecutive parts of [0, rows) as `run_parts` does. A row's
+/// result must not depend on the split.
 template <class Body>
 void parallel_rows(int rows, int threads, const Body& body) {
   const int parts = std::clamp(threads, 1, std::max(rows, 1));
-  const auto first_row = [&](int part) {
-    return static_cast<int>(static_cast<long long>(rows) * part / parts);
+  struct Context {
+    const Body& body;
+    int rows;
+    int parts;
+    int first_row(int part) const {
+      return static_cast<int>(static_cast<long long>(rows) * part / parts);
+    }
+  } const context{body, rows, parts};
+  const auto run = [](const void* of, int part, Scratch& scratch) {
+    const auto& c = *static_cast<const Context*>(of);
+    c.body(c.first_row(part), c.first_row(part + 1), scratch);
   };
-  std::vector<std::jthread> workers;
-  workers.reserve(static_cast<std::size_t>(parts - 1));
-  for (int part = 0; part + 1 < parts; ++part) {
-    workers.emplace_back(
-        [&body, begin = first_row(part), end = first_row(part + 1)] { body(begin, end); });
-  }
-  body(first_row(parts - 1), rows);
+  run_parts({run, &context}, parts);
 }
 
 }  // namespace parlante

@@ -84,7 +84,7 @@ void rasterize(TableView<const float> vertices, TableView<const std::int32_t> tr
   require_attribute_count(attributes.columns);
   check_indices(triangles, vertices.rows);
   // Each part prepares the triangles anew: some 20 ns each, and no scratch memory to own.
-  parallel_rows(out.rows, threads, [&](int y_begin, int y_end) {
+  parallel_rows(out.rows, threads, [&](int y_begin, int y_end, Scratch&) {
     std::fill(depth.row(y_begin), depth.row(y_end), std::numeric_limits<float>::infinity());
     for (int i = 0; i < triangles.rows; ++i) {
       Triangle triangle;

@@ -184,6 +184,21 @@ def test_non_finite_samples_are_refused_and_leave_the_stream_as_it_was(value: fl
     assert columns.tobytes() == log_mel(x).tobytes()
 
 
+def test_columns_go_where_they_are_wanted() -> None:
+    x = noise()[:1000]
+    columns = np.full((6, 80), np.nan, np.float32)
+    assert LogMel().process(x, columns) is columns
+    np.testing.assert_array_equal(columns, log_mel(x))
+    columns.fill(np.nan)
+    assert log_mel(x, out=columns) is columns
+    np.testing.assert_array_equal(columns, log_mel(x))
+    with pytest.raises(ValueError, match=r"out: expected shape \(6, 80\), got \(5, 80\)"):
+        log_mel(x, columns[:5])
+    columns.flags.writeable = False
+    with pytest.raises(ValueError, match="writable"):
+        log_mel(x, columns)
+
+
 def test_wrong_arrays() -> None:
     with pytest.raises(TypeError, match="x: expected dtype float32, got int16"):
         log_mel(np.zeros(640, np.int16))  # type: ignore[arg-type]

@@ -1,8 +1,10 @@
 #include "log_mel.h"
 
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <mutex>
+#include <optional>
 
 #include "array.h"
 
@@ -20,15 +22,18 @@ struct Stream {
   std::mutex mutex;
 };
 
-py::array_t<float> process(Stream& stream, const py::array& x) {
+py::array process(Stream& stream, const py::array& x, std::optional<py::array> out) {
   const std::span<const float> samples = input_signal(x, "x");
   const std::size_t columns = stream.log_mel.columns_after(samples.size());
-  py::array_t<float> out({columns, kMelBands});
-  const std::span<float> values(out.mutable_data(), columns * kMelBands);
+  if (!out) {
+    out = py::array_t<float>({columns, kMelBands});
+  }
+  float* const data = output<float>(*out, "out", {static_cast<py::ssize_t>(columns), kMelBands});
+  const std::span<float> values(data, columns * kMelBands);
   const py::gil_scoped_release release;
   const std::lock_guard lock(stream.mutex);
   stream.log_mel.process(samples, values);
-  return out;
+  return *out;
 }
 
 void reset(Stream& stream) {
@@ -37,9 +42,9 @@ void reset(Stream& stream) {
   stream.log_mel.reset();
 }
 
-py::array_t<float> log_mel_of_signal(const py::array& x) {
+py::array log_mel_of_signal(const py::array& x, std::optional<py::array> out) {
   Stream stream(0);
-  return process(stream, x);
+  return process(stream, x, std::move(out));
 }
 
 }  // namespace
@@ -51,10 +56,13 @@ void bind_log_mel(py::module_& module) {
       .def(py::init<std::size_t>(), py::kw_only(), py::arg("lanes") = 0,
            "lanes: columns computed side by side, 2, 4 or 8, 0 for the most that this CPU offers; "
            "all give the same bits.")
-      .def("process", &process, py::arg("x"),
-           "Takes samples f32[n], finite, in [-1, 1]; returns the columns f32[k, 80] that became "
-           "ready. Column j covers samples [160 j - 352, 160 j + 160).")
+      .def(
+          "process", &process, py::arg("x"), py::arg("out") = py::none(),
+          "Takes samples f32[n], finite, in [-1, 1]; returns the columns f32[k, 80] that became "
+          "ready, in `out` where there is one. Column j covers samples [160 j - 352, 160 j + 160).")
       .def("reset", &reset, "Forgets the samples: the next one begins a stream.");
-  module.def("log_mel", &log_mel_of_signal, py::arg("x"),
-             "Log-mel columns f32[n // 160, 80] of a whole signal f32[n], the bits of LogMel.");
+  module.def(
+      "log_mel", &log_mel_of_signal, py::arg("x"), py::arg("out") = py::none(),
+      "Log-mel columns f32[n // 160, 80] of a whole signal f32[n], the bits of LogMel; in `out` "
+      "where there is one.");
 }

@@ -76,13 +76,12 @@ class WarpMesh:
     interior_attributes: Float
     closed_blink: Float
     shut_jaw: float
-    _identity_shape: Float
     _source_expression: Float
     _measured: Float
     _ring_rest: Float
     _ring_head: Float
     _ring_follow: Float
-    _interior_offset: Float
+    _interior_rest: Float
 
     @classmethod
     def build(
@@ -98,8 +97,7 @@ class WarpMesh:
         identity [100], expression [53] and pose (of one frame)."""
         points = np.asarray(landmarks[:VERTICES], np.float32)
         measured = pose.undo(points[None])[0]
-        neutral = model.shape(identity, np.zeros_like(expression)[None])[0]
-        fitted = neutral + np.tensordot(expression, model.expression, 1)
+        fitted = model.shape(identity, expression[None])[0]
 
         oval = points[list(FACE_OVAL)]
         centre = oval.mean(0)
@@ -145,28 +143,21 @@ class WarpMesh:
             interior_attributes=interior_attributes,
             closed_blink=_closed_blink(model, measured, expression),
             shut_jaw=_shut_jaw(model, measured),
-            _identity_shape=neutral,
             _source_expression=np.asarray(expression, np.float32),
             _measured=measured,
             _ring_rest=rings,
             _ring_head=pose.undo(rings[None])[0],
             _ring_follow=follow.astype(np.float32),
-            _interior_offset=(measured[lips] - fitted[lips]).mean(0),
+            _interior_rest=fitted[VERTICES:] + (measured[lips] - fitted[lips]).mean(0),
         )
 
     def move(self, expression: Float, pose: Pose) -> tuple[Float, Float]:
         """Positions for N frames: warp vertices [N, WARP_VERTICES, 3] and interior vertices [N, Vi,
         3], in pixels of the 256-grid, for expressions float32 [N, 53] and poses of N frames."""
-        basis = self.model.expression
-        change = np.asarray(
-            np.tensordot(expression - self._source_expression, basis[:, :VERTICES], 1), np.float32
-        )
-        face = self._measured + change
+        change = np.tensordot(expression - self._source_expression, self.model.expression, 1)
+        face = np.asarray(self._measured + change[:, :VERTICES], np.float32)
         _part_lips(face)
-        bent = np.tensordot(expression, basis[:, VERTICES:], 1)
-        interior = pose.apply(
-            np.asarray(self._identity_shape[VERTICES:] + self._interior_offset + bent, np.float32)
-        )
+        interior = pose.apply(np.asarray(self._interior_rest + change[:, VERTICES:], np.float32))
         moved = pose.apply(face)
         hole = moved[:, list(LIPS_INNER)] + np.array([0, 0, HOLE_DEPTH], np.float32)
         ring = self._ring_rest + self._ring_follow * (pose.apply(self._ring_head) - self._ring_rest)

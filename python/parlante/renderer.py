@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from parlante import _core
 from parlante.bundle import Bundle
 from parlante.face_model import BLINK_MODES, EXPRESSION_MAX, FaceModel, Float
-from parlante.motion import Motion
+from parlante.motion import POSE, Motion
 from parlante.portrait import GRID, Portrait
 from parlante.schedule import Step, make_schedule
 
@@ -50,6 +51,31 @@ class StageTimes:
         return now
 
 
+class _Bound:
+    """A network whose inputs and outputs stay where they are: a run copies and allocates nothing
+    of theirs."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, inputs: dict[str, Float]) -> None:
+        """inputs: arrays float32 that `run` reads, C-contiguous, of the network's own shapes."""
+        self._session, self._binding = session, session.io_binding()
+        self.outputs: dict[str, Float] = {
+            value.name: np.empty(value.shape, np.float32) for value in session.get_outputs()
+        }
+        # Bound values live on the arrays' memory and do not keep it alive.
+        self._kept = inputs
+        for name, array in inputs.items():
+            self._binding.bind_ortvalue_input(name, _value(array))
+        for name, array in self.outputs.items():
+            self._binding.bind_ortvalue_output(name, _value(array))
+
+    def run(self) -> None:
+        self._session.run_with_iobinding(self._binding)
+
+
+def _value(array: Float) -> onnxruntime.OrtValue:
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
 class FrameRenderer:
     """Draws the frames of one portrait.
 
@@ -76,8 +102,6 @@ class FrameRenderer:
     ) -> None:
         self._encode = bundle.session("attributes_encode", device=device, threads=1)
         self._decode = bundle.session("attributes_decode", device=device, threads=1)
-        self._condition_net = bundle.session("condition", device=device, threads=threads)
-        self._denoise = bundle.session("denoise", device=device, threads=threads)
         sampling = bundle.manifest.networks["denoise"]
         self._schedule = make_schedule(
             steps, sampler=sampling["sampler"], start=int(sampling["truncated_start"])
@@ -105,16 +129,28 @@ class FrameRenderer:
         self._depth = np.empty((GRID, GRID), np.float32)
         channels = PLANES * 16 + portrait.features.shape[0]
         self._condition = np.empty((1, channels, CELLS, CELLS), np.float32)
-        self._x: tuple[Float, Float] = (
-            np.empty((1, FRAME_CHANNELS, CELLS, CELLS), np.float32),
-            np.empty((1, FRAME_CHANNELS, CELLS, CELLS), np.float32),
-        )
+        self._x = np.empty((1, FRAME_CHANNELS, CELLS, CELLS), np.float32)
+        self._timestep = np.empty(1, np.float32)
         self._lip_modes = list(model.mode_groups["lip"])
         self._jaw = model.expression_names.index("jawOpen")
         self._blink_modes = [model.expression_names.index(name) for name in BLINK_MODES]
         names = ["lip", "blink", "residual"]
         source = portrait.expression[None]
         self._codes = dict(zip(names, self._encode.run(names, {"expression": source}), strict=True))
+        width = sum(code.shape[1] for code in self._codes.values()) + POSE
+        self._attributes = np.empty((1, width), np.float32)
+        self._condition_net = _Bound(
+            bundle.session("condition", device=device, threads=threads),
+            {
+                "condition": self._condition,
+                "attributes": self._attributes,
+                "style": portrait.style,
+            },
+        )
+        self._denoise = _Bound(
+            bundle.session("denoise", device=device, threads=threads),
+            {"x_t": self._x, "timestep": self._timestep, **self._condition_net.outputs},
+        )
         self.shut = np.array(bundle.manifest.networks["lip_decode"]["shut"], np.float32)
         self._shut_lips = self._lips(self.shut)
 
@@ -153,31 +189,18 @@ class FrameRenderer:
         now = self.times.add("warp", now)
         codes = self._encode.run(list(self._codes), {"expression": expression[None]})
         change = [code[0] - own[0] for code, own in zip(codes, self._codes.values(), strict=True)]
-        vector = np.concatenate([*change, pose_change])[None].astype(np.float32)
-        context1, context2, gate = self._condition_net.run(
-            ["context1", "context2", "gate"],
-            {"condition": self._condition, "attributes": vector, "style": self._portrait.style},
-        )
+        np.concatenate([*change, pose_change], out=self._attributes[0])
+        self._condition_net.run()
         now = self.times.add("condition", now)
-        current, following = self._x
-        self._step(None, None, current, self._schedule.start)
+        self._step(None, None, self._schedule.start)
         for step in self._schedule.steps:
             now = self.times.add("denoise_step", now)
-            (residual,) = self._denoise.run(
-                ["residual"],
-                {
-                    "x_t": current,
-                    "context1": context1,
-                    "context2": context2,
-                    "gate": gate,
-                    "timestep": np.array([step.timestep], np.float32),
-                },
-            )
+            self._timestep[0] = step.timestep
+            self._denoise.run()
             now = self.times.add("denoise", now)
-            self._step(residual, current, following, step)
-            current, following = following, current
+            self._step(self._denoise.outputs["residual"], self._x, step)
         now = self.times.add("denoise_step", now)
-        image = self._compose(current)
+        image = self._compose(self._x)
         self.times.add("compose", now)
         self.times.frames += 1
         return image
@@ -219,13 +242,14 @@ class FrameRenderer:
             threads=self._threads,
         )
 
-    def _step(self, residual: Float | None, x_t: Float | None, out: Float, step: Step) -> None:
+    def _step(self, residual: Float | None, x_t: Float | None, step: Step) -> None:
+        """x_t, in its place, to what the next step starts from."""
         _core.denoise_step(
             residual,
             x_t,
             self._condition,
             self._warp,
-            out,
+            self._x,
             c_x0=step.c_x0,
             c_xt=step.c_xt,
             sigma=step.sigma,
