@@ -27,6 +27,8 @@ Peer = Callable[[Float32], Float32]
 
 MEL = librosa.filters.mel(sr=16000, n_fft=512, n_mels=80, fmin=20, fmax=7600)
 WINDOW = scipy.signal.get_window("hann", 512).astype(np.float32)
+# A column: window, real transform of 512 points, powers, both sides of 80 triangles, logarithms.
+COLUMN_FLOP = 512 + 5 * 512 * 9 // 2 + 3 * 257 + 4 * 240 + 25 * 80
 TORCH_MEL, TORCH_WINDOW = torch.from_numpy(MEL), torch.from_numpy(WINDOW)
 
 
@@ -97,8 +99,22 @@ PEERS: dict[str, Peer] = {
 }
 
 
+def test_log_mel_of_a_frame(benchmark: BenchmarkFixture) -> None:
+    """The 640 samples of a video frame, in a stream."""
+    x = (0.1 * np.random.default_rng(0).standard_normal(640)).astype(np.float32)
+    extractor, columns = LogMel(), np.empty((4, 80), np.float32)
+    extractor.process(x)
+    extractor.process(x, columns)
+    np.testing.assert_allclose(columns, in_float64(np.tile(x, 2))[4:], rtol=0, atol=1e-4)
+    benchmark.group = "log_mel, a frame of 40 ms"
+    benchmark.name = "parlante"
+    benchmark.extra_info["bytes"] = x.nbytes + columns.nbytes
+    benchmark.extra_info["flop"] = COLUMN_FLOP * 4
+    benchmark(extractor.process, x, columns)
+
+
 @pytest.mark.parametrize("name", PEERS)
-@pytest.mark.parametrize("seconds", [0.2, 1.0, 10.0, 60.0])
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 11.0, 60.0])
 def test_log_mel(benchmark: BenchmarkFixture, seconds: float, name: str) -> None:
     samples = np.random.default_rng(0).standard_normal(round(16000 * seconds))
     x = (0.1 * samples).astype(np.float32)
@@ -111,6 +127,7 @@ def test_log_mel(benchmark: BenchmarkFixture, seconds: float, name: str) -> None
     elif name != "kaldi-native-fbank":
         # Float32 transforms of white noise.
         np.testing.assert_allclose(columns, log_mel(x), rtol=0, atol=1e-3)
-    benchmark.group = f"{seconds:g} s"
-    benchmark.extra_info["samples"] = len(x)
+    benchmark.group = f"log_mel, {seconds:g} s"
+    benchmark.extra_info["bytes"] = x.nbytes + columns.nbytes
+    benchmark.extra_info["flop"] = COLUMN_FLOP * len(columns)
     benchmark(peer, x)

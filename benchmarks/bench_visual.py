@@ -1,14 +1,16 @@
 """The visual ops side by side with their peers, in one process, at the sizes of a frame.
 
     pytest benchmarks/bench_visual.py --benchmark-columns=median,iqr,ops
+    python -m benchmarks.kernels                       # these and the front end, as a table
 
 The peers are the same operations written with OpenCV, NumPy and PyTorch (visual_peers.py), with
 their own defaults for threads. Results are checked before they are timed: the peers against the op,
-whose own tests are elsewhere. `denoise_step` draws other noise than its peers, so there only the
-mean and the spread are compared.
+whose own tests are elsewhere. `denoise_step` draws other noise than its peers, so where there is
+noise only the mean and the spread are compared.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,17 +23,31 @@ from benchmarks import visual_peers as peers
 from parlante import _core
 from tests import visual_samples as samples
 
+# Of the compiler behind torch.compile.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
 CROP = 256
-STEP = {"c_x0": peers.C_X0, "c_xt": peers.C_XT, "sigma": peers.SIGMA, "seed": 1, "step": 1}
+STEP = {"c_x0": peers.C_X0, "c_xt": peers.C_XT, "seed": 1, "step": 1}
 ONE, TWO = "parlante, 1 thread", "parlante, 2 threads"
+# Floating-point operations a pixel or value, by the shared bodies in csrc/*.h; noise is integers
+# but for the last transform of each three normals.
+RASTERIZE_FLOP, PACK_FLOP, SAMPLE_FLOP, COMPOSE_FLOP = 16, 42, 9, 61
+STEP_FLOP, GUIDE_FLOP, NOISE_FLOP = 4, 3, 14
 
 
 def threads_of(name: str) -> int:
     return 2 if name == TWO else 1
 
 
-def tensors(arrays: samples.Arrays) -> dict[str, torch.Tensor]:
+def tensors(arrays: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def count(benchmark: BenchmarkFixture, group: str, arrays: list[Any], flop: int) -> None:
+    """The group of a benchmark, and what one call moves (each array once) and computes."""
+    benchmark.group = group
+    benchmark.extra_info["bytes"] = sum(array.nbytes for array in arrays)
+    benchmark.extra_info["flop"] = flop
 
 
 @pytest.mark.parametrize("name", [ONE, TWO, "OpenCV"])
@@ -40,7 +56,8 @@ def test_rasterize(benchmark: BenchmarkFixture, name: str) -> None:
     out = np.zeros((CROP, CROP, 3), np.float32)
     depth = np.zeros((CROP, CROP), np.float32)
     _core.rasterize(**mesh, out=out, depth=depth)
-    benchmark.group = f"rasterize, {len(mesh['triangles'])} triangles"
+    group = f"rasterize, {len(mesh['triangles'])} triangles"
+    count(benchmark, group, [*mesh.values(), out, depth], RASTERIZE_FLOP * CROP * CROP)
     if name == "OpenCV":
         if not hasattr(peers.cv2, "triangleRasterize"):
             pytest.skip("this OpenCV has no rasterizer")
@@ -51,57 +68,69 @@ def test_rasterize(benchmark: BenchmarkFixture, name: str) -> None:
         benchmark(_core.rasterize, **mesh, out=out, depth=depth, threads=threads_of(name))
 
 
-@pytest.mark.parametrize("name", [ONE, TWO, "OpenCV and NumPy", "torch"])
+@pytest.mark.parametrize("name", [ONE, TWO, "OpenCV and NumPy", "torch", "torch.compile"])
 def test_pack(benchmark: BenchmarkFixture, name: str) -> None:
     arrays: dict[str, Any] = samples.pack_sample(np.random.default_rng(0), (CROP, CROP), 32)
     condition = np.zeros((1, 160, CROP // 4, CROP // 4), np.float32)
     _core.pack(**arrays, condition=condition)
-    benchmark.group = "pack, 32 features"
+    flop = (PACK_FLOP + 32 * SAMPLE_FLOP // 16) * CROP * CROP
+    count(benchmark, "pack, 32 features", [*arrays.values(), condition], flop)
     if name.startswith("parlante"):
         benchmark(_core.pack, **arrays, condition=condition, threads=threads_of(name))
         return
-    peer: Callable[[Any], Any] = peers.torch_pack if name == "torch" else peers.opencv_pack
-    given = tensors(arrays) if name == "torch" else arrays
+    peer: Callable[[Any], Any] = {
+        "OpenCV and NumPy": peers.opencv_pack,
+        "torch": peers.torch_pack,
+        "torch.compile": torch.compile(peers.torch_pack),
+    }[name]
+    given = arrays if name == "OpenCV and NumPy" else tensors(arrays)
     # OpenCV rounds positions to 1/32 pixel, which random pixels make the most of.
     assert np.abs(np.asarray(peer(given)) - condition).mean() < 0.01
     benchmark(peer, given)
 
 
-def denoise_arrays(guided: bool) -> dict[str, Any]:
+# The runtime's own steps draw no noise but for the first; guidance is for networks that have it.
+KINDS = {"": (0.0, False), ", noise": (peers.SIGMA, False), ", guided": (0.0, True)}
+
+
+@pytest.mark.parametrize("name", [ONE, TWO, "NumPy", "torch", "torch.compile", "diffusers"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_denoise_step(benchmark: BenchmarkFixture, kind: str, name: str) -> None:
+    sigma, guided = KINDS[kind]
     arrays: dict[str, Any] = samples.denoise_sample(np.random.default_rng(0), (CROP, CROP))
     arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
-    if not guided:
+    options: dict[str, Any] = STEP | {"sigma": sigma}
+    if guided:
+        options["guidance"] = peers.GUIDANCE
+    else:
         del arrays["residual_uncond"]
-    return arrays
-
-
-@pytest.mark.parametrize("name", [ONE, TWO, "NumPy", "torch"])
-@pytest.mark.parametrize("guided", [False, True])
-def test_denoise_step(benchmark: BenchmarkFixture, guided: bool, name: str) -> None:
-    arrays = denoise_arrays(guided)
-    options: dict[str, Any] = STEP | ({"guidance": peers.GUIDANCE} if guided else {})
     out = np.zeros_like(arrays["x_t"])
     _core.denoise_step(**arrays, out=out, **options)
-    benchmark.group = "denoise_step, guided" if guided else "denoise_step"
+    read = [v for k, v in arrays.items() if k != "warp" or sigma]
+    flop = STEP_FLOP + (GUIDE_FLOP if guided else 0) + (NOISE_FLOP if sigma else 0)
+    count(benchmark, f"denoise_step{kind}", [*read, out], flop * out.size)
     if name.startswith("parlante"):
         options["threads"] = threads_of(name)
         benchmark(_core.denoise_step, **arrays, out=out, **options)
         return
-    rng = np.random.default_rng(0)
-    given = tensors(arrays) if name == "torch" else arrays
-    peer: Callable[[Any], Any] = (
-        peers.torch_denoise_step
-        if name == "torch"
-        else lambda given: peers.numpy_denoise_step(given, rng)
-    )
+    peer: Callable[[Any], Any] = {
+        "NumPy": partial(peers.numpy_denoise_step, rng=np.random.default_rng(0), sigma=sigma),
+        "torch": partial(peers.torch_denoise_step, sigma=sigma),
+        "torch.compile": torch.compile(partial(peers.torch_denoise_step, sigma=sigma)),
+        "diffusers": partial(peers.diffusers_denoise_step, sigma=sigma),
+    }[name]
+    given = arrays if name == "NumPy" else tensors(arrays)
     difference: NDArray[np.float32] = np.asarray(peer(given)) - out
-    # The difference of two noises: 196,608 values of spread sqrt(2) * sigma.
-    assert abs(difference.mean()) < 0.01
-    assert abs(difference.std() / (2**0.5 * peers.SIGMA) - 1) < 0.01
+    if sigma:
+        # The difference of two noises: 196,608 values of spread sqrt(2) * sigma.
+        assert abs(difference.mean()) < 0.01
+        assert abs(difference.std() / (2**0.5 * peers.SIGMA) - 1) < 0.01
+    elif name != "diffusers":
+        assert np.abs(difference).max() < 1e-5
     benchmark(peer, given)
 
 
-@pytest.mark.parametrize("name", [ONE, TWO, "OpenCV and NumPy", "torch"])
+@pytest.mark.parametrize("name", [ONE, TWO, "OpenCV and NumPy", "torch", "torch.compile"])
 @pytest.mark.parametrize("size", [256, 512, 1024])
 def test_compose(benchmark: BenchmarkFixture, size: int, name: str) -> None:
     rng = np.random.default_rng(0)
@@ -109,12 +138,17 @@ def test_compose(benchmark: BenchmarkFixture, size: int, name: str) -> None:
     arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
     out = np.zeros((size, size, 3), np.uint8)
     _core.compose(**arrays, out=out)
-    benchmark.group = f"compose, {size} x {size} rgb"
+    group = f"compose, {size} x {size} rgb"
+    count(benchmark, group, [*arrays.values(), out], COMPOSE_FLOP * size * size)
     if name.startswith("parlante"):
         benchmark(_core.compose, **arrays, out=out, threads=threads_of(name))
         return
-    peer: Callable[[Any], Any] = peers.torch_compose if name == "torch" else peers.opencv_compose
-    given = tensors(arrays) if name == "torch" else arrays
+    peer: Callable[[Any], Any] = {
+        "OpenCV and NumPy": peers.opencv_compose,
+        "torch": peers.torch_compose,
+        "torch.compile": torch.compile(peers.torch_compose),
+    }[name]
+    given = arrays if name == "OpenCV and NumPy" else tensors(arrays)
     # Levels. OpenCV rounds positions to 1/32 pixel, which random pixels make the most of.
     assert np.abs(np.asarray(peer(given)).astype(float) - out).mean() < 1
     benchmark(peer, given)
@@ -125,5 +159,6 @@ def test_compose_formats(benchmark: BenchmarkFixture, image_format: str) -> None
     size = (512, 512)
     arrays: Any = samples.compose_sample(np.random.default_rng(0), size, (CROP, CROP))
     out = np.zeros(samples.frame_shape(size, image_format), np.uint8)
-    benchmark.group = "compose, 512 x 512, 1 thread"
+    group = "compose, 512 x 512, 1 thread"
+    count(benchmark, group, [*arrays.values(), out], COMPOSE_FLOP * 512 * 512)
     benchmark(_core.compose, **arrays, out=out, format=image_format)

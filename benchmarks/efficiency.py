@@ -32,6 +32,7 @@ STEPS = (1, 2, 4)
 OFTEN = {  # how often each network runs at 25 fps, K steps a frame
     "audio_encode": "frame",
     "lip_decode": "frame",
+    "dynamics_encode": "portrait",
     "dynamics_decode": "frame",
     "attributes_encode": "frame",
     "attributes_decode": "frame",

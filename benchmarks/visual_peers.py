@@ -6,6 +6,7 @@ Each takes the op's arguments by name: NumPy arrays, or for PyTorch tensors on a
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import cv2
@@ -14,11 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from parlante.schedule import make_schedule
+
 Arrays = dict[str, NDArray[Any]]
 Tensors = dict[str, torch.Tensor]
 
-# The coefficients and the guidance of the benchmarks' denoise_step.
-C_X0, C_XT, SIGMA, GUIDANCE = 0.4, 0.7, 0.3, 2.0
+# The benchmarks' denoise_step: the second of four steps of DDIM with all its noise.
+SAMPLER = make_schedule(4, sampler="ddim", eta=1.0).steps[1]
+C_X0, C_XT, SIGMA, GUIDANCE = SAMPLER.c_x0, SAMPLER.c_xt, SAMPLER.sigma, 2.0
 
 
 def opencv_rasterize(a: Arrays, size: int) -> NDArray[np.float32]:
@@ -75,15 +79,19 @@ def opencv_pack(a: Arrays) -> NDArray[np.float32]:
     return np.concatenate([planes, features.transpose(2, 0, 1)])[None]
 
 
-def numpy_denoise_step(a: Arrays, rng: np.random.Generator) -> NDArray[np.float32]:
+def numpy_denoise_step(
+    a: Arrays, rng: np.random.Generator, sigma: float = SIGMA
+) -> NDArray[np.float32]:
     """Does less: its noise stays where it is instead of travelling with the warp."""
     residual = a["residual"]
     if "residual_uncond" in a:
         uncond = a["residual_uncond"]
         residual = uncond + np.float32(GUIDANCE) * (residual - uncond)
     x0 = np.clip(a["condition"] + residual, -1, 1)
-    noise = rng.standard_normal(x0.shape, np.float32)
-    return np.float32(C_X0) * x0 + np.float32(C_XT) * a["x_t"] + np.float32(SIGMA) * noise
+    mean = np.float32(C_X0) * x0 + np.float32(C_XT) * a["x_t"]
+    if sigma == 0:
+        return mean
+    return mean + np.float32(sigma) * rng.standard_normal(x0.shape, np.float32)
 
 
 def opencv_compose(a: Arrays) -> NDArray[np.uint8]:
@@ -124,13 +132,44 @@ def torch_pack(a: Tensors) -> torch.Tensor:
     return torch.cat([planes, functional.grid_sample(a["features"][None], at, **options)], 1)
 
 
-def torch_denoise_step(a: Tensors) -> torch.Tensor:
+def torch_denoise_step(a: Tensors, sigma: float = SIGMA) -> torch.Tensor:
     """Does less: its noise stays where it is instead of travelling with the warp."""
     residual = a["residual"]
     if "residual_uncond" in a:
         residual = a["residual_uncond"] + GUIDANCE * (residual - a["residual_uncond"])
     x0 = (a["condition"] + residual).clamp(-1, 1)
-    return C_X0 * x0 + C_XT * a["x_t"] + SIGMA * torch.randn_like(x0)
+    mean = C_X0 * x0 + C_XT * a["x_t"]
+    return mean + sigma * torch.randn_like(x0) if sigma else mean
+
+
+@cache
+def ddim() -> Any:
+    """The sampler of diffusers that takes the same step."""
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="sample",
+        timestep_spacing="trailing",
+        clip_sample=True,
+    )
+    scheduler.set_timesteps(4)
+    return scheduler
+
+
+def diffusers_denoise_step(a: Tensors, sigma: float = SIGMA) -> torch.Tensor:
+    """Does less, as `torch_denoise_step`; without noise its coefficients are not ours."""
+    residual = a["residual"]
+    if "residual_uncond" in a:
+        residual = a["residual_uncond"] + GUIDANCE * (residual - a["residual_uncond"])
+    made = ddim().step(
+        a["condition"] + residual,
+        SAMPLER.timestep,
+        a["x_t"],
+        eta=1.0 if sigma else 0.0,
+        use_clipped_model_output=True,
+    )
+    return made.prev_sample
 
 
 def torch_compose(a: Tensors) -> torch.Tensor:
