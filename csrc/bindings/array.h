@@ -1,4 +1,4 @@
-// Checks at the Python border: numpy arrays in, raw pointers out, no copies.
+// Checks at the Python border: arrays in, raw pointers out, no copies.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -7,12 +7,21 @@
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "finite.h"
 
 namespace parlante::bindings {
 
 namespace py = pybind11;
+
+/// An argument in host memory: numpy's own array, or what another library shares with it by DLPack
+/// (torch on the CPU, JAX, numpy itself).
+class HostArray : public py::array {
+ public:
+  HostArray() = default;
+  explicit HostArray(py::array array) : py::array(std::move(array)) {}
+};
 
 /// Stands for "any length" in an expected shape.
 inline constexpr py::ssize_t kAny = -1;
@@ -89,3 +98,21 @@ T* output(py::array& array, const char* name, std::initializer_list<py::ssize_t>
 }
 
 }  // namespace parlante::bindings
+
+template <>
+struct pybind11::detail::type_caster<parlante::bindings::HostArray> {
+  PYBIND11_TYPE_CASTER(parlante::bindings::HostArray, const_name("numpy.ndarray"));
+
+  bool load(handle source, bool) {
+    if (isinstance<array>(source)) {
+      value = parlante::bindings::HostArray(reinterpret_borrow<array>(source));
+      return true;
+    }
+    if (!hasattr(source, "__dlpack__")) {
+      return false;
+    }
+    // Throws where the memory is a device's.
+    value = parlante::bindings::HostArray(module_::import("numpy").attr("from_dlpack")(source));
+    return true;
+  }
+};

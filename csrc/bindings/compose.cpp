@@ -13,8 +13,8 @@ using namespace parlante::bindings;
 void bind_compose(py::module_& module) {
   module.def(
       "compose",
-      [](const py::array& source, const py::array& plate, const py::array& warp,
-         const py::array& x0, const py::array& condition, py::array& out, const std::string& format,
+      [](const HostArray& source, const HostArray& plate, const HostArray& warp,
+         const HostArray& x0, const HostArray& condition, HostArray& out, const std::string& format,
          const py::object& background, int threads) {
         const auto a = check_compose(source, plate, warp, x0, condition, out, format, background);
         require_threads(threads);

@@ -10,11 +10,11 @@ using namespace parlante;
 using namespace parlante::bindings;
 
 void bind_denoise_step(py::module_& module) {
-  using Optional = std::optional<py::array>;
+  using Optional = std::optional<HostArray>;
   module.def(
       "denoise_step",
-      [](const Optional& residual, const Optional& x_t, const py::array& condition,
-         const Optional& warp, py::array& out, float c_x0, float c_xt, float sigma,
+      [](const Optional& residual, const Optional& x_t, const HostArray& condition,
+         const Optional& warp, HostArray& out, float c_x0, float c_xt, float sigma,
          std::uint64_t seed, std::uint32_t step_index, const Optional& residual_uncond,
          float guidance, int threads) {
         const DenoiseStep step{c_x0, c_xt, sigma, guidance, seed, step_index};
@@ -32,7 +32,7 @@ void bind_denoise_step(py::module_& module) {
 
   module.def(
       "philox4x32",
-      [](const py::array& counters, std::uint64_t key, py::array& out) {
+      [](const HostArray& counters, std::uint64_t key, HostArray& out) {
         const auto view = input_table<std::uint32_t>(counters, "counters", kAny, 4);
         std::uint32_t* words = output<std::uint32_t>(out, "out", {view.rows, 4});
         for (int i = 0; i < view.rows; ++i, words += 4) {

@@ -22,11 +22,11 @@ struct Stream {
   std::mutex mutex;
 };
 
-py::array process(Stream& stream, const py::array& x, std::optional<py::array> out) {
+py::array process(Stream& stream, const HostArray& x, std::optional<HostArray> out) {
   const std::span<const float> samples = input_signal(x, "x");
   const std::size_t columns = stream.log_mel.columns_after(samples.size());
   if (!out) {
-    out = py::array_t<float>({columns, kMelBands});
+    out.emplace(py::array_t<float>({columns, kMelBands}));
   }
   float* const data = output<float>(*out, "out", {static_cast<py::ssize_t>(columns), kMelBands});
   const std::span<float> values(data, columns * kMelBands);
@@ -42,7 +42,7 @@ void reset(Stream& stream) {
   stream.log_mel.reset();
 }
 
-py::array log_mel_of_signal(const py::array& x, std::optional<py::array> out) {
+py::array log_mel_of_signal(const HostArray& x, std::optional<HostArray> out) {
   Stream stream(0);
   return process(stream, x, std::move(out));
 }

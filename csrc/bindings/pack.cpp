@@ -11,8 +11,8 @@ using namespace parlante::bindings;
 void bind_pack(py::module_& module) {
   module.def(
       "pack",
-      [](const py::array& source, const py::array& plate, const py::array& warp,
-         const py::array& interior, const py::array& features, py::array& condition, int threads) {
+      [](const HostArray& source, const HostArray& plate, const HostArray& warp,
+         const HostArray& interior, const HostArray& features, HostArray& condition, int threads) {
         const auto a = check_pack(source, plate, warp, interior, features, condition);
         require_threads(threads);
         const py::gil_scoped_release release;

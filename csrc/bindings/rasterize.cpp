@@ -11,8 +11,8 @@ using namespace parlante::bindings;
 void bind_rasterize(py::module_& module) {
   module.def(
       "rasterize",
-      [](const py::array& vertices, const py::array& triangles, const py::array& attributes,
-         py::array& out, py::array& depth, int threads) {
+      [](const HostArray& vertices, const HostArray& triangles, const HostArray& attributes,
+         HostArray& out, HostArray& depth, int threads) {
         const auto a = check_rasterize(vertices, triangles, attributes, out, depth);
         require_threads(threads);
         const py::gil_scoped_release release;

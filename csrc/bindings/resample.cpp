@@ -20,7 +20,7 @@ struct Stream {
   std::mutex mutex;
 };
 
-py::array_t<float> process(Stream& stream, const py::array& x) {
+py::array_t<float> process(Stream& stream, const HostArray& x) {
   const std::span<const float> samples = input_signal(x, "x");
   const std::size_t count = stream.resampler.outputs_after(samples.size());
   py::array_t<float> out(static_cast<py::ssize_t>(count));
