@@ -17,6 +17,7 @@ from parlante.face_model import LIPS_INNER, LIPS_OUTER, Float
 from parlante.motion import MEL_PER_FRAME, MELS
 
 WINDOW = 25  # frames
+MEMBERS = 3
 OFFSETS = 10  # frames to both sides that a search looks at
 SIDE = len(LIPS_INNER) // 2  # lip points from corner to corner
 SHAPE = 2 * SIDE  # openings along both rings, and their widths
@@ -38,8 +39,8 @@ def lip_shape(landmarks: Float) -> Float:
     return np.asarray(lengths / scale, np.float32)
 
 
-class Expert(nn.Module):
-    """Windows of sound and of lips → unit-length embeddings."""
+class _Member(nn.Module):
+    """Log-mel [N, 80, 100] and lip shapes [N, 20, 25] → embeddings [N, 128]."""
 
     def __init__(self, width: int = 128, embedding: int = 128) -> None:
         super().__init__()
@@ -60,17 +61,36 @@ class Expert(nn.Module):
             nn.Flatten(),
             nn.Linear(WINDOW * width, embedding),
         )
+
+
+class Expert(nn.Module):
+    """Windows of sound and of lips → unit-length embeddings [N, 384]: those of three networks side
+    by side, which learn apart, so that a product of two embeddings is the mean of theirs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.members = nn.ModuleList([_Member() for _ in range(MEMBERS)])
         self.temperature = nn.Parameter(torch.tensor(2.7))  # log of the inverse temperature
 
     def audio(self, mel: Tensor) -> Tensor:
-        """Log-mel [N, 100, 80] → [N, 128]."""
-        scaled = ((mel - MEL_MEAN) / MEL_SCALE).clamp(-3, 3)
-        return F.normalize(self.hear(scaled.transpose(1, 2)), dim=-1)
+        """Embeddings of log-mel [N, 100, 80]."""
+        scaled = ((mel - MEL_MEAN) / MEL_SCALE).clamp(-3, 3).transpose(1, 2)
+        return self._joined([member.hear(scaled) for member in self.members])
 
     def lips(self, shape: Tensor) -> Tensor:
-        """`lip_shape` of a window [N, 25, 20] → [N, 128]. How a mouth is at rest is its own affair:
-        only its motion is seen."""
-        return F.normalize(self.see((shape - shape.mean(1, keepdim=True)).transpose(1, 2)), dim=-1)
+        """Embeddings of the `lip_shape` of windows [N, 25, 20]. How a mouth is at rest is its own
+        affair: only its motion is seen."""
+        moved = (shape - shape.mean(1, keepdim=True)).transpose(1, 2)
+        return self._joined([member.see(moved) for member in self.members])
+
+    def agreement(self, audio: Tensor, lips: Tensor) -> Tensor:
+        """Cosines [3, N, N] of each member's embeddings of sounds with those of lips."""
+        sound, mouth = (e.unflatten(1, (MEMBERS, -1)) for e in (audio, lips))
+        return MEMBERS * torch.einsum("imd,jmd->mij", sound, mouth)
+
+    @staticmethod
+    def _joined(embeddings: list[Tensor]) -> Tensor:
+        return torch.cat([F.normalize(e, dim=-1) for e in embeddings], 1) / MEMBERS**0.5
 
 
 @torch.no_grad()
@@ -84,7 +104,7 @@ def distances(expert: Expert, mel: Float, shape: Float) -> Float:
     heard = torch.from_numpy(mel).unfold(0, WINDOW * MEL_PER_FRAME, MEL_PER_FRAME)[:count]
     audio = expert.audio(heard.transpose(1, 2))
     lips = expert.lips(torch.from_numpy(shape).unfold(0, WINDOW, 1).transpose(1, 2))
-    near = audio.unfold(0, 2 * OFFSETS + 1, 1)  # [W, 128, 21]
+    near = audio.unfold(0, 2 * OFFSETS + 1, 1)  # [W, 384, 21]
     middle = lips[OFFSETS : count - OFFSETS]
     return (2 - 2 * torch.einsum("wco,wc->wo", near, middle)).clamp(min=0).sqrt().numpy()
 

@@ -78,6 +78,20 @@ def test_distances_are_least_where_sound_and_lips_belong(late: int) -> None:
     assert scores["found"] == float(abs(late) <= 1)
 
 
+def test_members_learn_apart_and_answer_together() -> None:
+    torch.manual_seed(1)
+    expert = Expert().eval()
+    audio, lips = expert.audio(torch.randn(4, 100, 80)), expert.lips(torch.rand(4, WINDOW, SHAPE))
+    torch.testing.assert_close(audio.norm(dim=1), torch.ones(4))
+    torch.testing.assert_close(expert.agreement(audio, lips).mean(0), audio @ lips.T)
+    loss = expert.agreement(audio, lips)[1].sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    reached = [
+        any(p.grad is not None and p.grad.any() for p in m.parameters()) for m in expert.members
+    ]
+    assert reached == [False, True, False]
+
+
 def test_clip_too_short_for_a_search_has_no_scores() -> None:
     frames = WINDOW + 2 * OFFSETS - 1
     mel, shape = np.zeros((4 * frames, 80), np.float32), np.zeros((frames, SHAPE), np.float32)

@@ -308,7 +308,12 @@ def moves(evaluation: Evaluation, clip: PreparedClip, seed: int, manner: Float =
     silent = np.zeros(len(clip) * SAMPLES_PER_FRAME, np.float32)
     samples = silent if clip.mel is None else speech_of(clip)
     motions = motions_of(evaluation.bundle, samples, seed, manner)
-    return moved(*(np.stack([getattr(m, k) for m in motions]) for k in ("pose", "closure")))
+    return moved(*head_and_lids(motions))
+
+
+def head_and_lids(motions: list[Motion]) -> tuple[Float, Float]:
+    """Pose changes [N, 6] and lid closures [N, 2]."""
+    return np.stack([m.pose for m in motions]), np.stack([m.closure for m in motions])
 
 
 def moved(pose: Float, closure: Float) -> Scores:
@@ -325,7 +330,7 @@ def long(evaluation: Evaluation, samples: Float, minutes: int, seed: int) -> dic
     one minute, over and over; and the longest time in all of them in which nothing moves."""
     stream = MotionStream(evaluation.bundle, seed=seed)
     motions = [motion for _ in range(minutes) for motion in stream.push(samples)]
-    pose, closure = (np.stack([getattr(m, k) for m in motions]) for k in ("pose", "closure"))
+    pose, closure = head_and_lids(motions)
     minute = 60 * over_time.FPS
     return {
         "first minute": moved(pose[:minute], closure[:minute]),

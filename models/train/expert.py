@@ -58,11 +58,11 @@ def main() -> None:
         mel, shape = draw()
         size = torch.rand(len(shape), 1, 1, device=device) * (SIZES[1] - SIZES[0]) + SIZES[0]
         shape = shape * size + TRACKING_NOISE * torch.randn_like(shape)
-        near = module.temperature.exp().clamp(max=50) * (
-            module.audio(augment(mel)) @ module.lips(shape).T
+        near = module.temperature.exp().clamp(max=50) * module.agreement(
+            module.audio(augment(mel)), module.lips(shape)
         )
-        target = torch.arange(len(near), device=device)
-        return {"contrast": (F.cross_entropy(near, target) + F.cross_entropy(near.T, target)) / 2}
+        target = torch.arange(len(shape), device=device).expand(len(near), -1)
+        return {"contrast": (F.cross_entropy(near, target) + F.cross_entropy(near.mT, target)) / 2}
 
     train("expert", module, losses, settings, parsed)
 
