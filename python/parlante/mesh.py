@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from parlante.face_model import (
     BLINK_MODES,
+    EYE_LEFT,
+    EYE_RIGHT,
     FACE_OVAL,
     LIP_PAIRS,
     LIPS_INNER,
@@ -40,6 +42,9 @@ BORDER = 0.25
 # Pixels by which the rings lie behind the face: where a turned cheek and the hair beside it
 # overlap, the cheek is seen, whole.
 RING_DEPTH = 40.0
+# Model units (about a pixel of the crop): lids nearer than that are shut, lest slivers of the eye
+# shine through.
+LID_GAP = 0.12
 HOLE_DEPTH = 0.5  # pixels: the mouth's opening lies just behind the lips
 
 
@@ -157,6 +162,8 @@ class WarpMesh:
         change = np.tensordot(expression - self._source_expression, self.model.expression, 1)
         face = np.asarray(self._measured + change[:, :VERTICES], np.float32)
         _part_lips(face)
+        for eye in (EYE_RIGHT, EYE_LEFT):
+            _shut_lids(face, self._measured, eye)
         interior = pose.apply(np.asarray(self._interior_rest + change[:, VERTICES:], np.float32))
         moved = pose.apply(face)
         hole = moved[:, list(LIPS_INNER)] + np.array([0, 0, HOLE_DEPTH], np.float32)
@@ -165,13 +172,32 @@ class WarpMesh:
         return np.concatenate([moved, hole, ring], 1, dtype=np.float32), interior
 
 
+def _sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """Upper and lower points of a ring of lips or lids, those opposite each other in pairs."""
+    half = len(ring) // 2
+    return list(ring[1:half]), list(ring[:half:-1])
+
+
 def _part_lips(face: Float) -> None:
     """Where the inner lips [N, ≥468, 3] (model axes) have passed through each other, let them
     touch."""
-    top, bottom = list(LIPS_INNER[1 : HOLE // 2]), list(LIPS_INNER[: HOLE // 2 : -1])
+    top, bottom = _sides(LIPS_INNER)
     overlap = np.minimum(face[:, top, 1] - face[:, bottom, 1], 0) / 2
     face[:, top, 1] -= overlap
     face[:, bottom, 1] += overlap
+
+
+def _shut_lids(face: Float, measured: Float, eye: tuple[int, ...]) -> None:
+    """Where the lids of an eye of face [N, ≥468, 3] (model axes) have passed through each other or
+    are less than `LID_GAP` apart, let them meet; up to twice that they come nearer. What is that
+    narrow in the photo, ``measured`` [≥468, 3], stays as it is."""
+    top, bottom = _sides(eye)
+    least = np.clip((measured[top, 1] - measured[bottom, 1]) / 4, 1e-3, LID_GAP)
+    gap = face[:, top, 1] - face[:, bottom, 1]
+    share = np.clip(2 * least / np.maximum(gap, least) - 1, 0, 1)[..., None]
+    nearer = share * (face[:, top] - face[:, bottom]) / 2
+    face[:, top] -= nearer
+    face[:, bottom] += nearer
 
 
 def _shut_jaw(model: FaceModel, measured: Float) -> float:
