@@ -1,12 +1,14 @@
 """Build the bundle that ships in the wheel: ``python -m export.bundle --assets DIR``.
 
-Converts the ready-made face networks and the 3DMM (only when ``--assets`` is given), exports our
-trained networks from ``models/weights`` with a check against PyTorch, and writes ``manifest.json``.
+Converts the ready-made face networks and the 3DMM (without ``--assets`` those of the built-in
+bundle serve), exports our trained networks from ``models/weights`` with a check against PyTorch,
+and writes ``manifest.json``. ``--int8 --out DIR`` makes a bundle whose renderer computes in 8 bits.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,12 @@ import onnx
 from export.face_model import reduce_face_model
 from export.face_models import convert
 from export.networks import export, networks
+from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED
 from models.train.loop import WEIGHTS
-from parlante.bundle import Part, write_manifest
+from parlante.bundle import Part, default_folder, write_manifest
 from parlante.motion import MEL_AFTER, MEL_BEFORE
 
+READY_MADE = ("face_detector.onnx", "face_landmarks.onnx", "matte.onnx", "face_model.npz")
 OWN_LICENCE = "Apache-2.0"
 TRAINING_DATA = (
     "see MODEL_CARD.md: talking-head clips of 331 people; GRID corpus (CC BY 4.0) among them"
@@ -35,6 +39,11 @@ def main() -> None:
     parser.add_argument("--untrained", action="store_true", help="leave our own networks out")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--out", type=Path, default=Path("python/parlante/bundle"))
+    parser.add_argument(
+        "--int8", action="store_true", help="the renderer's networks in 8 bits, for --out DIR"
+    )
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="for --int8")
+    parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED, help="for --int8")
     arguments = parser.parse_args()
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
@@ -42,6 +51,10 @@ def main() -> None:
         for name, model in convert(arguments.assets).items():
             onnx.save(model, out / f"{name}.onnx")
         np.savez_compressed(out / "face_model.npz", **reduce_face_model(arguments.assets))  # type: ignore[arg-type]
+    else:
+        for name in READY_MADE:
+            if not (out / name).exists():
+                shutil.copy(default_folder() / name, out)
     parts = {
         "face_detector": Part(
             "face_detector.onnx", "Apache-2.0", "WIDER FACE (YuNet, by its authors)"
@@ -61,6 +74,12 @@ def main() -> None:
             f"differs from PyTorch by {difference:.1e}"
         )
         parts[name] = Part(f"{name}.onnx", OWN_LICENCE, TRAINING_DATA, network.extra)
+    if arguments.int8:
+        from export import quantize
+
+        recorded = quantize.record(arguments.data, arguments.prepared)
+        for name, rows in recorded.items():
+            quantize.quantize(out / f"{name}.onnx", quantize.KEPT[name], rows)
     write_manifest(out, parts, mel_window=(MEL_BEFORE, MEL_AFTER))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import soundfile
 
 import parlante
 from parlante import bench, cli, doctor
+from parlante.bundle import default_folder
 from parlante.portrait import read_portrait
 from tests.portrait_samples import PHOTO, avatar, demo_speech
 
@@ -238,6 +240,22 @@ def test_doctor_finds_missing_codecs(
     monkeypatch.setattr(doctor, "_has_codec", lambda name, mode: False)
     assert cli.main(["doctor"]) == 1
     assert "not ready" in capsys.readouterr().out
+
+
+def test_networks_from_elsewhere(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    short_demo: Callable[[str], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(bench, "files", short_demo)
+    copied = shutil.copytree(default_folder(), tmp_path / "bundle")
+    assert cli.main(["bench", "--bundle", str(copied), *QUICK]) == 0
+    (copied / "denoise.onnx").write_bytes(b"damaged")
+    assert cli.main(["bench", "--bundle", str(copied), *QUICK]) == 1
+    assert "denoise" in capsys.readouterr().err
+    assert cli.main(["bench", "--bundle", str(tmp_path / "none"), *QUICK]) == 1
+    assert "none" in capsys.readouterr().err
 
 
 def test_bench(

@@ -105,29 +105,6 @@ class Evaluation:
         found = LandmarkTracker(self._detector, self._landmarks).track(frames)
         return [None if f is None else f[0] for f in found]
 
-    def portrait(self, clip: PreparedClip, image: NDArray[np.uint8], slot: int = 0) -> Portrait:
-        """The prepared source frame ``slot`` of a clip as a portrait, with the clip's own fit."""
-        frame = clip.source_frames[slot]
-        tensor = (image.transpose(2, 0, 1)[None] / np.float32(127.5) - 1).astype(np.float32)
-        features, style = self.bundle.session("source_encode").run(
-            ["features", "style"], {"source": tensor}
-        )
-        matte, pose = clip.source_mattes[slot], clip.pose[frame : frame + 1]
-        return Portrait(
-            image=np.dstack([image, matte]),
-            plate=background_plate(image, matte),
-            landmarks=clip.source_landmarks[slot],
-            identity=clip.identity,
-            expression=clip.expression[frame],
-            rotation=pose.rotation,
-            translation=pose.translation,
-            scale=pose.scale,
-            features=features[0],
-            style=style,
-            manner=ANYBODY,
-            key=clip.name,
-        )
-
     def renderer(self, portrait: Portrait, steps: int = 2) -> FrameRenderer:
         kind = UnwarpedRenderer if self.without == "warp" else FrameRenderer
         return kind(self.bundle, self.model, portrait, size=SIZE, steps=steps)
@@ -154,6 +131,29 @@ class Evaluation:
         }
 
 
+def portrait_of(bundle: Bundle, clip: PreparedClip, image: NDArray[np.uint8]) -> Portrait:
+    """The first prepared source frame of a clip, whose picture is ``image``, as a portrait, with
+    the clip's own fit."""
+    frame = clip.source_frames[0]
+    tensor = (image.transpose(2, 0, 1)[None] / np.float32(127.5) - 1).astype(np.float32)
+    features, style = bundle.session("source_encode").run(["features", "style"], {"source": tensor})
+    matte, pose = clip.source_mattes[0], clip.pose[frame : frame + 1]
+    return Portrait(
+        image=np.dstack([image, matte]),
+        plate=background_plate(image, matte),
+        landmarks=clip.source_landmarks[0],
+        identity=clip.identity,
+        expression=clip.expression[frame],
+        rotation=pose.rotation,
+        translation=pose.translation,
+        scale=pose.scale,
+        features=features[0],
+        style=style,
+        manner=ANYBODY,
+        key=clip.name,
+    )
+
+
 def attributes(
     evaluation: Evaluation, clip: PreparedClip, count: int, steps: Sequence[int]
 ) -> dict[str, Scores]:
@@ -164,7 +164,7 @@ def attributes(
     wanted = np.union1d(frames, clip.source_frames[:1])
     images = dict(zip(wanted.tolist(), read_frames(clip.path, wanted), strict=True))
     source = int(clip.source_frames[0])
-    portrait = evaluation.portrait(clip, images[source])
+    portrait = portrait_of(evaluation.bundle, clip, images[source])
     changes = clip.pose.relative_to(portrait.pose)
     truth = [images[f] for f in frames]
     warp = evaluation.renderer(portrait, steps[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, load
 from models.evaluate import protocols, report
 from models.evaluate.protocols import Evaluation, per_person
+from parlante.bundle import Bundle
 
 
 def main() -> None:
@@ -23,10 +24,12 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1, help="clips a person, attributes given")
     parser.add_argument("--frames", type=int, default=5, help="frames a clip, attributes given")
     parser.add_argument("--drawn", type=int, default=30, help="frames a clip drawn from audio only")
+    parser.add_argument("--bundle", type=Path, help="networks instead of the built-in ones")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     clips = load(arguments.prepared, arguments.data, "test")
-    evaluation = Evaluation(arguments.assets)
+    bundle = None if arguments.bundle is None else Bundle.open(arguments.bundle)
+    evaluation = Evaluation(arguments.assets, bundle)
 
     chosen = per_person(clips, arguments.clips)
     given = report.attributes(evaluation, chosen, arguments.frames, arguments.steps)

@@ -27,7 +27,6 @@ PARTS = {
     "disentanglement": ("attributes",),
 }
 STEPS = {"attributes": 4_600, "sync": 1_500, "dynamics": 3_000, "renderer": 2_000}
-BUNDLE = Path("python/parlante/bundle")
 
 
 def main() -> None:
@@ -56,7 +55,6 @@ def main() -> None:
                 *("--prepared", str(arguments.prepared), "--weights", str(folder)),
                 *("--out", str(folder / "runs")),
             )
-        shutil.copytree(BUNDLE, bundle, dirs_exist_ok=True)
         run("export.bundle", "--weights", str(folder), "--out", str(bundle))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from parlante.audio import decode_audio
 from parlante.avatar import Avatar
+from parlante.bundle import Bundle
 from parlante.engine import NATIVE_FPS, SAMPLE_RATE
 from parlante.motion import LOOK_AHEAD, SAMPLES_PER_FRAME
 from parlante.video import VideoWriter
@@ -26,14 +27,22 @@ WARM_UP = 10  # frames not counted: ONNX Runtime plans its memory in the first o
 
 
 def measure(
-    *, size: int = 256, steps: int = 2, seed: int = 0, device: str = "cpu", threads: int = 2
+    *,
+    size: int = 256,
+    steps: int = 2,
+    seed: int = 0,
+    device: str = "cpu",
+    threads: int = 2,
+    bundle: Bundle | None = None,
 ) -> dict[str, Any]:
     """Figures of one run over the demo: fps, p50_ms, p95_ms, p99_ms a frame, first_frame_ms
     (compute after the look-ahead is in), rss_mb, real_time_factor (time over duration of speech;
     below 1 is faster than real time), stages (ms a frame), encode_photo_ms, and the machine."""
     with as_file(files("parlante") / "demo") as demo:
         began = time.perf_counter()
-        avatar = Avatar(demo / "portrait.jpg", device=device, threads=threads, cache=False)
+        avatar = Avatar(
+            demo / "portrait.jpg", device=device, threads=threads, cache=False, bundle=bundle
+        )
         loaded = time.perf_counter()
         avatar._encoder.encode(_photo(demo / "portrait.jpg"))
         encode_ms = (time.perf_counter() - loaded) * 1e3

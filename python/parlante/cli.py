@@ -21,6 +21,7 @@ from parlante.errors import OutputError, ParlanteError
 
 if TYPE_CHECKING:
     from parlante.avatar import Avatar
+    from parlante.bundle import Bundle
     from parlante.live import Live
 
 READ_AHEAD_S = 5.0
@@ -119,6 +120,9 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="networks to use instead of the built-in ones"
+    )
 
 
 def _speak(arguments: argparse.Namespace) -> int:
@@ -137,10 +141,22 @@ def _speak(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _bundle(arguments: argparse.Namespace) -> Bundle | None:
+    from parlante.bundle import Bundle
+
+    return None if arguments.bundle is None else Bundle.open(arguments.bundle)
+
+
 def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> None:
     from parlante.avatar import Avatar
 
-    avatar = Avatar(photos, face=arguments.face, device=arguments.device, threads=arguments.threads)
+    avatar = Avatar(
+        photos,
+        face=arguments.face,
+        device=arguments.device,
+        threads=arguments.threads,
+        bundle=_bundle(arguments),
+    )
     speech = avatar.speak(
         audio,
         steps=arguments.steps,
@@ -202,7 +218,12 @@ def _avatar(arguments: argparse.Namespace) -> Avatar:
 
     with as_file(files("parlante") / "demo") as demo:
         photos = arguments.photo or [demo / "portrait.jpg"]
-        return Avatar(photos, device=arguments.device, threads=arguments.threads)
+        return Avatar(
+            photos,
+            device=arguments.device,
+            threads=arguments.threads,
+            bundle=_bundle(arguments),
+        )
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -238,6 +259,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         device=arguments.device,
         threads=arguments.threads,
+        bundle=_bundle(arguments),
     )
     print(table(result))
     if arguments.json is not None:

@@ -51,18 +51,16 @@ class StageTimes:
         return now
 
 
-class _Bound:
+class BoundNetwork:
     """A network whose inputs and outputs stay where they are: a run copies and allocates nothing
     of theirs."""
 
     def __init__(self, session: onnxruntime.InferenceSession, inputs: dict[str, Float]) -> None:
         """inputs: arrays float32 that `run` reads, C-contiguous, of the network's own shapes."""
-        self._session, self._binding = session, session.io_binding()
+        self._session, self._binding, self.inputs = session, session.io_binding(), inputs
         self.outputs: dict[str, Float] = {
             value.name: np.empty(value.shape, np.float32) for value in session.get_outputs()
         }
-        # Bound values live on the arrays' memory and do not keep it alive.
-        self._kept = inputs
         for name, array in inputs.items():
             self._binding.bind_ortvalue_input(name, _value(array))
         for name, array in self.outputs.items():
@@ -139,7 +137,7 @@ class FrameRenderer:
         self._codes = dict(zip(names, self._encode.run(names, {"expression": source}), strict=True))
         width = sum(code.shape[1] for code in self._codes.values()) + POSE
         self._attributes = np.empty((1, width), np.float32)
-        self._condition_net = _Bound(
+        condition = BoundNetwork(
             bundle.session("condition", device=device, threads=threads),
             {
                 "condition": self._condition,
@@ -147,10 +145,11 @@ class FrameRenderer:
                 "style": portrait.style,
             },
         )
-        self._denoise = _Bound(
+        denoise = BoundNetwork(
             bundle.session("denoise", device=device, threads=threads),
-            {"x_t": self._x, "timestep": self._timestep, **self._condition_net.outputs},
+            {"x_t": self._x, "timestep": self._timestep, **condition.outputs},
         )
+        self.networks = {"condition": condition, "denoise": denoise}
         self.shut = np.array(bundle.manifest.networks["lip_decode"]["shut"], np.float32)
         self._shut_lips = self._lips(self.shut)
 
@@ -190,15 +189,16 @@ class FrameRenderer:
         codes = self._encode.run(list(self._codes), {"expression": expression[None]})
         change = [code[0] - own[0] for code, own in zip(codes, self._codes.values(), strict=True)]
         np.concatenate([*change, pose_change], out=self._attributes[0])
-        self._condition_net.run()
+        self.networks["condition"].run()
         now = self.times.add("condition", now)
         self._step(None, None, self._schedule.start)
+        denoise = self.networks["denoise"]
         for step in self._schedule.steps:
             now = self.times.add("denoise_step", now)
             self._timestep[0] = step.timestep
-            self._denoise.run()
+            denoise.run()
             now = self.times.add("denoise", now)
-            self._step(self._denoise.outputs["residual"], self._x, step)
+            self._step(denoise.outputs["residual"], self._x, step)
         now = self.times.add("denoise_step", now)
         image = self._compose(self._x)
         self.times.add("compose", now)

@@ -1,0 +1,97 @@
+"""The renderer's networks in 8 bits: ``python -m export.bundle --int8 --out DIR``.
+
+Convolutions read and write 8 bits (QDQ: a scale and a zero point for each tensor of activations, a
+scale for each channel of weights); everything between them, and the layers that meet pictures and
+answers (`KEPT`), stays float32. Ranges are those met while drawing training people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from models.data.dataset import load, read_frames
+from models.evaluate.protocols import per_person, portrait_of
+from parlante.bundle import Bundle
+from parlante.face_model import FaceModel
+from parlante.portrait import GRID
+from parlante.renderer import FrameRenderer
+
+# Networks, and their layers that stay float32, by the names of their weights.
+KEPT: dict[str, tuple[str, ...]] = {"condition": (), "denoise": ("stem.weight", "head.weight")}
+PEOPLE, FRAMES = 40, 3  # drawn, a person
+
+Inputs = dict[str, NDArray[np.float32]]
+
+
+class _Recorded(CalibrationDataReader):
+    def __init__(self, rows: list[Inputs]) -> None:
+        self._rows: Iterator[Inputs] = iter(rows)
+
+    def get_next(self) -> Inputs | None:  # type: ignore[override]
+        return next(self._rows, None)
+
+
+def record(data: Path, prepared: Path) -> dict[str, list[Inputs]]:
+    """What the networks of the built-in bundle are given while they draw training people."""
+    bundle = Bundle.default()
+    model = FaceModel.load(bundle.path("face_model.npz"))
+    rows: dict[str, list[Inputs]] = {name: [] for name in KEPT}
+    people = per_person(load(prepared, data, "train"), 1)
+    for i in np.random.default_rng(0).permutation(len(people))[:PEOPLE]:
+        clip = people[i]
+        source = int(clip.source_frames[0])
+        portrait = portrait_of(bundle, clip, read_frames(clip.path, [source])[0])
+        renderer = FrameRenderer(bundle, model, portrait, size=GRID, steps=2)
+        for name in KEPT:
+            _tap(renderer.networks[name], rows[name])
+        kept = np.flatnonzero(clip.keep)
+        for frame in kept[np.linspace(0, len(kept) - 1, FRAMES).astype(int)]:
+            change = clip.pose[frame : frame + 1].relative_to(portrait.pose)
+            renderer.draw(clip.expression[frame], change[0])
+    return rows
+
+
+def _tap(network: Any, rows: list[Inputs]) -> None:
+    """Have each run of a network add its inputs to ``rows``."""
+    run = network.run
+
+    def recorded() -> None:
+        rows.append({name: array.copy() for name, array in network.inputs.items()})
+        run()
+
+    network.run = recorded
+
+
+def quantize(path: Path, kept: tuple[str, ...], rows: list[Inputs]) -> None:
+    """Replace the network in the file ``path`` by its 8-bit twin."""
+    with TemporaryDirectory() as folder:
+        prepared = Path(folder) / path.name
+        quant_pre_process(path, prepared, skip_symbolic_shape=True)
+        convolutions = [n for n in onnx.load(prepared).graph.node if n.op_type == "Conv"]
+        quantize_static(
+            prepared,
+            path,
+            _Recorded(rows),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=[n.name for n in convolutions if n.input[1] in kept],
+            calibrate_method=CalibrationMethod.MinMax,
+        )
