@@ -69,6 +69,7 @@ def arguments(
         "--minutes", type=float, help="stop after this long, with the schedule fitted to it"
     )
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--learning-rate", type=float, help="where the schedule begins")
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(without="")
     if parts:
@@ -78,9 +79,8 @@ def arguments(
         parsed.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
         torch.cuda.set_device(parsed.device)
     chosen = presets[parsed.preset]
-    overrides = {
-        k: v for k, v in (("minutes", parsed.minutes), ("steps", parsed.steps)) if v is not None
-    }
+    given = {k: getattr(parsed, k) for k in ("minutes", "steps", "learning_rate")}
+    overrides = {k: v for k, v in given.items() if v is not None}
     parsed.seed += Peers.rank()  # each process draws its own batches
     torch.manual_seed(parsed.seed)
     torch.set_float32_matmul_precision("high")

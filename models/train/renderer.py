@@ -50,13 +50,13 @@ PRESETS = {
     "cpu": Settings(200_000, 24, 1e-3, minutes=68, save_minutes=5, muon=True),
     "gpu": Settings(200_000, 64, 1e-3, minutes=15, warmup=500, save_minutes=3, muon=True),
 }
-HARDWARE = {"cpu": Hardware(1, 64, 96, 20, 3), "gpu": Hardware(15, SIZE, SIZE, 10_000, 1)}
+HARDWARE = {"cpu": Hardware(1, 64, 96, 32, 3), "gpu": Hardware(15, SIZE, SIZE, 10_000, 1)}
 LATE = 0.7  # progress from which patches are as large as they get
 HELD_PAIRS = 4096
 STYLE_SHARE = 0.5  # styles kept: what is left out cannot tell the training people from one another
 LIGHT = 0.8  # range of the changes of contrast, colour and brightness
 MOUTH_WEIGHT, EYE_WEIGHT = 6.0, 3.0
-SQUARE_WEIGHT, GRADIENT_WEIGHT, DETAIL_WEIGHT = 2.5, 0.5, 0.25
+SQUARE_WEIGHT, GRADIENT_WEIGHT, DETAIL_WEIGHT = 0.5, 0.5, 3.0
 # Of a batch: noised warps at the start of the truncated schedule; noised answers of the network to
 # those, further down; noised blends of warp and truth. The rest is noised truth.
 START_SHARE, OWN_SHARE, BLEND_SHARE = 0.4, 0.35, 0.15
