@@ -40,10 +40,12 @@ from models.attributes import Attributes
 from models.data import dataset, pairs, parts, prepare
 from models.train import lips, teacher
 from models.train import renderer as train_renderer
+from models.train import sync as train_sync
 from parlante import _core
 from parlante.bundle import Bundle
 from parlante.face_model import FaceModel, Pose, rotation_matrix
 from parlante.schedule import cosine_alphas_cumprod, make_schedule
+from tests import portrait_samples
 from tests.visual_samples import pack_sample
 
 Tensor = torch.Tensor
@@ -780,6 +782,46 @@ def test_parts_clip_what_does_not_fit() -> None:
     back = parts.restore(parts.slim(arrays))
     assert 8.5 < back["mel"][0, 0] < 9
     assert back["source_landmarks"][0, 0, 0] == pytest.approx(512, abs=0.02)
+
+
+# Calibration of lips
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_calibration_undoes_what_a_timid_network_does(
+    share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that are lips' true codes drawn together, and moved off, become true codes again."""
+    error = lips.LipError(
+        loop.load_weights(Attributes(), "attributes").requires_grad_(False),
+        portrait_samples.model(),
+        torch.device("cpu"),
+    )
+    rng = np.random.default_rng(0)
+    opened = torch.from_numpy(portrait_samples.expression(jawOpen=0.5))
+    rest, way = error.code(torch.zeros(1, 53)), error.code(opened)
+    way = way - rest
+    off = 0.3 * torch.randn(1, 16, generator=torch.Generator().manual_seed(1))
+
+    def answer(*_: object) -> train_sync.Answer:
+        open_by = torch.from_numpy(np.abs(rng.normal(0.5, 0.2, 400)).astype(np.float32))[:, None]
+        open_by[:40] = 0
+        code = rest + open_by * way
+        opening = error.aperture(code) - error.aperture(rest)
+        made = off + rest + (0.5 + share * (open_by - 0.5)) * way
+        every = torch.ones(400, dtype=torch.bool)
+        return train_sync.Answer(made, code, opening, every, every)
+
+    monkeypatch.setattr(train_sync, "answer", answer)
+    module = sync.Sync()
+    train_sync.calibrate(module, error, [Any] * 8, [Any] * 8, torch.device("cpu"))  # type: ignore[list-item]
+    assert float(module.lip_gain) == pytest.approx(1 / share, abs=0.2)
+    one = answer()
+    spoken = module.lip_shut + module.lip_gain * (one.made - module.lip_anchor)
+    made = error.aperture(spoken) - error.aperture(module.lip_shut)
+    assert float(made.mean()) == pytest.approx(float(one.opening.mean()), rel=0.1)
+    miss = made.clamp(min=0) - one.opening
+    assert float(miss.square().mean().sqrt()) < 0.15 * float(one.opening.std() + one.opening.mean())
 
 
 # Export

@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=5, help="frames a clip, attributes given")
     parser.add_argument("--seconds", type=int, default=10, help="of each clip, lips from audio")
     parser.add_argument("--out", type=Path, required=True, help="Markdown; JSON goes beside it")
+    parser.add_argument(
+        "--only", nargs="+", default=[], help="sections to measure anew, the others from the JSON"
+    )
     arguments = parser.parse_args()
     evaluation = Evaluation(arguments.assets)
     clips = load(arguments.prepared, arguments.data, "test")
@@ -72,9 +75,12 @@ def main() -> None:
             lacking(arguments.assets, arguments.parts), clips, arguments.frames
         )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    for name, measure in sections.items():
-        result[name] = measure()
-        arguments.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    stored = arguments.out.with_suffix(".json")
+    if arguments.only:
+        result = json.loads(stored.read_text()) | result
+    for name in arguments.only or sections:
+        result[name] = sections[name]()
+        stored.write_text(json.dumps(result, indent=1) + "\n")
     arguments.out.write_text(text(result))
 
 

@@ -42,7 +42,7 @@ PARTS = {"contrast": ("contrast", "sync"), "teacher": tuple(f"taught_{k}" for k 
 SHUT_APERTURE = 0.03  # inner-lip opening over mouth width of lips that touch
 ENOUGH_SHUT = 3  # frames of a clip
 QUIET_BELOW = 5.0  # nepers of power under a clip's loud frames
-MAX_GAIN = 2.0
+GAINS = tuple(float(gain) for gain in np.linspace(1, 3, 41))
 MIN_SPEED, MAX_SPEED = 0.85, 1.2  # of augmented speech
 SILENT_SHARE = 0.06  # windows of nothing but noise, whose lips are shut
 NOISY_SHARE = 0.3
@@ -132,46 +132,76 @@ def augment(mel: Tensor) -> Tensor:
     return torch.where(noisy, torch.logaddexp(mel, noise), mel)
 
 
+@dataclass
+class Answer:
+    """What lips do in a clip of N frames: ``made`` [N, 16], the decoder's answer; ``code`` [N, 16],
+    the true one; ``opening`` [N], true, by landmarks, model units; which frames to keep, and which
+    of them are loud."""
+
+    made: Tensor
+    code: Tensor
+    opening: Tensor
+    keep: Tensor
+    loud: Tensor
+
+
+def answer(module: Sync, error: LipError, clip: PreparedClip, device: torch.device) -> Answer:
+    """The decoder's answer to a whole clip."""
+    assert clip.mel is not None
+    mel = torch.from_numpy(clip.mel).to(device)
+    margin = (0, 0, CONTEXT_BEFORE * MEL_PER_FRAME, CONTEXT_AFTER * MEL_PER_FRAME)
+    made = module.decoder(module.embed(F.pad(mel, margin, value=SILENCE)[None]))[0, : len(clip)]
+    keep = torch.from_numpy(clip.keep).to(device)
+    loudness = mel.exp().mean(1).clamp(min=1e-9).log().view(-1, MEL_PER_FRAME).mean(1)
+    return Answer(
+        made=made,
+        code=error.code(torch.from_numpy(clip.expression).to(device)),
+        opening=torch.from_numpy(clip.aperture).to(device) * error.mouth_width,
+        keep=keep,
+        loud=keep & (loudness > loudness.quantile(0.9) - QUIET_BELOW),
+    )
+
+
 @torch.no_grad()
 def calibrate(
-    module: Sync, error: LipError, clips: list[PreparedClip], device: torch.device
+    module: Sync,
+    error: LipError,
+    clips: list[PreparedClip],
+    held_out: list[PreparedClip],
+    device: torch.device,
 ) -> None:
-    """Set the anchors of `SpokenLips` from training clips: the mean code of shut lips; how much
-    wider true lips open and close than predicted ones (standard deviations in a clip); and the
+    """Set the anchors of `SpokenLips`. From training clips: the mean code of shut lips, and the
     answer that stands for shut lips, such that in speech lips are on average as far open as
-    people's. How far people's are is measured on their landmarks: what the fit of a face calls an
-    opening is off by a constant."""
-    shut, opened, spoken, wanted, made_spread, true_spread = [], [], [], [], [], []
+    people's. From people held out: how much answers are to be stretched, so that lips open and
+    close as widely as true ones (standard deviations in a clip, what lies beyond shut counting as
+    shut); voices heard in training are followed more than others. How far people's lips are open is
+    measured on their landmarks: what the fit of a face calls an opening is off by a constant."""
+    shut, opened, spoken, wanted = [], [], [], []
     for clip in clips:
-        assert clip.mel is not None
-        n = len(clip)
-        mel = torch.from_numpy(clip.mel).to(device)
-        margin = (0, 0, CONTEXT_BEFORE * MEL_PER_FRAME, CONTEXT_AFTER * MEL_PER_FRAME)
-        made = module.decoder(module.embed(F.pad(mel, margin, value=SILENCE)[None]))[0, :n]
-        code = error.code(torch.from_numpy(clip.expression).to(device))
-        opening = torch.from_numpy(clip.aperture).to(device) * error.mouth_width
-        keep = torch.from_numpy(clip.keep).to(device)
-        loudness = mel.exp().mean(1).clamp(min=1e-9).log().view(n, MEL_PER_FRAME).mean(1)
-        loud = keep & (loudness > loudness.quantile(0.9) - QUIET_BELOW)
-        closed = keep & (opening < SHUT_APERTURE * error.mouth_width)
-        shut.append(code[closed])
-        if loud.any():
-            spoken.append(made[loud].mean(0))
-            wanted.append(opening[loud].mean())
+        a = answer(module, error, clip, device)
+        closed = a.keep & (a.opening < SHUT_APERTURE * error.mouth_width)
+        shut.append(a.code[closed])
+        if a.loud.any():
+            spoken.append(a.made[a.loud].mean(0))
+            wanted.append(a.opening[a.loud].mean())
             # Within a clip: what people's fitted lips have in common is not in the sound.
             if closed.sum() >= ENOUGH_SHUT:
-                opened.append(code[loud].mean(0) - code[closed].mean(0))
-        made_spread.append(error.aperture(made[keep]).std())
-        true_spread.append(opening[keep].std())
-    mean_shut = torch.cat(shut).mean(0)
-    gain = (torch.stack(true_spread).mean() / torch.stack(made_spread).mean()).clamp(1, MAX_GAIN)
+                opened.append(a.code[a.loud].mean(0) - a.code[closed].mean(0))
+    mean_shut, mean_spoken = torch.cat(shut).mean(0), torch.stack(spoken).mean(0)
+    level, rest = torch.stack(wanted).mean(), error.aperture(mean_spoken)
+    others = [answer(module, error, clip, device) for clip in held_out]
+    made = [error.aperture(a.made[a.keep]) - rest for a in others]
+    true_spread = torch.stack([a.opening[a.keep].std() for a in others]).mean()
+    for gain in GAINS:
+        spread = [(level + gain * opening).clamp(min=0).std() for opening in made]
+        if torch.stack(spread).mean() >= true_spread:
+            break
     # From shut to lips as far open as they should be, the way that people's lips open.
     way = torch.stack(opened).mean(0)
-    reached = error.aperture(mean_shut + way) - error.aperture(mean_shut)
-    way *= torch.stack(wanted).mean() / reached
+    way *= level / (error.aperture(mean_shut + way) - error.aperture(mean_shut))
     module.lip_shut.copy_(mean_shut)
-    module.lip_gain.copy_(gain)
-    module.lip_anchor.copy_(torch.stack(spoken).mean(0) - way / gain)
+    module.lip_gain.fill_(gain)
+    module.lip_anchor.copy_(mean_spoken - way / gain)
 
 
 def main() -> None:
@@ -282,8 +312,10 @@ def main() -> None:
     if Peers.rank():
         return
     load_weights(module, "sync", parsed.weights)
-    spoken = [c for c in clips if c.lips and not is_validation(c.person)]
-    calibrate(module, error, spoken, device)
+    spoken, others = (
+        [c for c in clips if c.lips and is_validation(c.person) == held] for held in (False, True)
+    )
+    calibrate(module, error, spoken, others, device)
     half = {k: v.half().contiguous() for k, v in module.state_dict().items()}
     save_file(half, parsed.weights / "sync.safetensors")
 
