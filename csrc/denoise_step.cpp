@@ -1,5 +1,6 @@
 #include "denoise_step.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "parallel_rows.h"
@@ -35,19 +36,53 @@ void draw_noise(const std::uint32_t* __restrict pixels, int count, const Denoise
   }
 }
 
-/// One row of one plane. `noise` is strided: neighbours in a plane are kUnshuffle image pixels
-/// apart. `out` may be `r` or `x_t`.
-PARLANTE_TARGET_CLONES
-void denoise_row(const float* r, const float* r_uncond, const float* x_t, const float* c,
-                 const float* noise, int count, const DenoiseStep& step, float* out) {
-  for (int x = 0; x < count; ++x) {
+/// What a step reads and writes of a stretch of values. `out` may be `r` or `x_t`; `noise` is
+/// strided: neighbours in a plane are kUnshuffle image pixels apart.
+struct Values {
+  const float* r;
+  const float* r_uncond;
+  const float* x_t;
+  const float* c;
+  const float* noise;
+  float* out;
+};
+
+template <bool kResidual, bool kGuided, bool kBefore, bool kNoise>
+PARLANTE_TARGET_CLONES void denoise_values(const Values& values, std::ptrdiff_t count,
+                                           const DenoiseStep& given) {
+  const auto [r, r_uncond, x_t, c, noise, out] = values;
+  const DenoiseStep step = given;
+#pragma GCC ivdep
+  for (std::ptrdiff_t x = 0; x < count; ++x) {
     float x0 = c[x];
-    if (r) {
-      x0 = clip_unit(x0 + (r_uncond ? guide(r[x], r_uncond[x], step.guidance) : r[x]));
+    if constexpr (kResidual) {
+      x0 = clip_unit(x0 + (kGuided ? guide(r[x], r_uncond[x], step.guidance) : r[x]));
     }
-    out[x] = posterior(x0, x_t ? x_t[x] : 0.0f, noise ? noise[x * kUnshuffle] : 0.0f, step);
+    out[x] = posterior(x0, kBefore ? x_t[x] : 0.0f, kNoise ? noise[x * kUnshuffle] : 0.0f, step);
   }
 }
+
+using Denoise = void (*)(const Values&, std::ptrdiff_t, const DenoiseStep&);
+
+template <bool kNoise>
+Denoise pick(const PlanesView<const float>& residual, const PlanesView<const float>& uncond,
+             const PlanesView<const float>& x_t) {
+  if (!residual.data) {
+    return x_t.data ? denoise_values<false, false, true, kNoise>
+                    : denoise_values<false, false, false, kNoise>;
+  }
+  if (!uncond.data) {
+    return x_t.data ? denoise_values<true, false, true, kNoise>
+                    : denoise_values<true, false, false, kNoise>;
+  }
+  return x_t.data ? denoise_values<true, true, true, kNoise>
+                  : denoise_values<true, true, false, kNoise>;
+}
+
+/// Values that a thread takes at once where there is no noise, and the fewest such blocks that are
+/// worth waking it for.
+constexpr std::ptrdiff_t kBlock = 4096;
+constexpr int kLeastBlocks = 64;
 
 }  // namespace
 
@@ -55,30 +90,45 @@ void denoise_step(PlanesView<const float> residual, PlanesView<const float> resi
                   PlanesView<const float> x_t, PlanesView<const float> condition,
                   ImageView<const float> warp, PlanesView<float> out, const DenoiseStep& step,
                   int threads) {
+  const auto at = [](const PlanesView<const float>& view, std::ptrdiff_t index) {
+    return view.data ? view.data + index : nullptr;
+  };
+  if (step.sigma == 0) {
+    // Nothing depends on where a value lies in the image.
+    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(kColorPlanes) * out.rows * out.columns;
+    const int blocks = static_cast<int>((size + kBlock - 1) / kBlock);
+    const Denoise denoise = pick<false>(residual, residual_uncond, x_t);
+    parallel_rows(blocks, std::min(threads, blocks / kLeastBlocks),
+                  [&](int begin, int end, Scratch&) {
+                    const std::ptrdiff_t first = begin * kBlock;
+                    denoise({at(residual, first), at(residual_uncond, first), at(x_t, first),
+                             at(condition, first), nullptr, out.data + first},
+                            std::min(size, end * kBlock) - first, step);
+                  });
+    return;
+  }
+  const Denoise denoise = pick<true>(residual, residual_uncond, x_t);
   const int columns = out.columns * kUnshuffle;
   parallel_rows(out.rows, threads, [&](int y_begin, int y_end, Scratch& scratch) {
     auto* const pixels = scratch.take<std::uint32_t>(columns);
     auto* const noise = scratch.take<float>(3 * static_cast<std::size_t>(columns));
     for (int y = y_begin; y < y_end; ++y) {
       for (int dy = 0; dy < kUnshuffle; ++dy) {
-        if (step.sigma != 0) {
-          const int image_y = y * kUnshuffle + dy;
-          if (warp.data) {
-            find_noise_pixels(warp, image_y, pixels);
-          } else {
-            std::iota(pixels, pixels + columns, static_cast<std::uint32_t>(image_y) * columns);
-          }
-          draw_noise(pixels, columns, step, noise, noise + columns, noise + 2 * columns);
+        const int image_y = y * kUnshuffle + dy;
+        if (warp.data) {
+          find_noise_pixels(warp, image_y, pixels);
+        } else {
+          std::iota(pixels, pixels + columns, static_cast<std::uint32_t>(image_y) * columns);
         }
+        draw_noise(pixels, columns, step, noise, noise + columns, noise + 2 * columns);
         for (int channel = 0; channel < 3; ++channel) {
           for (int dx = 0; dx < kUnshuffle; ++dx) {
             const int plane = unshuffled_plane(channel, dy, dx);
-            const auto row = [&](const PlanesView<const float>& view) {
-              return view.data ? view.row(plane, y) : nullptr;
-            };
-            denoise_row(row(residual), row(residual_uncond), row(x_t), row(condition),
-                        step.sigma != 0 ? noise + channel * columns + dx : nullptr, out.columns,
-                        step, out.row(plane, y));
+            const std::ptrdiff_t first =
+                (static_cast<std::ptrdiff_t>(plane) * out.rows + y) * out.columns;
+            denoise({at(residual, first), at(residual_uncond, first), at(x_t, first),
+                     at(condition, first), noise + channel * columns + dx, out.data + first},
+                    out.columns, step);
           }
         }
       }
