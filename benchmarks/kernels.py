@@ -2,8 +2,8 @@
 
 Runs `bench_log_mel.py` and `bench_visual.py` (which check each result before they time it), then
 copies memory: as many bytes as each op moves, by as many threads or fewer, in one process, since
-what fits a cache is copied faster. Bytes and floating-point operations are counted, not measured: each
-array once, read or written. Last, what share of a drawn frame each op takes.
+what fits a cache is copied faster. Bytes and floating-point operations are counted, not measured:
+each array once, read or written. Last, what share of a drawn frame each op takes.
 """
 
 from __future__ import annotations
