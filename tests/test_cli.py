@@ -17,7 +17,7 @@ import soundfile
 
 import parlante
 from parlante import bench, cli, doctor
-from parlante.bundle import default_folder
+from parlante.bundle import Bundle, default_folder
 from parlante.portrait import read_portrait
 from tests.portrait_samples import PHOTO, avatar, demo_speech
 
@@ -137,8 +137,9 @@ def test_speak_passes_every_option_on(
 
     monkeypatch.setattr("parlante.avatar.Avatar", Recorder)
     options = "--size 300 --steps 4 --seed 9 --fps 29.97 --face 1 --pose 0.5 --blink 0 "
-    options += "--expression 1.5 --device auto --threads 3"
+    options += f"--expression 1.5 --device auto --threads 3 --bundle {default_folder()}"
     assert cli.main(["speak", "a.jpg", "b.jpg", str(wav), *options.split()]) == 1
+    assert given.pop("bundle").key == Bundle.default().key
     assert given == {
         "photos": [Path("a.jpg"), Path("b.jpg")],
         "audio": wav,
