@@ -104,6 +104,8 @@ class Sync(nn.Module):
         self.register_buffer("lip_anchor", torch.zeros(LIP))
         self.register_buffer("lip_shut", torch.zeros(LIP))
         self.register_buffer("lip_gain", torch.ones(()))
+        self.register_buffer("lip_opening", torch.zeros(LIP))
+        self.register_buffer("lip_way", torch.zeros(LIP))
 
     def embed(self, mel: Tensor) -> Tensor:
         """Audio embeddings [N, T, 128] of log-mel [N, 4·T, 80], with silence around it."""
@@ -120,7 +122,8 @@ class SpokenLips(nn.Module):
 
     A network that predicts the likeliest lips moves them too little, about a mouth ajar. Its
     excursions are stretched towards people's, and moved so that in speech lips are on average as
-    far from shut as people's; its answer to silence then lies beyond shut.
+    far from shut as people's. What then lies beyond shut is brought back, the way from its answer
+    to silence, which becomes the code of shut lips: jaws do not pass through each other.
     """
 
     def __init__(self, sync: Sync) -> None:
@@ -129,6 +132,10 @@ class SpokenLips(nn.Module):
         self.register_buffer("anchor", sync.lip_anchor)
         self.register_buffer("shut", sync.lip_shut)
         self.register_buffer("gain", sync.lip_gain)
+        self.register_buffer("opening", sync.lip_opening)
+        self.register_buffer("way", sync.lip_way)
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        return self.shut + self.gain * (self.decoder(embeddings) - self.anchor)
+        change = self.gain * (self.decoder(embeddings) - self.anchor)
+        beyond = F.relu(-(change * self.opening).sum(-1, keepdim=True))
+        return self.shut + change + beyond * self.way

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from models.attributes import EXPRESSION, LIP, Attributes
 from models.data.dataset import PreparedClip, frame_weights, is_validation, load
-from models.sync import LIP_WINDOW, Sync
+from models.sync import CONTEXT, LIP_WINDOW, Sync
 from models.train.lips import LipError, weighted
 from models.train.loop import Peers, Settings, arguments, load_weights, train
 from models.train.teacher import HEARD
@@ -174,7 +174,8 @@ def calibrate(
     answer that stands for shut lips, such that in speech lips are on average as far open as
     people's. From people held out: how much answers are to be stretched, so that lips open and
     close as widely as true ones (standard deviations in a clip, what lies beyond shut counting as
-    shut); voices heard in training are followed more than others. How far people's lips are open is
+    shut), for voices heard in training are followed more than others; and what tells how far a code
+    is open. How far people's lips are open is
     measured on their landmarks: what the fit of a face calls an opening is off by a constant."""
     shut, opened, spoken, wanted = [], [], [], []
     for clip in clips:
@@ -202,6 +203,15 @@ def calibrate(
     module.lip_shut.copy_(mean_shut)
     module.lip_gain.fill_(gain)
     module.lip_anchor.copy_(mean_spoken - way / gain)
+    # How far a code is open, as a linear form of its change from shut, fitted where lips are.
+    change = gain * torch.cat([a.made[a.keep] - module.lip_anchor for a in others])
+    openings = error.aperture(mean_shut + change) - error.aperture(mean_shut)
+    form = torch.linalg.lstsq(change, openings[:, None]).solution[:, 0]
+    module.lip_opening.copy_(form)
+    # From shut to the answer to silence.
+    quiet = torch.full((1, CONTEXT * MEL_PER_FRAME, MELS), SILENCE, device=device)
+    beyond = gain * (module.decoder(module.embed(quiet))[0, 0] - module.lip_anchor)
+    module.lip_way.copy_(beyond / (form @ beyond))
 
 
 def main() -> None:
