@@ -106,6 +106,7 @@ class Sync(nn.Module):
         self.register_buffer("lip_gain", torch.ones(()))
         self.register_buffer("lip_opening", torch.zeros(LIP))
         self.register_buffer("lip_way", torch.zeros(LIP))
+        self.register_buffer("lip_press", torch.zeros(()))
 
     def embed(self, mel: Tensor) -> Tensor:
         """Audio embeddings [N, T, 128] of log-mel [N, 4·T, 80], with silence around it."""
@@ -122,8 +123,8 @@ class SpokenLips(nn.Module):
 
     A network that predicts the likeliest lips moves them too little, about a mouth ajar. Its
     excursions are stretched towards people's, and moved so that in speech lips are on average as
-    far from shut as people's. What then lies beyond shut is brought back, the way from its answer
-    to silence, which becomes the code of shut lips: jaws do not pass through each other.
+    far from shut as people's. What then lies beyond lips that press each other is brought back, the
+    way from its answer to silence to shut lips: jaws do not pass through each other.
     """
 
     def __init__(self, sync: Sync) -> None:
@@ -134,8 +135,9 @@ class SpokenLips(nn.Module):
         self.register_buffer("gain", sync.lip_gain)
         self.register_buffer("opening", sync.lip_opening)
         self.register_buffer("way", sync.lip_way)
+        self.register_buffer("press", sync.lip_press)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         change = self.gain * (self.decoder(embeddings) - self.anchor)
-        beyond = F.relu(-(change * self.opening).sum(-1, keepdim=True))
+        beyond = F.relu(-(change * self.opening).sum(-1, keepdim=True) - self.press)
         return self.shut + change + beyond * self.way

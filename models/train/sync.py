@@ -40,6 +40,7 @@ TRUE = {"position": 0.3, "motion": 1.8, "aperture": 0.45, "agreement": 0.3, "vel
 TAUGHT = {"position": 1.0, "motion": 6.0, "aperture": 3.0, "velocity": 4.0}
 PARTS = {"contrast": ("contrast", "sync"), "teacher": tuple(f"taught_{k}" for k in TAUGHT)}
 SHUT_APERTURE = 0.03  # inner-lip opening over mouth width of lips that touch
+PRESS = 0.03  # of the mouth's width that shut lips go beyond touching
 ENOUGH_SHUT = 3  # frames of a clip
 QUIET_BELOW = 5.0  # nepers of power under a clip's loud frames
 GAINS = tuple(float(gain) for gain in np.linspace(1, 3, 41))
@@ -212,6 +213,7 @@ def calibrate(
     quiet = torch.full((1, CONTEXT * MEL_PER_FRAME, MELS), SILENCE, device=device)
     beyond = gain * (module.decoder(module.embed(quiet))[0, 0] - module.lip_anchor)
     module.lip_way.copy_(beyond / (form @ beyond))
+    module.lip_press.fill_(PRESS * error.mouth_width)
 
 
 def main() -> None:
