@@ -176,8 +176,8 @@ def calibrate(
     people's. From people held out: how much answers are to be stretched, so that lips open and
     close as widely as true ones (standard deviations in a clip, what lies beyond shut counting as
     shut), for voices heard in training are followed more than others; and what tells how far a code
-    is open. How far people's lips are open is
-    measured on their landmarks: what the fit of a face calls an opening is off by a constant."""
+    is open. How far people's lips are open is measured on their landmarks: what the fit of a face
+    calls an opening is off by a constant."""
     shut, opened, spoken, wanted = [], [], [], []
     for clip in clips:
         a = answer(module, error, clip, device)
