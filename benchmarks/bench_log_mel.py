@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.counted import count
 from parlante._core import LogMel, log_mel
 
 Float32 = NDArray[np.float32]
@@ -106,10 +107,7 @@ def test_log_mel_of_a_frame(benchmark: BenchmarkFixture) -> None:
     extractor.process(x)
     extractor.process(x, columns)
     np.testing.assert_allclose(columns, in_float64(np.tile(x, 2))[4:], rtol=0, atol=1e-4)
-    benchmark.group = "log_mel, a frame of 40 ms"
-    benchmark.name = "parlante"
-    benchmark.extra_info["bytes"] = x.nbytes + columns.nbytes
-    benchmark.extra_info["flop"] = COLUMN_FLOP * 4
+    count(benchmark, "log_mel, a frame of 40 ms", [x, columns], COLUMN_FLOP * 4)
     benchmark(extractor.process, x, columns)
 
 
@@ -127,7 +125,5 @@ def test_log_mel(benchmark: BenchmarkFixture, seconds: float, name: str) -> None
     elif name != "kaldi-native-fbank":
         # Float32 transforms of white noise.
         np.testing.assert_allclose(columns, log_mel(x), rtol=0, atol=1e-3)
-    benchmark.group = f"log_mel, {seconds:g} s"
-    benchmark.extra_info["bytes"] = x.nbytes + columns.nbytes
-    benchmark.extra_info["flop"] = COLUMN_FLOP * len(columns)
+    count(benchmark, f"log_mel, {seconds:g} s", [x, columns], COLUMN_FLOP * len(columns))
     benchmark(peer, x)

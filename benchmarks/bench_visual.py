@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import visual_peers as peers
+from benchmarks.counted import count
 from parlante import _core
 from tests import visual_samples as samples
 
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 CROP = 256
 STEP = {"c_x0": peers.C_X0, "c_xt": peers.C_XT, "seed": 1, "step": 1}
 ONE, TWO = "parlante, 1 thread", "parlante, 2 threads"
+Peer = Callable[[Any], Any]
 # Floating-point operations a pixel or value, by the shared bodies in csrc/*.h; noise is integers
 # but for the last transform of each three normals.
 RASTERIZE_FLOP, PACK_FLOP, SAMPLE_FLOP, COMPOSE_FLOP = 16, 42, 9, 61
@@ -43,11 +45,14 @@ def tensors(arrays: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def count(benchmark: BenchmarkFixture, group: str, arrays: list[Any], flop: int) -> None:
-    """The group of a benchmark, and what one call moves (each array once) and computes."""
-    benchmark.group = group
-    benchmark.extra_info["bytes"] = sum(array.nbytes for array in arrays)
-    benchmark.extra_info["flop"] = flop
+def peer_of(
+    name: str, arrays: Mapping[str, Any], by_numpy: Peer, by_torch: Peer
+) -> tuple[Peer, Mapping[str, Any]]:
+    """The peer of that name, and the arrays as it takes them."""
+    if name.endswith("NumPy"):
+        return by_numpy, arrays
+    compiled = name == "torch.compile"
+    return torch.compile(by_torch) if compiled else by_torch, tensors(arrays)
 
 
 @pytest.mark.parametrize("name", [ONE, TWO, "OpenCV"])
@@ -78,12 +83,7 @@ def test_pack(benchmark: BenchmarkFixture, name: str) -> None:
     if name.startswith("parlante"):
         benchmark(_core.pack, **arrays, condition=condition, threads=threads_of(name))
         return
-    peer: Callable[[Any], Any] = {
-        "OpenCV and NumPy": peers.opencv_pack,
-        "torch": peers.torch_pack,
-        "torch.compile": torch.compile(peers.torch_pack),
-    }[name]
-    given = arrays if name == "OpenCV and NumPy" else tensors(arrays)
+    peer, given = peer_of(name, arrays, peers.opencv_pack, peers.torch_pack)
     # OpenCV rounds positions to 1/32 pixel, which random pixels make the most of.
     assert np.abs(np.asarray(peer(given)) - condition).mean() < 0.01
     benchmark(peer, given)
@@ -113,13 +113,9 @@ def test_denoise_step(benchmark: BenchmarkFixture, kind: str, name: str) -> None
         options["threads"] = threads_of(name)
         benchmark(_core.denoise_step, **arrays, out=out, **options)
         return
-    peer: Callable[[Any], Any] = {
-        "NumPy": partial(peers.numpy_denoise_step, rng=np.random.default_rng(0), sigma=sigma),
-        "torch": partial(peers.torch_denoise_step, sigma=sigma),
-        "torch.compile": torch.compile(partial(peers.torch_denoise_step, sigma=sigma)),
-        "diffusers": partial(peers.diffusers_denoise_step, sigma=sigma),
-    }[name]
-    given = arrays if name == "NumPy" else tensors(arrays)
+    of_torch = peers.diffusers_denoise_step if name == "diffusers" else peers.torch_denoise_step
+    by_numpy = partial(peers.numpy_denoise_step, rng=np.random.default_rng(0), sigma=sigma)
+    peer, given = peer_of(name, arrays, by_numpy, partial(of_torch, sigma=sigma))
     difference: NDArray[np.float32] = np.asarray(peer(given)) - out
     if sigma:
         # The difference of two noises: 196,608 values of spread sqrt(2) * sigma.
@@ -143,12 +139,7 @@ def test_compose(benchmark: BenchmarkFixture, size: int, name: str) -> None:
     if name.startswith("parlante"):
         benchmark(_core.compose, **arrays, out=out, threads=threads_of(name))
         return
-    peer: Callable[[Any], Any] = {
-        "OpenCV and NumPy": peers.opencv_compose,
-        "torch": peers.torch_compose,
-        "torch.compile": torch.compile(peers.torch_compose),
-    }[name]
-    given = arrays if name == "OpenCV and NumPy" else tensors(arrays)
+    peer, given = peer_of(name, arrays, peers.opencv_compose, peers.torch_compose)
     # Levels. OpenCV rounds positions to 1/32 pixel, which random pixels make the most of.
     assert np.abs(np.asarray(peer(given)).astype(float) - out).mean() < 1
     benchmark(peer, given)

@@ -110,10 +110,15 @@ def frame_weights(clips: Sequence[PreparedClip]) -> list[float]:
 def align_mel(mel: Float, offset: float, frames: int) -> Float:
     """Log-mel [4·``frames``, 80]: the columns of ``mel`` [n, 80] moved later by ``offset`` video
     frames (to a quarter), silence where there are none."""
-    out = np.full((frames * MEL_PER_FRAME, mel.shape[1]), SILENCE, np.float32)
-    start = round(offset * MEL_PER_FRAME)
-    first = max(0, start)
-    moved = mel[max(0, -start) :][: max(0, len(out) - first)]
+    return shifted(mel, round(offset * MEL_PER_FRAME), frames * MEL_PER_FRAME, SILENCE)
+
+
+def shifted(values: Float, by: int, length: int, fill: float) -> Float:
+    """Rows of ``values`` [n, ...] moved later by ``by``, as float32 [``length``, ...]; ``fill``
+    where there are none."""
+    out = np.full((length, *values.shape[1:]), fill, np.float32)
+    first = max(0, by)
+    moved = values[max(0, -by) :][: max(0, length - first)]
     out[first : first + len(moved)] = moved
     return out
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.dataset import SIZE, PreparedClip, read_frames, read_landmarks
+from models.data.dataset import SIZE, PreparedClip, read_frames, read_landmarks, shifted
 from models.evaluate import metrics, over_time
 from models.expert import Expert, lip_shape, synchrony
 from models.train.loop import load_weights
@@ -199,11 +199,8 @@ def means(rows: Sequence[Scores]) -> Scores:
 def speech_of(clip: PreparedClip) -> Float:
     """The clip's sound, moved to match its picture: float32 [640 · frames]."""
     samples = np.concatenate(list(decode_audio(clip.path)))
-    shifted = np.zeros(len(clip) * SAMPLES_PER_FRAME, np.float32)
-    start = round(clip.offset * SAMPLES_PER_FRAME)
-    source = samples[max(0, -start) :][: max(0, len(shifted) - max(0, start))]
-    shifted[max(0, start) : max(0, start) + len(source)] = source
-    return shifted
+    by = round(clip.offset * SAMPLES_PER_FRAME)
+    return shifted(samples, by, len(clip) * SAMPLES_PER_FRAME, 0)
 
 
 def motions_of(
