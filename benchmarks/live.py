@@ -4,11 +4,16 @@ In real time, for ``--seconds``: speech and pauses through the demo portrait; ho
 begun, how long speech takes from the microphone to its first frame, and from `interrupt` to the
 first frame with a shut mouth; and memory. In simulated time pictures are not drawn, everything else
 runs: samples out against frames out, and memory after the first hour and at the end.
+
+``--browser``: the page of `parlante serve` in a headless Chromium (playwright), from a click on
+Stop to a shut mouth on its canvas.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import shutil
 import time
 from fractions import Fraction
 from importlib.resources import as_file, files
@@ -16,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from parlante import Avatar
@@ -29,10 +35,11 @@ from parlante.motion import Motion, MotionStream
 FPS = 25
 
 
-class _Simulated:
-    """A clock that stands still while nobody sleeps."""
+class StillClock:
+    """Time passes only where somebody sleeps, and where its reader says so."""
 
-    time = 0.0
+    def __init__(self) -> None:
+        self.time = 100.0
 
     def now(self) -> float:
         return self.time
@@ -41,10 +48,10 @@ class _Simulated:
         self.time += seconds
 
 
-class _Lips:
-    """A renderer that draws nothing: its picture is the lip code."""
+class LipsOnly:
+    """A renderer whose picture is the lip code."""
 
-    def render(self, motion: Motion) -> Any:
+    def render(self, motion: Motion) -> NDArray[np.uint8]:
         return np.frombuffer(motion.lip.tobytes(), np.uint8)
 
 
@@ -95,11 +102,11 @@ def realtime(avatar: Avatar, voice: Any, seconds: float, size: int) -> dict[str,
 
 def simulated(voice: Any, hours: float) -> dict[str, float]:
     """Figures of ``hours`` of speech, silence and interrupts."""
-    engine = Engine(MotionStream(Bundle.default()), _Lips())  # type: ignore[arg-type]
+    engine = Engine(MotionStream(Bundle.default()), LipsOnly())  # type: ignore[arg-type]
     random = np.random.default_rng(0)
     samples = drift = 0
     first_hour = 0.0
-    with Live(engine, Fraction(FPS), clock=_Simulated()) as live:
+    with Live(engine, Fraction(FPS), clock=StillClock()) as live:
         total = round(hours * 3600 * FPS)
         for number in tqdm(range(total), unit="frame"):
             frame = next(live)
@@ -121,6 +128,63 @@ def simulated(voice: Any, hours: float) -> dict[str, float]:
     }
 
 
+# Milliseconds from a click on Stop, made when the mouth is open, until it is at rest for good. The
+# mouth: middle of the lower half.
+STOP = """async rest => {
+  const canvas = document.getElementById("picture");
+  const pen = canvas.getContext("2d", {willReadFrequently: true});
+  const look = () => {
+    const side = canvas.width, box = [side * 5 / 16, side * 7 / 16, side * 3 / 8, side * 3 / 8];
+    return pen.getImageData(...box.map(Math.round)).data;
+  };
+  const next = () => new Promise(requestAnimationFrame);
+  if (!rest) { window.resting = look(); return 0; }
+  const change = (sum, v, i) => sum + Math.abs(v - resting[i]);
+  const away = () => look().reduce(change, 0) / resting.length;
+  while (away() < 2) await next();
+  const clicked = performance.now();
+  document.getElementById("stop").click();
+  let shut = null;
+  while (performance.now() < clicked + 1000) {
+    await next();
+    if (away() >= 0.5) shut = null; else shut ??= performance.now() - clicked;
+  }
+  return shut;
+}"""
+
+
+async def browser(avatar: Avatar, voice: Path, stops: int, size: int) -> dict[str, float]:
+    """Figures of ``stops`` clicks on Stop in the page."""
+    from aiohttp.test_utils import TestServer
+    from playwright.async_api import async_playwright
+
+    from parlante.serve import application
+
+    took = []
+    async with (
+        TestServer(application(avatar, size=size, pose=0, blink=0)) as server,
+        async_playwright() as p,
+    ):
+        chromium = await p.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
+            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
+        )
+        page = await chromium.new_page()
+        await page.goto(str(server.make_url("/")))
+        await page.wait_for_timeout(2000)
+        await page.evaluate(STOP, False)
+        for stop in range(stops):
+            await page.set_input_files("#file", voice)
+            await page.wait_for_timeout(700 + 37 * stop)
+            took.append(await page.evaluate(STOP, True))
+        await chromium.close()
+    return {
+        "stops": stops,
+        "stop to a shut mouth, median ms": float(np.median(took)),
+        "stop to a shut mouth, most ms": max(took),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -128,6 +192,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--hours", type=float, help="of simulated time, instead")
+    parser.add_argument("--browser", type=int, metavar="STOPS", help="stops of the page, instead")
     parsed = parser.parse_args()
     with as_file(files("parlante") / "demo") as demo:
         voice = np.concatenate(list(decode_audio(Path(demo) / "speech.flac")))
@@ -135,7 +200,11 @@ def main() -> None:
             result = simulated(voice, parsed.hours)
         else:
             avatar = Avatar(Path(demo) / "portrait.jpg", cache=False)
-            result = realtime(avatar, voice, parsed.seconds, parsed.size)
+            if parsed.browser:
+                spoken = Path(demo) / "speech.flac"
+                result = asyncio.run(browser(avatar, spoken, parsed.browser, parsed.size))
+            else:
+                result = realtime(avatar, voice, parsed.seconds, parsed.size)
     for name, value in result.items():
         print(f"{name:<40} {value:10.1f}")
 

@@ -26,14 +26,12 @@ from models.renderer import (
     CONDITION,
     FEATURES,
     FRAME,
-    NO_NOISE,
-    SAMPLER,
     STYLE,
-    TRUNCATED_START,
     Renderer,
+    diffusion_of,
 )
 from models.sync import CONTEXT, MEL_WINDOW, SpokenLips, Sync
-from models.train.loop import left_out, load_weights
+from models.train.loop import load_weights, made_by
 from parlante.motion import EMBEDDING, LATENT, MELS, TAIL, WINDOW
 
 OPSET = 18
@@ -70,7 +68,7 @@ def networks(weights: Path) -> dict[str, Network]:
     sync = load_weights(Sync(), "sync", weights)
     dynamics = load_weights(Dynamics(), "dynamics", weights)
     renderer = load_weights(Renderer(), "renderer", weights)
-    start = NO_NOISE if left_out("renderer", weights) == "diffusion" else TRUNCATED_START
+    diffusion = diffusion_of(made_by("renderer", weights).get("without", ""))
     generator = torch.Generator().manual_seed(0)
 
     def noise(*shape: int) -> Tensor:
@@ -136,7 +134,7 @@ def networks(weights: Path) -> dict[str, Network]:
                 "timestep": torch.tensor([123.0]),
             },
             ("residual",),
-            {"truncated_start": start, "sampler": SAMPLER, "features": FEATURES},
+            {"sampler": diffusion.sampler, "start": diffusion.start, "features": FEATURES},
         ),
     }
 

@@ -10,29 +10,70 @@ warp unchanged.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attributes import BLINK, LIP, RESIDUAL
-from parlante.schedule import make_schedule
+from parlante.renderer import FRAME_CHANNELS as FRAME
+from parlante.renderer import PLANES
+from parlante.schedule import (
+    SHIFT_NOISE,
+    Sampler,
+    Schedule,
+    Step,
+    cosine_alphas_cumprod,
+    make_schedule,
+    shift_weights,
+)
 
 FEATURES = 32  # cached source features per cell of the 64×64 grid
 STYLE = 64
-PLANES = 8  # see `pack`: warp RGB, matte, mouth opening, upper teeth, lower teeth, gums and tongue
 CELL = 16  # pixels of an unshuffled 4×4 block
 CONDITION = PLANES * CELL + FEATURES
-FRAME = 3 * CELL
 POSE = 6
 ATTRIBUTES = LIP + BLINK + RESIDUAL + POSE
-# Sampling starts here, from the noised warp: its error is then well below the noise (√ᾱ = 0.81, σ =
-# 0.59).
-TRUNCATED_START = 400
-NO_NOISE = 1  # for a network trained without diffusion, which starts from the bare warp
-SAMPLER = "ddim"
 MATTE_PLANE = slice(3 * CELL, 4 * CELL)
 TEETH_PLANES = slice(5 * CELL, 8 * CELL)
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """A chain, by `make_schedule`'s names."""
+
+    sampler: Sampler
+    start: int
+
+    def schedule(self, steps: int) -> Schedule:
+        return make_schedule(steps, sampler=self.sampler, start=self.start)
+
+    def levels(self) -> Tensor:
+        """How much of frame, warp and noise is in x_t: [3, start]."""
+        if self.sampler == "shift":
+            weight = shift_weights(self.start)
+            rows = [1 - weight, weight, SHIFT_NOISE * np.sqrt(weight)]
+        else:
+            level = cosine_alphas_cumprod()[: self.start]
+            rows = [np.sqrt(level), 0 * level, np.sqrt(1 - level)]
+        return torch.from_numpy(np.stack(rows)).float()
+
+
+# By what a renderer was trained without. Of the usual chain the last 400 timesteps: the warp, which
+# it starts from, is off by much less than the noise there (√ᾱ = 0.81, σ = 0.59). Without diffusion
+# one step starts from the bare warp.
+DIFFUSIONS = {
+    "": Diffusion("shift", 400),
+    "shift": Diffusion("ddim", 400),
+    "diffusion": Diffusion("ddim", 1),
+}
+
+
+def diffusion_of(without: str) -> Diffusion:
+    """The chain of a renderer that was trained without this part, or whole."""
+    return DIFFUSIONS.get(without, DIFFUSIONS[""])
 
 
 class ResBlock(nn.Module):
@@ -194,17 +235,17 @@ def sample(
     denoiser: Denoiser,
     warp: Tensor,
     maps: tuple[Tensor, Tensor, Tensor],
-    steps: int,
+    schedule: Schedule,
     generator: torch.Generator,
-    start: int = TRUNCATED_START,
 ) -> Tensor:
-    """K-step truncated DDIM from the noised warp [N, 48, 64, 64]: the runtime's loop, in
-    PyTorch."""
-    schedule = make_schedule(steps, sampler=SAMPLER, start=start)
-    noise = torch.randn(warp.shape, generator=generator, device=warp.device)
-    x_t = schedule.start.c_x0 * warp + schedule.start.sigma * noise
+    """Down a chain from the noised warp [N, 48, 64, 64]: the runtime's loop, in PyTorch."""
+
+    def noise(step: Step) -> Tensor:
+        return step.sigma * torch.randn(warp.shape, generator=generator, device=warp.device)
+
+    x_t = schedule.start.c_x0 * warp + noise(schedule.start)
     for step in schedule.steps:
         timestep = torch.full((len(warp),), float(step.timestep), device=warp.device)
         x0 = (warp + denoiser(x_t, *maps, timestep)).clamp(-1, 1)
-        x_t = step.c_x0 * x0 + step.c_xt * x_t
+        x_t = step.c_x0 * x0 + step.c_xt * x_t + noise(step)
     return x_t

@@ -55,7 +55,7 @@ def edit(folder: Path, **changes: Any) -> None:
 
 def test_manifest(folder: Path) -> None:
     content = json.loads((folder / "manifest.json").read_text())
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert content["front_end"]["log_mel"]["hop_length"] == 160
     network = (folder / "double.onnx").read_bytes()
     assert content["files"]["double.onnx"] == {
@@ -196,7 +196,7 @@ def test_files_that_are_not_what_they_are_called(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"format": 2}, "format 2"),
+        ({"format": 1}, "format 1"),
         ({"format": None}, "another version"),
         ({"front_end": {**FRONT_END, "fps": 30}}, "another version"),
         ({"files": []}, "lacks its tables"),

@@ -191,6 +191,7 @@ def test_encode(tmp_path: Path) -> None:
         (["encode", "{photo}", "-o", "none/face.npz"], "OutputError", "none"),
         (["bench", "--size", "7"], "ParlanteError", "size=7"),
         (["bench", "--json", "none/figures.json"], "OutputError", "none"),
+        (["live", "{photo}", "-o", "camera:/dev/nothing", *QUICK], "OutputError", "virtual camera"),
     ],
 )
 def test_bad_input(

@@ -155,3 +155,10 @@ def test_longest_still_counts_frames_in_which_nothing_moves() -> None:
     assert over_time.longest_still(pose, closure) == pytest.approx(49 / 25)
     pose[:, 0] = np.arange(100) * 2e-4
     assert over_time.longest_still(pose, closure) == 0
+
+
+def test_nearest_repeat_finds_a_loop() -> None:
+    walk = np.random.default_rng(0).standard_normal((3000, 3)).cumsum(0)
+    looped = np.concatenate([walk[:1000], walk[200:500], walk[1300:]])
+    assert over_time.nearest_repeat(looped) < 1e-6
+    assert over_time.nearest_repeat(walk) > 0.05

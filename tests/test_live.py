@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -12,34 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks.live import LipsOnly, StillClock
 from parlante import Avatar, Frame
 from parlante.bundle import Bundle
 from parlante.engine import Engine
 from parlante.errors import AudioError, SessionClosedError
 from parlante.live import MAX_QUEUED_S, Live
-from parlante.motion import LOOK_AHEAD, Motion, MotionStream
+from parlante.motion import LOOK_AHEAD, MotionStream
 from tests.portrait_samples import PHOTO, demo_speech
-
-
-class StillClock:
-    """Time passes only where somebody sleeps, and where a test says so."""
-
-    def __init__(self) -> None:
-        self.time = 100.0
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
-class LipsOnly:
-    """A renderer whose picture is the lip code."""
-
-    def render(self, motion: Motion) -> NDArray[np.uint8]:
-        return np.frombuffer(motion.lip.tobytes(), np.uint8)
-
 
 FPS = Fraction(25)
 
@@ -265,9 +246,13 @@ def test_async_iteration_and_close_from_another_thread() -> None:
     async def watch() -> list[Frame]:
         return [frame async for frame in live]
 
-    timer = threading.Timer(0.2, live.close)
+    def close_after_some() -> None:
+        while live.status().frames < 5:
+            time.sleep(0.01)
+        live.close()
+
     live.push_audio(speech(0.5))
-    timer.start()
+    threading.Thread(target=close_after_some).start()
     assert 0 < len(asyncio.run(watch())) < 13  # the look-ahead was never flushed
 
 

@@ -44,7 +44,7 @@ from models.train import sync as train_sync
 from parlante import _core
 from parlante.bundle import Bundle
 from parlante.face_model import FaceModel, Pose, rotation_matrix
-from parlante.schedule import cosine_alphas_cumprod, make_schedule
+from parlante.schedule import make_schedule
 from tests import portrait_samples
 from tests.visual_samples import pack_sample
 
@@ -211,7 +211,8 @@ def test_untrained_renderer_returns_the_warp(steps: int) -> None:
     with torch.no_grad():
         maps = module.condition(condition, attributes, style)
         warped = condition[:, : renderer.FRAME]
-        made = renderer.sample(module.denoiser, warped, maps, steps, torch.Generator())
+        schedule = renderer.DIFFUSIONS[""].schedule(steps)
+        made = renderer.sample(module.denoiser, warped, maps, schedule, torch.Generator())
     # The last step keeps nothing of the noise: its x_t is x̂_0.
     assert torch.equal(made, warped)
 
@@ -258,14 +259,44 @@ def test_renderer_without_diffusion_learns_from_the_bare_warp() -> None:
         boxes=torch.zeros(n, 3, 4),
         styled=torch.ones(n, 1),
     )
-    cumulative = torch.from_numpy(cosine_alphas_cumprod())
-    train_renderer.draw_loss(module, inputs, cumulative, diffusion=False)
+    train_renderer.draw_loss(module, inputs, None)
     ((x_t, t),) = seen
     assert torch.equal(x_t, inputs.planes[:, : renderer.FRAME])
     assert (t == 0).all()
     seen.clear()
-    train_renderer.draw_loss(module, inputs, cumulative, diffusion=True)
+    train_renderer.draw_loss(module, inputs, renderer.DIFFUSIONS[""].levels())
     assert all(t.max() > 0 for _, t in seen)
+
+
+@pytest.mark.parametrize("without", ["", "shift"])
+def test_diffusion_is_trained_where_it_is_sampled(without: str) -> None:
+    """Noised warps at the start; further down the network's own answers and truth, both noised as
+    the schedule's steps leave them."""
+    chain = renderer.DIFFUSIONS[without]
+    n, side = 200, 4
+    warp, target, own = (torch.full((n, renderer.FRAME, side, side), v) for v in (0.1, 0.7, -0.4))
+
+    class Told(renderer.Denoiser):
+        def forward(self, x_t: Tensor, *rest: Tensor) -> Tensor:
+            return (own - warp)[: len(x_t)]
+
+    module = renderer.Renderer()
+    module.denoiser = Told()
+    x_t, t = train_renderer.diffusion_inputs(
+        module, warp, target, (warp, warp, warp), chain.levels()
+    )
+    first = chain.schedule(1)
+    started, answered = 80, 150
+    assert (t[:started] == first.start.timestep).all()
+    mean, deviation = x_t.mean((1, 2, 3)), x_t.std((1, 2, 3))
+    rounding = 5 / np.sqrt(renderer.FRAME * side**2)  # of a mean, in deviations
+    assert (mean[:started] - 0.1 * first.start.c_x0).abs().max() < rounding * first.start.sigma
+    for i in range(started, n):
+        clean = -0.4 if i < answered else 0.7
+        of_clean, of_warp, of_noise = chain.levels()[:, int(t[i])]
+        assert abs(mean[i] - of_clean * clean - of_warp * 0.1) < rounding * of_noise + 1e-6
+        assert deviation[i] == pytest.approx(float(of_noise), rel=0.3)
+    assert t[started:].float().std() > 0.2 * chain.start
 
 
 def test_denoiser_is_told_the_time() -> None:
@@ -873,9 +904,9 @@ def test_export_of_a_renderer_without_diffusion(random_weights: Path, tmp_path: 
     for path in random_weights.iterdir():
         metadata = {"without": "diffusion"} if path.stem == "renderer" else None
         save_file(load_file(path), tmp_path / path.name, metadata)
-    assert networks(random_weights)["denoise"].extra["truncated_start"] == 400
-    start = networks(tmp_path)["denoise"].extra["truncated_start"]
-    schedule = make_schedule(1, sampler="ddim", start=start)
+    assert networks(random_weights)["denoise"].extra["sampler"] == "shift"
+    extra = networks(tmp_path)["denoise"].extra
+    schedule = make_schedule(1, sampler=extra["sampler"], start=extra["start"])
     assert schedule.start.sigma < 0.01
     assert [step.timestep for step in schedule.steps] == [0]
 

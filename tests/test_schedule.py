@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from diffusers import DDPMScheduler
 
-from parlante.schedule import cosine_alphas_cumprod, make_schedule, respaced_timesteps
+from parlante.schedule import (
+    SHIFT_NOISE,
+    cosine_alphas_cumprod,
+    make_schedule,
+    respaced_timesteps,
+)
 
 COUNTS = [1, 2, 4, 8, 50, 1000]
 
@@ -44,8 +49,45 @@ def test_every_step_keeps_the_marginal(count: int, start: int, sampler: str, eta
         assert variance == pytest.approx(1 - previous, abs=1e-12)
 
 
+@pytest.mark.parametrize("count", COUNTS)
+def test_shift_goes_from_warp_to_frame(count: int) -> None:
+    """x_t around x_0 + η_t (y − x_0) with variance κ² η_t must become x_prev of the same form."""
+    timesteps = max(count, 400)
+    schedule = make_schedule(count, sampler="shift", start=timesteps)
+    begin = schedule.start
+    assert (begin.c_x0, begin.c_xt, begin.sigma) == (1, 0, SHIFT_NOISE)  # η = 1: the noised warp
+    assert begin.timestep == schedule.steps[0].timestep == timesteps - 1
+    assert [step.index for step in (begin, *schedule.steps)] == list(range(count + 1))
+    shares = [((step.timestep + 1) / timesteps) ** 2 for step in schedule.steps] + [0.0]
+    for step, now, previous in zip(schedule.steps, shares, shares[1:], strict=False):
+        assert step.c_xt * now == pytest.approx(previous, abs=1e-12)  # of the warp
+        assert step.c_x0 + step.c_xt * (1 - now) == pytest.approx(1 - previous, abs=1e-12)
+        variance = step.c_xt**2 * SHIFT_NOISE**2 * now + step.sigma**2
+        assert variance == pytest.approx(SHIFT_NOISE**2 * previous, abs=1e-12)
+
+
+def test_shift_draws_the_posterior() -> None:
+    """Bayes' rule by weighing samples: of x_prev ~ q(· | x_0, y) those that lead to x_t."""
+    rng = np.random.default_rng(0)
+    x_0, warp, x_t = 0.3, -0.5, 0.1
+    schedule = make_schedule(2, sampler="shift", start=400)
+    step, previous = schedule.steps[0], 0.25  # η: 1, then (200 / 400)²
+    near = rng.normal(x_0 + previous * (warp - x_0), SHIFT_NOISE * np.sqrt(previous), 400_000)
+    # The chain's own step: mean + (η − η_prev)(y − x_0), variance κ² (η − η_prev).
+    miss = x_t - (near + (1 - previous) * (warp - x_0))
+    weight = np.exp(-(miss**2) / (2 * SHIFT_NOISE**2 * (1 - previous)))
+    mean = np.average(near, weights=weight)
+    deviation = np.sqrt(np.average((near - mean) ** 2, weights=weight))
+    assert step.c_x0 * x_0 + step.c_xt * x_t == pytest.approx(mean, abs=3e-3)
+    assert step.sigma == pytest.approx(deviation, abs=3e-3)
+
+
 def test_last_step_returns_x0() -> None:
-    for schedule in (make_schedule(5), make_schedule(5, sampler="ddim", eta=1.0)):
+    for schedule in (
+        make_schedule(5),
+        make_schedule(5, sampler="ddim", eta=1.0),
+        make_schedule(5, sampler="shift", start=400),
+    ):
         last = schedule.steps[-1]
         assert (last.c_x0, last.c_xt, last.sigma) == (1, 0, 0)
 
@@ -65,9 +107,10 @@ def test_ddim_with_eta_1_is_ddpm() -> None:
         ({"count": 0}, "1 <= count"),
         ({"count": 11, "start": 10}, "got 11 and 10"),
         ({"count": 4, "start": 1001}, "start <= 1000"),
-        ({"count": 4, "sampler": "euler"}, "'ddpm' or 'ddim', got 'euler'"),
+        ({"count": 4, "sampler": "euler"}, "'shift'.*got 'euler'"),
         ({"count": 4, "sampler": "ddim", "eta": 1.5}, r"0\.\.1, got 1.5"),
         ({"count": 4, "eta": 0.5}, "expected 0 with sampler 'ddpm'"),
+        ({"count": 4, "sampler": "shift", "eta": 0.5}, "expected 0 with sampler 'shift'"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:

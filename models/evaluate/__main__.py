@@ -151,7 +151,8 @@ the truth over people.
 
 {table("head and lids", result["manners"], 2)}
 
-{LONG_MINUTES} minutes on end:
+{LONG_MINUTES} minutes on end; *nearest_repeat*: distance of the two most alike ten seconds of the
+head's turn over the median one, 0 for a loop.
 
 {table("sound", result["long"], 2)}
 

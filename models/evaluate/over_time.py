@@ -19,6 +19,7 @@ SHORTEST_BLINK, LONGEST_BLINK = 0.06, 0.6  # seconds; what takes longer are shut
 # Change a frame under which a head stands still (radians, model units, log scale): a hundredth of a
 # pixel of a 256² picture; and lids (closure).
 STILL_POSE, STILL_LIDS = 1e-4, 1e-3
+REPEAT_SECONDS, REPEAT_STEP = 10, 5  # frames between the stretches compared
 BILABIALS = frozenset("pbm")
 # Frames before and after the moment a sound is heard, its release, in which its lips may meet.
 CLOSURE_BEFORE, CLOSURE_AFTER = 4, 1
@@ -55,6 +56,19 @@ def longest_still(pose: Float, closure: Float, fps: float = FPS) -> float:
     moving = turned | (np.abs(np.diff(closure, axis=0)).max(1) > STILL_LIDS)
     edges = np.flatnonzero(np.r_[True, moving, True])
     return float((np.diff(edges) - 1).max() / fps)
+
+
+def nearest_repeat(pose: Float, fps: float = FPS) -> float:
+    """How much like each other the two most alike stretches of `REPEAT_SECONDS` are that do not
+    overlap: their distance over the median one, of rotation vectors [N, 3]; 0 if motion loops."""
+    length, step = round(REPEAT_SECONDS * fps), REPEAT_STEP
+    turn = np.asarray(pose[:, :3] - pose[:, :3].mean(0), np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(turn, length, axis=0)[::step]
+    flat = windows.reshape(len(windows), -1)
+    norms = (flat**2).sum(1)
+    apart = np.triu_indices(len(flat), -(-length // step))
+    squares = (norms[:, None] + norms - 2 * flat @ flat.T)[apart]
+    return float(np.sqrt(max(squares.min(), 0) / np.median(squares)))
 
 
 def flicker(frames: Sequence[Image], box: tuple[int, int, int, int]) -> float:

@@ -24,7 +24,6 @@ from parlante import _core
 from parlante.audio import decode_audio
 from parlante.bundle import Bundle
 from parlante.detection import FaceDetector
-from parlante.engine import SAMPLE_RATE
 from parlante.errors import ParlanteError
 from parlante.face_model import VERTICES, FaceModel, Float, eye_aperture, lip_aperture
 from parlante.image import Photo
@@ -45,7 +44,6 @@ from parlante.renderer import FrameRenderer
 
 STILL, WARP, OURS = "still photo", "warp only", "renderer, K = {}"
 Scores = dict[str, float]
-SILENT_SECONDS = 4
 MANNER_SEEDS = 4
 MIN_FRAMES = 20  # of a clip, for measures over time
 SHUT = 0.06  # inner-lip opening over mouth width under which lips look closed
@@ -324,7 +322,8 @@ def moved(pose: Float, closure: Float) -> Scores:
 
 def long(evaluation: Evaluation, samples: Float, minutes: int, seed: int) -> dict[str, Scores]:
     """How lids and head move in the first and in the last of ``minutes`` of ``samples``, which are
-    one minute, over and over; and the longest time in all of them in which nothing moves."""
+    one minute, over and over; in all of them, the longest time in which nothing moves, and how
+    nearly motion repeats."""
     stream = MotionStream(evaluation.bundle, seed=seed)
     motions = [motion for _ in range(minutes) for motion in stream.push(samples)]
     pose, closure = head_and_lids(motions)
@@ -332,7 +331,10 @@ def long(evaluation: Evaluation, samples: Float, minutes: int, seed: int) -> dic
     return {
         "first minute": moved(pose[:minute], closure[:minute]),
         "last minute": moved(pose[-minute:], closure[-minute:]),
-        "all": {"longest_still_seconds": over_time.longest_still(pose, closure)},
+        "all": {
+            "longest_still_seconds": over_time.longest_still(pose, closure),
+            "nearest_repeat": over_time.nearest_repeat(pose),
+        },
     }
 
 
@@ -395,14 +397,13 @@ def encoded(evaluation: Evaluation, clip: PreparedClip) -> Portrait | None:
         return None
 
 
-def silence(evaluation: Evaluation, clip: PreparedClip, level: float) -> float:
-    """Share of drawn frames with shut lips while noise of RMS ``level`` plays."""
+def silence(evaluation: Evaluation, clip: PreparedClip, samples: Float) -> float:
+    """Share of drawn frames with shut lips while ``samples`` play, in which nobody speaks."""
     portrait = encoded(evaluation, clip)
     if portrait is None:
         return float("nan")
-    noise = np.random.default_rng(0).standard_normal(SILENT_SECONDS * SAMPLE_RATE) * level
     renderer = evaluation.renderer(portrait)
-    motions = motions_of(evaluation.bundle, noise.astype(np.float32))
+    motions = motions_of(evaluation.bundle, samples)
     drawn = [renderer.render(m) for m in motions[::4]]
     openings = [float(lip_aperture(s[None])[0]) for s in evaluation.track(drawn) if s is not None]
     return float(np.mean(np.array(openings) < SHUT))

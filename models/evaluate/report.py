@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from models.data import music
 from models.data.dataset import PreparedClip
 from models.evaluate import over_time, protocols
 from models.evaluate.protocols import Evaluation, Scores, per_person
 from models.expert import OFFSETS, WINDOW
 from parlante.engine import SAMPLE_RATE
+from parlante.face_model import Float
 
 Interval = tuple[float, float]  # mean, half-width
 Table = dict[str, dict[str, Interval]]
-NOISES = {"digital silence": 0.0, "room noise, −50 dB": 10 ** (-50 / 20)}  # RMS
 SILENT_PEOPLE = 8
+SILENT_SECONDS = 8
+UNHEARD = 10_000  # pieces of music from here on are none that sync is trained with
 MIN_SYNC_FRAMES = WINDOW + 2 * OFFSETS
 LONG_SEEDS = 4
 LONG_FRAMES = 3 * over_time.FPS  # of clips whose lids and head are measured
@@ -62,7 +65,7 @@ def real_synchrony(evaluation: Evaluation, clips: list[PreparedClip], prepared: 
 
 PICTURE = ("psnr_mouth", "lmd_mouth", "csim", "sharpness", "feature_mouth")
 # What a part of the networks has to do with; any other has to do with all of it.
-TOUCHED = dict.fromkeys(("diffusion", "teeth", "warp"), ("picture",)) | {
+TOUCHED = dict.fromkeys(("diffusion", "shift", "teeth", "warp"), ("picture",)) | {
     "contrast": ("lips",),
     "teacher": ("lips",),
     "vae": ("head",),
@@ -143,14 +146,26 @@ def long(evaluation: Evaluation, clips: Sequence[PreparedClip], minutes: int) ->
 
 
 def silence(evaluation: Evaluation, clips: Sequence[PreparedClip]) -> dict[str, float]:
-    """Share of frames with shut lips for each of `NOISES`, over some people."""
+    """Share of frames with shut lips while nobody speaks, over some people."""
     sources = ("grid", "talkvid", "dhface")
     people = per_person([c for c in clips if c.mel is not None and c.source in sources], 1)
+    shut: dict[str, list[float]] = {}
+    for i, clip in enumerate(tqdm(people[:SILENT_PEOPLE], desc="silence", unit="person")):
+        for sound, samples in speechless(i).items():
+            shut.setdefault(sound, []).append(protocols.silence(evaluation, clip, samples))
+    return {sound: float(np.nanmean(values)) for sound, values in shut.items()}
+
+
+def speechless(number: int) -> dict[str, Float]:
+    """Sounds in which nobody speaks, at 16 kHz; decibels are of RMS below full scale."""
+    count = SILENT_SECONDS * SAMPLE_RATE
+    noise = np.random.default_rng(number).standard_normal(count).astype(np.float32)
+    piece = music.piece(np.random.default_rng(UNHEARD + number))[:count]
     return {
-        label: float(
-            np.nanmean([protocols.silence(evaluation, c, level) for c in people[:SILENT_PEOPLE]])
-        )
-        for label, level in NOISES.items()
+        "digital silence": 0 * noise,
+        "room noise, −50 dB": noise * np.float32(10 ** (-50 / 20)),
+        "room noise, −40 dB": noise * np.float32(10 ** (-40 / 20)),
+        "music, −30 dB": piece * np.float32(10 ** (-30 / 20)),
     }
 
 

@@ -270,10 +270,11 @@ def load_weights(module: nn.Module, name: str, folder: Path = WEIGHTS) -> nn.Mod
     return module.eval()
 
 
-def left_out(name: str, folder: Path = WEIGHTS) -> str:
-    """The part that the weights ``folder/name.safetensors`` were trained without, or ""."""
+def made_by(name: str, folder: Path = WEIGHTS) -> dict[str, str]:
+    """What is written beside the weights ``folder/name.safetensors``: steps, seed, and ``without``,
+    the part that they were trained without, or ""."""
     with safe_open(folder / f"{name}.safetensors", "pt") as file:
-        return str((file.metadata() or {}).get("without", ""))
+        return file.metadata() or {}
 
 
 def _report(

@@ -20,13 +20,14 @@ WHOLE = "whole"
 PARTS = {
     WHOLE: ("sync", "dynamics", "renderer"),
     "diffusion": ("renderer",),
+    "shift": ("renderer",),
     "teeth": ("renderer",),
     "warp": ("renderer",),
     "contrast": ("sync",),
     "vae": ("dynamics",),
     "disentanglement": ("attributes",),
 }
-STEPS = {"attributes": 4_600, "sync": 1_500, "dynamics": 3_000, "renderer": 2_000}
+STEPS = {"attributes": 4_600, "sync": 1_500, "dynamics": 3_000, "renderer": 1_000}
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ the network sees the warp and must draw the target. All pictures live on the tra
 uint8. The cpu preset trains on patches, most of them on the mouth: the networks are convolutional,
 patches cost less.
 
-The paper noises the truth at any timestep; here one input in ten is such. Most are what the
-truncated schedule meets at run time: the noised warp it starts from, and the noised answers of the
-network itself that it goes on from; the rest are noised blends of warp and truth.
+The paper trains on the truth at any timestep; here one input in four is such. The others are what
+sampling meets at run time: the noised warp it starts from, and what it makes of the network's own
+answers further down.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ from tqdm import tqdm
 from models.attributes import Attributes
 from models.data.dataset import SIZE, PreparedClip, load, read_frames
 from models.data.pairs import PairBatch, Pairs, held_frames, mirror_images, mixed
-from models.renderer import FRAME, NO_NOISE, TEETH_PLANES, TRUNCATED_START, Renderer, sample
+from models.renderer import FRAME, TEETH_PLANES, Renderer, diffusion_of, sample
 from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack, sample_features
 from parlante.plate import background_plate
-from parlante.schedule import cosine_alphas_cumprod
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,10 @@ HELD_PAIRS = 4096
 STYLE_SHARE = 0.5  # styles kept: what is left out cannot tell the training people from one another
 LIGHT = 0.8  # range of the changes of contrast, colour and brightness
 MOUTH_WEIGHT, EYE_WEIGHT = 6.0, 3.0
-SQUARE_WEIGHT, GRADIENT_WEIGHT, DETAIL_WEIGHT = 0.5, 0.5, 3.0
-# Of a batch: noised warps at the start of the truncated schedule; noised answers of the network to
-# those, further down; noised blends of warp and truth. The rest is noised truth.
-START_SHARE, OWN_SHARE, BLEND_SHARE = 0.4, 0.35, 0.15
+SQUARE_WEIGHT, GRADIENT_WEIGHT, DETAIL_WEIGHT = 0.5, 0.5, 5.0
+# Of a batch: noised warps, from which sampling starts; answers of the network to those, further
+# down. The rest is truth.
+START_SHARE, OWN_SHARE = 0.4, 0.35
 # Training patches: up to here on the mouth, up to here on an eye, the rest anywhere.
 MOUTH_SHARE, EYE_SHARE = 0.6, 0.75
 SOURCE_ROOM = 16  # pixels of the source photo that a patch sees around itself
@@ -256,42 +255,41 @@ def diffusion_inputs(
     warp: Tensor,
     target: Tensor,
     maps: tuple[Tensor, Tensor, Tensor],
-    cumulative: Tensor,
+    levels: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """x_t [N, 48, h, w] and timesteps [N] to train the denoiser at."""
-    n, device = len(warp), warp.device
+    """x_t [N, 48, h, w] and timesteps [N] to train the denoiser at; ``levels`` [3, T] as
+    `Diffusion` has them."""
+    n, device, last = len(warp), warp.device, levels.shape[1] - 1
     started = round(n * START_SHARE)
     own = slice(started, started + round(n * OWN_SHARE))
-    blended = slice(own.stop, own.stop + round(n * BLEND_SHARE))
-    t = torch.rand(n, device=device) * len(cumulative)
-    t[:started] = TRUNCATED_START
-    t[started : blended.stop] *= TRUNCATED_START / len(cumulative)
-    t = t.long()
-    blend = torch.zeros(n, device=device)
-    blend[:started] = 1
-    blend[blended] = torch.rand(blended.stop - blended.start, device=device)
-    clean = target + blend[:, None, None, None] * (warp - target)
-    first = cumulative[TRUNCATED_START].float()
+    t = (torch.rand(n, device=device) * (last + 1)).long()
+    t[:started] = last
+
+    def at(t: Tensor, clean: Tensor, warp: Tensor) -> Tensor:
+        of_clean, of_warp, of_noise = levels[:, t, None, None, None]
+        return of_clean * clean + of_warp * warp + of_noise * torch.randn_like(clean)
+
+    clean = target.clone()
+    clean[:started] = warp[:started]
     with torch.no_grad():
-        x_t = first.sqrt() * warp[own] + (1 - first).sqrt() * torch.randn_like(warp[own])
-        at = torch.full((len(x_t),), float(TRUNCATED_START), device=device)
-        clean[own] = warp[own] + net.denoiser(x_t, *(m[own] for m in maps), at).float()
-    level = cumulative[t].float()[:, None, None, None]
-    return level.sqrt() * clean + (1 - level).sqrt() * torch.randn_like(clean), t.float()
+        start = torch.full((own.stop - own.start,), last, device=device)
+        x_t = at(start, warp[own], warp[own])
+        own_maps = (m[own] for m in maps)
+        clean[own] = warp[own] + net.denoiser(x_t, *own_maps, start.float()).float()
+    return at(t, clean, warp), t.float()
 
 
-def draw_loss(
-    net: nn.Module, x: Inputs, cumulative: Tensor, *, diffusion: bool
-) -> dict[str, Tensor]:
+def draw_loss(net: nn.Module, x: Inputs, levels: Tensor | None) -> dict[str, Tensor]:
     """Weighted L1 and L2 of x̂_0, L1 of its edges, and of how much edge there is in each cell,
-    wherever it lies: what is uncertain shall not be blurred."""
+    wherever it lies: what is uncertain shall not be blurred. Without ``levels`` without
+    diffusion."""
     warp = x.planes[:, :FRAME]
     # Without the cache: weights first cast where no gradient is wanted would be kept without one.
     with torch.autocast(warp.device.type, torch.bfloat16, cache_enabled=False):
         maps = condition_maps(net, x)
         x_t, t = warp, torch.zeros(len(warp), device=warp.device)
-        if diffusion:
-            x_t, t = diffusion_inputs(net, warp, x.target, maps, cumulative)
+        if levels is not None:
+            x_t, t = diffusion_inputs(net, warp, x.target, maps, levels)
         residual = net.denoiser(x_t, *maps, t)
     made = F.pixel_shuffle(warp + residual.float(), 4)
     true = F.pixel_shuffle(x.target, 4)
@@ -326,7 +324,7 @@ def mouth_scores(image: Tensor, true: Tensor, boxes: Tensor) -> tuple[float, flo
 
 
 def main() -> None:
-    parsed, settings = arguments(__doc__, PRESETS, ("diffusion", "teeth", "warp"))
+    parsed, settings = arguments(__doc__, PRESETS, ("diffusion", "shift", "teeth", "warp"))
     device = torch.device(parsed.device)
     hardware = HARDWARE[parsed.preset]
     attributes = (
@@ -346,10 +344,10 @@ def main() -> None:
     batches = mixed(iter(loader), HELD_PAIRS, hardware.reuse)
     fixed = next(iter(Pairs(clips[1], held[1], 48, 1, mirror=False)))
     module = Renderer().to(device, memory_format=torch.channels_last)
-    cumulative = torch.from_numpy(cosine_alphas_cumprod()).to(device)
+    diffusion = diffusion_of(parsed.without)
+    levels = None if parsed.without == "diffusion" else diffusion.levels().to(device)
     step_loss = torch.compile(draw_loss) if device.type == "cuda" else draw_loss
 
-    diffusion = parsed.without != "diffusion"
     if parsed.without == "teeth":
         # They stay at zero: what they see is zero, too.
         nn.init.zeros_(module.condition.stem.weight[:, TEETH_PLANES])
@@ -364,7 +362,7 @@ def main() -> None:
     def losses(progress: float) -> dict[str, Tensor]:
         side = hardware.patch if progress < LATE else hardware.late_patch
         inputs = assemble(seen(next(batches)), frames[0], attributes, side, training=True)
-        return step_loss(module, inputs, cumulative, diffusion=diffusion)
+        return step_loss(module, inputs, levels)
 
     def validate(average: nn.Module) -> dict[str, float]:
         x = assemble(seen(fixed), frames[1], attributes)
@@ -372,14 +370,13 @@ def main() -> None:
         warp = F.pixel_shuffle(x.planes[:, :FRAME], 4)
         scores = {"warp": mouth_scores(warp, true, x.boxes)[0]}
         maps = condition_maps(average, x)
-        for k in (1, 2) if diffusion else (1,):
+        for k in (1,) if levels is None else (1, 2):
             made = sample(
                 average.denoiser,
                 x.planes[:, :FRAME],
                 maps,
-                k,
+                diffusion.schedule(k),
                 torch.Generator(device).manual_seed(0),
-                start=TRUNCATED_START if diffusion else NO_NOISE,
             )
             psnr, sharpness = mouth_scores(F.pixel_shuffle(made, 4), true, x.boxes)
             scores |= {f"mouth_k{k}": psnr, f"sharpness_k{k}": sharpness}

@@ -19,11 +19,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.attributes import EXPRESSION, LIP, Attributes
+from models.data import music
 from models.data.dataset import PreparedClip, frame_weights, is_validation, load
 from models.sync import CONTEXT, LIP_WINDOW, Sync
 from models.train.lips import LipError, weighted
-from models.train.loop import Peers, Settings, arguments, load_weights, train
+from models.train.loop import Peers, Settings, arguments, load_weights, made_by, train
 from models.train.teacher import HEARD
+from parlante import _core
 from parlante.bundle import Bundle
 from parlante.face_model import FaceModel, Float
 from parlante.motion import CONTEXT_AFTER, CONTEXT_BEFORE, MEL_PER_FRAME, MELS, SILENCE
@@ -45,9 +47,10 @@ ENOUGH_SHUT = 3  # frames of a clip
 QUIET_BELOW = 5.0  # nepers of power under a clip's loud frames
 GAINS = tuple(float(gain) for gain in np.linspace(1, 3, 41))
 MIN_SPEED, MAX_SPEED = 0.85, 1.2  # of augmented speech
-SILENT_SHARE = 0.06  # windows of nothing but noise, whose lips are shut
-NOISY_SHARE = 0.3
-FAINTEST, LOUDEST = -22.0, -8.0  # log-mel of noise; white noise of −42 dB is at −8
+QUIET_WINDOWS = 32  # windows of nothing but noise or music beside each batch, whose lips are shut
+QUIET_WEIGHT = 1.0
+FAINTEST = -22.0  # log-mel of noise; white noise of −42 dB is at −8
+PIECES = 240  # of music to hear
 
 
 @dataclass(frozen=True)
@@ -119,18 +122,49 @@ def between(rows: Tensor, starts: Tensor, steps: Tensor) -> Tensor:
     return a + (b - a) * share
 
 
-def augment(mel: Tensor) -> Tensor:
-    """Gain, tilt, and noise in some of the windows; log-mel [N, C, 80] in and out."""
-    n, _, bands = mel.shape
+def hear_music(device: torch.device) -> Tensor:
+    """Log-mel [pieces, C, 80] of pieces of music of RMS 1."""
+    pieces = [music.piece(np.random.default_rng(i)) for i in range(PIECES)]
+    return torch.from_numpy(np.stack([_core.log_mel(p) for p in pieces])).to(device)
+
+
+@dataclass(frozen=True)
+class Background:
+    """Noise and music that windows are heard in: how often each is there, and the highest log-mel
+    of the noise and the highest level of the music in dB."""
+
+    noise: float
+    music: float
+    loudest: float
+    level: float
+
+
+BEHIND_SPEECH = Background(noise=0.2, music=0.15, loudest=-8, level=-36)
+ALONE = Background(noise=0.3, music=0.5, loudest=-5, level=-20)
+FAINTEST_MUSIC = -65.0  # dB
+
+
+def augment(mel: Tensor, pieces: Tensor, background: Background) -> Tensor:
+    """Gain, tilt, and noise or music in some of the windows; log-mel [N, C, 80] in and out."""
+    n, columns, bands = mel.shape
     device = mel.device
     gain = torch.rand(n, 1, 1, device=device) * 6 - 4
     tilt = 0.7 * torch.randn(n, 1, 1, device=device) * torch.linspace(-1, 1, bands, device=device)
     mel = (mel + gain + tilt).clamp(min=SILENCE)
-    level = torch.rand(n, 1, 1, device=device) * (LOUDEST - FAINTEST) + FAINTEST
+    level = torch.rand(n, 1, 1, device=device) * (background.loudest - FAINTEST) + FAINTEST
     slope = torch.randn(n, 1, 1, device=device) * torch.linspace(-1.5, 1.5, bands, device=device)
     noise = level + slope + torch.randn_like(mel)
-    noisy = torch.rand(n, 1, 1, device=device) < NOISY_SHARE
-    return torch.where(noisy, torch.logaddexp(mel, noise), mel)
+    first = torch.randint(pieces.shape[1] - columns, (n, 1), device=device)
+    played = pieces[
+        torch.randint(len(pieces), (n, 1), device=device),
+        first + torch.arange(columns, device=device),
+    ]
+    decibel = torch.rand(n, 1, 1, device=device) * (background.level - FAINTEST_MUSIC)
+    played = played + (decibel + FAINTEST_MUSIC) * (np.log(10) / 10) + tilt
+    choice = torch.rand(n, 1, 1, device=device)
+    mel = torch.where(choice < background.noise, torch.logaddexp(mel, noise), mel)
+    musical = choice > 1 - background.music
+    return torch.where(musical, torch.logaddexp(mel, played), mel).clamp(min=SILENCE)
 
 
 @dataclass
@@ -234,6 +268,7 @@ def main() -> None:
         for held in (False, True)
     )
     module = Sync().to(device)
+    pieces = hear_music(device)
 
     def window(data: Speech, starts: Tensor, speed: Tensor) -> tuple[Tensor, ...]:
         """mel, expression, keep, heard and asked of the windows at ``starts`` [N], played ``speed``
@@ -290,14 +325,12 @@ def main() -> None:
     def losses(progress: float) -> dict[str, Tensor]:
         speed = torch.rand(settings.batch, device=device) * (MAX_SPEED - MIN_SPEED) + MIN_SPEED
         mel, expression, keep, heard, asked = window(speech, speech.draw(settings.batch), speed)
-        silent = (torch.rand(settings.batch, device=device) < SILENT_SHARE)[:, None]
-        mel = torch.where(silent[..., None], torch.full_like(mel, SILENCE), mel)
-        out = terms(module, augment(mel), expression, keep & ~silent, heard, asked & ~silent)
-        if silent.any():
-            # Only the mouth's opening is asked for: shut.
-            quiet = torch.full((16, FRAMES * MEL_PER_FRAME, MELS), SILENCE, device=device)
-            made = error.aperture(module.decoder(module.embed(augment(quiet))))
-            out["silence"] = 0.3 * (made - shut).abs().mean()
+        mel = augment(mel, pieces, BEHIND_SPEECH)
+        out = terms(module, mel, expression, keep, heard, asked)
+        # Only the mouth's opening is asked for: shut.
+        quiet = torch.full((QUIET_WINDOWS, FRAMES * MEL_PER_FRAME, MELS), SILENCE, device=device)
+        made = error.aperture(module.decoder(module.embed(augment(quiet, pieces, ALONE))))
+        out["silence"] = QUIET_WEIGHT * (made - shut).abs().mean()
         return {k: v for k, v in out.items() if k not in PARTS.get(parsed.without, ())}
 
     def validate(average: nn.Module) -> dict[str, float]:
@@ -329,7 +362,7 @@ def main() -> None:
     )
     calibrate(module, error, spoken, others, device)
     half = {k: v.half().contiguous() for k, v in module.state_dict().items()}
-    save_file(half, parsed.weights / "sync.safetensors")
+    save_file(half, parsed.weights / "sync.safetensors", made_by("sync", parsed.weights))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from parlante.errors import BundleError, DeviceError
 
 _log = logging.getLogger(__name__)
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MANIFEST: Final = "manifest.json"
 MAX_THREADS: Final = 256
 

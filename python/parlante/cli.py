@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import time
+from fractions import Fraction
 from importlib.resources import as_file, files
 from pathlib import Path
 from threading import Thread
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from parlante.avatar import Avatar
     from parlante.bundle import Bundle
     from parlante.live import Live
+    from parlante.video import CameraWriter, StreamWriter, VideoWriter
 
 READ_AHEAD_S = 5.0
 
@@ -69,11 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     speak.set_defaults(run=_speak)
 
     live = commands.add_parser(
-        "live", help="speak what arrives on standard input, as it arrives, into a file or stream"
+        "live", help="speak standard input, as it arrives, into a file, a stream or a camera"
     )
     live.add_argument("photo", nargs="*", help="photos, or a short video; none for the demo")
     live.add_argument(
-        "-o", "--output", required=True, help="rtmp://, udp://, tcp://, srt:// or a video file"
+        "-o",
+        "--output",
+        required=True,
+        help="rtmp://, udp://, tcp://, srt://, camera: or camera:DEVICE (virtual), or a video file",
     )
     live.add_argument(
         "--rate", type=int, default=16_000, help="Hz of the input: int16, mono, no header"
@@ -174,13 +179,10 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
 def _live(arguments: argparse.Namespace) -> int:
     from parlante.audio import check_sample_rate
     from parlante.avatar import frame_rate
-    from parlante.video import StreamWriter, VideoWriter
 
     rate = check_sample_rate(arguments.rate)
     avatar = _avatar(arguments)
-    shape = {"width": arguments.size, "height": arguments.size}
     fps = frame_rate(arguments.fps)
-    writer = StreamWriter if "://" in arguments.output else VideoWriter
     with (
         avatar.live(
             steps=arguments.steps,
@@ -189,7 +191,7 @@ def _live(arguments: argparse.Namespace) -> int:
             fps=fps,
             background="green" if arguments.green else None,
         ) as session,
-        writer(arguments.output, fps=fps, **shape) as out,
+        _output(arguments.output, arguments.size, fps) as out,
         tqdm(unit="frame", desc=arguments.output) as bar,
     ):
         Thread(target=_feed, args=(session, rate), daemon=True).start()
@@ -197,6 +199,17 @@ def _live(arguments: argparse.Namespace) -> int:
             out.write(frame.image, frame.audio)
             bar.update()
     return 0
+
+
+def _output(name: str, size: int, fps: Fraction) -> CameraWriter | StreamWriter | VideoWriter:
+    from parlante.video import CameraWriter, StreamWriter, VideoWriter
+
+    if "://" in name:
+        return StreamWriter(name, width=size, height=size, fps=fps)
+    if name.startswith("camera:"):
+        device = name.removeprefix("camera:") or None
+        return CameraWriter(device, width=size, height=size, fps=fps)
+    return VideoWriter(name, width=size, height=size, fps=fps)
 
 
 def _feed(session: Live, rate: int) -> None:

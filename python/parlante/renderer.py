@@ -22,7 +22,7 @@ from parlante.portrait import GRID, Portrait
 from parlante.schedule import Step, make_schedule
 
 CELLS = GRID // 4
-PLANES = 8
+PLANES = 8  # see `pack`: warp RGB, matte, mouth opening, upper teeth, lower teeth, gums and tongue
 FRAME_CHANNELS = 48
 Pixels = Literal["rgb", "bgr", "rgba", "nv12"]
 Backdrop = tuple[int, int, int] | NDArray[np.uint8] | None
@@ -102,7 +102,7 @@ class FrameRenderer:
         self._decode = bundle.session("attributes_decode", device=device, threads=1)
         sampling = bundle.manifest.networks["denoise"]
         self._schedule = make_schedule(
-            steps, sampler=sampling["sampler"], start=int(sampling["truncated_start"])
+            steps, sampler=sampling["sampler"], start=int(sampling["start"])
         )
         self.model, self._portrait, self._gains = model, portrait, gains
         self._seed, self._size, self._threads = seed, size, threads

@@ -1,19 +1,25 @@
 """Diffusion schedules as tables of coefficients for `_core.denoise_step`.
 
-q(x_t | x_0) = N(√ᾱ_t x_0, (1 − ᾱ_t) I) over 1000 training timesteps, visited at K of them. A step
-is linear: x_prev = c_x0 · x̂_0 + c_xt · x_t + σ · n, so DDPM and DDIM differ in the tables only.
+Two chains. The usual one, q(x_t | x_0) = N(√ᾱ_t x_0, (1 − ᾱ_t) I) over 1000 training timesteps, may
+begin below the last of them, from the noised warp. The other shifts from the warp y to the frame
+(ResShift, Yue et al. 2023): q(x_t | x_0, y) = N(x_0 + η_t (y − x_0), κ² η_t I), η falling from 1.
+
+K timesteps are visited. A step is linear, x_prev = c_x0 · x̂_0 + c_xt · x_t + σ · n, so samplers
+differ in the tables only.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 TRAINING_TIMESTEPS = 1000
+SHIFT_NOISE = 0.6  # κ: as much noise as the usual chain has at timestep 400
+Sampler = Literal["ddpm", "ddim", "shift"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,11 @@ def cosine_alphas_cumprod(timesteps: int = TRAINING_TIMESTEPS) -> NDArray[np.flo
     return np.cumprod(1 - betas)
 
 
+def shift_weights(timesteps: int) -> NDArray[np.float64]:
+    """η_t [timesteps], how far x_t is towards the warp: √η rises evenly to 1."""
+    return np.square(np.arange(1, timesteps + 1) / timesteps)
+
+
 def respaced_timesteps(count: int, start: int = TRAINING_TIMESTEPS) -> NDArray[np.int64]:
     """`count` timesteps [count], evenly spaced and falling from start − 1 ("trailing" spacing).
 
@@ -64,26 +75,29 @@ def respaced_timesteps(count: int, start: int = TRAINING_TIMESTEPS) -> NDArray[n
 def make_schedule(
     count: int,
     *,
-    sampler: Literal["ddpm", "ddim"] = "ddpm",
+    sampler: Sampler = "ddpm",
     eta: float = 0.0,
     start: int = TRAINING_TIMESTEPS,
 ) -> Schedule:
     """Tables of `count` steps from timestep start − 1 down.
 
-    `start` < 1000 begins from the warp with less noise (a truncated schedule). `eta` scales the
-    noise of DDIM: 0 is deterministic, 1 has DDPM's variance; it must be 0 for "ddpm". Raises
-    ValueError on anything out of range.
+    `start` < 1000 begins from the warp with less noise (a truncated schedule); for "shift" it is
+    how many timesteps there are. `eta` scales the noise of DDIM: 0 is deterministic, 1 has DDPM's
+    variance; it must be 0 for the others. Raises ValueError on anything out of range.
 
     DDPM: Ho et al. 2020, eq. 7, between respaced timesteps, the smaller variance (its β̃_t).
     DDIM: Song et al. 2021, eq. 12 and 16, with the noise implied by the clipped x̂_0.
+    Shift: Yue et al. 2023, eq. 7, between respaced timesteps.
     """
-    if sampler not in ("ddpm", "ddim"):
-        raise ValueError(f"sampler: expected 'ddpm' or 'ddim', got {sampler!r}")
+    if sampler not in get_args(Sampler):
+        raise ValueError(f"sampler: expected one of {get_args(Sampler)}, got {sampler!r}")
     if not 0 <= eta <= 1:
         raise ValueError(f"eta: expected 0..1, got {eta}")
-    if sampler == "ddpm" and eta != 0:
-        raise ValueError(f"eta: expected 0 with sampler 'ddpm', got {eta}")
+    if sampler != "ddim" and eta != 0:
+        raise ValueError(f"eta: expected 0 with sampler {sampler!r}, got {eta}")
     timesteps = respaced_timesteps(count, start).tolist()
+    if sampler == "shift":
+        return _shift_schedule(timesteps, shift_weights(start))
     alphas_cumprod = cosine_alphas_cumprod()
     first = float(alphas_cumprod[timesteps[0]])
     steps = []
@@ -103,3 +117,15 @@ def make_schedule(
         steps.append(Step(timestep, i + 1, c_x0, c_xt, sigma))
     begin = Step(timesteps[0], 0, math.sqrt(first), 0.0, math.sqrt(1 - first))
     return Schedule(begin, tuple(steps))
+
+
+def _shift_schedule(timesteps: list[int], weights: NDArray[np.float64]) -> Schedule:
+    steps = []
+    for i, timestep in enumerate(timesteps):
+        now = float(weights[timestep])
+        previous = float(weights[timesteps[i + 1]]) if i + 1 < len(timesteps) else 0.0
+        kept = previous / now
+        steps.append(
+            Step(timestep, i + 1, 1 - kept, kept, SHIFT_NOISE * math.sqrt(kept * (now - previous)))
+        )
+    return Schedule(Step(timesteps[0], 0, 1.0, 0.0, SHIFT_NOISE), tuple(steps))
