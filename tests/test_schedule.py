@@ -53,7 +53,7 @@ def test_every_step_keeps_the_marginal(count: int, start: int, sampler: str, eta
 def test_shift_goes_from_warp_to_frame(count: int) -> None:
     """x_t around x_0 + η_t (y − x_0) with variance κ² η_t must become x_prev of the same form."""
     timesteps = max(count, 400)
-    schedule = make_schedule(count, sampler="shift", start=timesteps)
+    schedule = make_schedule(count, sampler="shift", eta=1.0, start=timesteps)
     begin = schedule.start
     assert (begin.c_x0, begin.c_xt, begin.sigma) == (1, 0, SHIFT_NOISE)  # η = 1: the noised warp
     assert begin.timestep == schedule.steps[0].timestep == timesteps - 1
@@ -66,11 +66,19 @@ def test_shift_goes_from_warp_to_frame(count: int) -> None:
         assert variance == pytest.approx(SHIFT_NOISE**2 * previous, abs=1e-12)
 
 
+def test_shift_without_eta_is_the_mean() -> None:
+    drawn, mean = (make_schedule(4, sampler="shift", eta=eta, start=400) for eta in (1.0, 0.0))
+    assert mean.start == drawn.start
+    for a, b in zip(drawn.steps, mean.steps, strict=True):
+        assert (a.timestep, a.c_x0, a.c_xt) == (b.timestep, b.c_x0, b.c_xt)
+        assert b.sigma == 0
+
+
 def test_shift_draws_the_posterior() -> None:
     """Bayes' rule by weighing samples: of x_prev ~ q(· | x_0, y) those that lead to x_t."""
     rng = np.random.default_rng(0)
     x_0, warp, x_t = 0.3, -0.5, 0.1
-    schedule = make_schedule(2, sampler="shift", start=400)
+    schedule = make_schedule(2, sampler="shift", eta=1.0, start=400)
     step, previous = schedule.steps[0], 0.25  # η: 1, then (200 / 400)²
     near = rng.normal(x_0 + previous * (warp - x_0), SHIFT_NOISE * np.sqrt(previous), 400_000)
     # The chain's own step: mean + (η − η_prev)(y − x_0), variance κ² (η − η_prev).
@@ -110,7 +118,6 @@ def test_ddim_with_eta_1_is_ddpm() -> None:
         ({"count": 4, "sampler": "euler"}, "'shift'.*got 'euler'"),
         ({"count": 4, "sampler": "ddim", "eta": 1.5}, r"0\.\.1, got 1.5"),
         ({"count": 4, "eta": 0.5}, "expected 0 with sampler 'ddpm'"),
-        ({"count": 4, "sampler": "shift", "eta": 0.5}, "expected 0 with sampler 'shift'"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:

@@ -27,7 +27,7 @@ PARTS = {
     "vae": ("dynamics",),
     "disentanglement": ("attributes",),
 }
-STEPS = {"attributes": 4_600, "sync": 1_500, "dynamics": 3_000, "renderer": 1_000}
+STEPS = {"attributes": 4_600, "sync": 1_500, "dynamics": 3_000, "renderer": 2_000}
 
 
 def main() -> None:

@@ -82,8 +82,8 @@ def make_schedule(
     """Tables of `count` steps from timestep start − 1 down.
 
     `start` < 1000 begins from the warp with less noise (a truncated schedule); for "shift" it is
-    how many timesteps there are. `eta` scales the noise of DDIM: 0 is deterministic, 1 has DDPM's
-    variance; it must be 0 for the others. Raises ValueError on anything out of range.
+    how many timesteps there are. `eta` scales the noise of "ddim" and "shift": 0 draws none, 1 has
+    the posterior's variance; it must be 0 for "ddpm". Raises ValueError on anything out of range.
 
     DDPM: Ho et al. 2020, eq. 7, between respaced timesteps, the smaller variance (its β̃_t).
     DDIM: Song et al. 2021, eq. 12 and 16, with the noise implied by the clipped x̂_0.
@@ -93,11 +93,11 @@ def make_schedule(
         raise ValueError(f"sampler: expected one of {get_args(Sampler)}, got {sampler!r}")
     if not 0 <= eta <= 1:
         raise ValueError(f"eta: expected 0..1, got {eta}")
-    if sampler != "ddim" and eta != 0:
-        raise ValueError(f"eta: expected 0 with sampler {sampler!r}, got {eta}")
+    if sampler == "ddpm" and eta != 0:
+        raise ValueError(f"eta: expected 0 with sampler 'ddpm', got {eta}")
     timesteps = respaced_timesteps(count, start).tolist()
     if sampler == "shift":
-        return _shift_schedule(timesteps, shift_weights(start))
+        return _shift_schedule(timesteps, shift_weights(start), eta)
     alphas_cumprod = cosine_alphas_cumprod()
     first = float(alphas_cumprod[timesteps[0]])
     steps = []
@@ -119,13 +119,12 @@ def make_schedule(
     return Schedule(begin, tuple(steps))
 
 
-def _shift_schedule(timesteps: list[int], weights: NDArray[np.float64]) -> Schedule:
+def _shift_schedule(timesteps: list[int], weights: NDArray[np.float64], eta: float) -> Schedule:
     steps = []
     for i, timestep in enumerate(timesteps):
         now = float(weights[timestep])
         previous = float(weights[timesteps[i + 1]]) if i + 1 < len(timesteps) else 0.0
         kept = previous / now
-        steps.append(
-            Step(timestep, i + 1, 1 - kept, kept, SHIFT_NOISE * math.sqrt(kept * (now - previous)))
-        )
+        sigma = eta * SHIFT_NOISE * math.sqrt(kept * (now - previous))
+        steps.append(Step(timestep, i + 1, 1 - kept, kept, sigma))
     return Schedule(Step(timesteps[0], 0, 1.0, 0.0, SHIFT_NOISE), tuple(steps))
