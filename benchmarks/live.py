@@ -153,6 +153,15 @@ STOP = """async rest => {
 }"""
 
 
+def chromium() -> str | None:
+    """The program, where there is one."""
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
+# A page without a head that may play sound.
+CHROMIUM_OPTIONS = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+
+
 async def browser(avatar: Avatar, voice: Path, stops: int, size: int) -> dict[str, float]:
     """Figures of ``stops`` clicks on Stop in the page."""
     from aiohttp.test_utils import TestServer
@@ -165,11 +174,8 @@ async def browser(avatar: Avatar, voice: Path, stops: int, size: int) -> dict[st
         TestServer(application(avatar, size=size, pose=0, blink=0)) as server,
         async_playwright() as p,
     ):
-        chromium = await p.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
-        )
-        page = await chromium.new_page()
+        opened = await p.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
+        page = await opened.new_page()
         await page.goto(str(server.make_url("/")))
         await page.wait_for_timeout(2000)
         await page.evaluate(STOP, False)
@@ -177,7 +183,7 @@ async def browser(avatar: Avatar, voice: Path, stops: int, size: int) -> dict[st
             await page.set_input_files("#file", voice)
             await page.wait_for_timeout(700 + 37 * stop)
             took.append(await page.evaluate(STOP, True))
-        await chromium.close()
+        await opened.close()
     return {
         "stops": stops,
         "stop to a shut mouth, median ms": float(np.median(took)),

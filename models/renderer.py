@@ -240,7 +240,9 @@ def sample(
 ) -> Tensor:
     """Down a chain from the noised warp [N, 48, 64, 64]: the runtime's loop, in PyTorch."""
 
-    def noise(step: Step) -> Tensor:
+    def noise(step: Step) -> Tensor | float:
+        if step.sigma == 0:
+            return 0.0
         return step.sigma * torch.randn(warp.shape, generator=generator, device=warp.device)
 
     x_t = schedule.start.c_x0 * warp + noise(schedule.start)

@@ -282,9 +282,8 @@ def test_diffusion_is_trained_where_it_is_sampled(without: str) -> None:
 
     module = renderer.Renderer()
     module.denoiser = Told()
-    x_t, t = train_renderer.diffusion_inputs(
-        module, warp, target, (warp, warp, warp), chain.levels()
-    )
+    levels = chain.levels()
+    x_t, t = train_renderer.diffusion_inputs(module, warp, target, (warp, warp, warp), levels)
     first = chain.schedule(1)
     started, answered = 80, 150
     assert (t[:started] == first.start.timestep).all()
@@ -293,7 +292,7 @@ def test_diffusion_is_trained_where_it_is_sampled(without: str) -> None:
     assert (mean[:started] - 0.1 * first.start.c_x0).abs().max() < rounding * first.start.sigma
     for i in range(started, n):
         clean = -0.4 if i < answered else 0.7
-        of_clean, of_warp, of_noise = chain.levels()[:, int(t[i])]
+        of_clean, of_warp, of_noise = levels[:, int(t[i])]
         assert abs(mean[i] - of_clean * clean - of_warp * 0.1) < rounding * of_noise + 1e-6
         assert deviation[i] == pytest.approx(float(of_noise), rel=0.3)
     assert t[started:].float().std() > 0.2 * chain.start

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import shutil
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ import soundfile
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
+from benchmarks.live import CHROMIUM_OPTIONS, chromium
 from parlante.serve import HEADER, MAX_SESSIONS, MAX_UPLOAD, application, needs_token
 from tests.portrait_samples import VOICE, avatar, demo_speech
 
@@ -165,8 +165,7 @@ def test_who_needs_a_token(host: str, needed: bool) -> None:
 
 
 def test_the_page_moves_and_stops_in_a_browser() -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
+    if chromium() is None:
         pytest.skip("no Chromium on this machine")
     playwright = pytest.importorskip("playwright.async_api")
     # The largest change of the mouth from one look to the next, in grey levels.
@@ -185,11 +184,8 @@ def test_the_page_moves_and_stops_in_a_browser() -> None:
 
     async def check(client: Client) -> None:
         async with playwright.async_playwright() as p:
-            chromium = await p.chromium.launch(
-                executable_path=browser,
-                args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
-            )
-            page = await chromium.new_page()
+            opened = await p.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
+            page = await opened.new_page()
             problems: list[str] = []
             page.on("pageerror", lambda error: problems.append(str(error)))
             await page.goto(str(client.make_url("/")))
@@ -201,7 +197,7 @@ def test_the_page_moves_and_stops_in_a_browser() -> None:
             await page.click("#stop")
             await page.wait_for_timeout(1000)
             stopped = await page.evaluate(change, 1000)
-            await chromium.close()
+            await opened.close()
             assert not problems, problems
             assert speaking > 1 > 5 * max(idle, stopped), (idle, speaking, stopped)
 
