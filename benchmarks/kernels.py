@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from parlante import bench
+from parlante.machine import cpu_name, cpu_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 SUITES = ("benchmarks/bench_log_mel.py", "benchmarks/bench_visual.py")
@@ -92,17 +92,6 @@ def table(entries: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def machine() -> str:
-    """Processor and cores."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        names = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-        model = next(names, model)
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -120,7 +109,7 @@ def main() -> None:
         "# The native ops beside their peers",
         "",
         f"Written by `python -m benchmarks.kernels` at {commit or 'an unknown commit'} on "
-        f"{machine()}. Medians.",
+        f"{cpu_name()}, {cpu_threads()} cores, {platform.system()}. Medians.",
         "",
         *table(entries),
         "",

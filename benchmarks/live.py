@@ -26,10 +26,10 @@ from tqdm import tqdm
 
 from parlante import Avatar
 from parlante.audio import decode_audio
-from parlante.bench import _rss_mb
 from parlante.bundle import Bundle
 from parlante.engine import SAMPLE_RATE, Engine
 from parlante.live import Live
+from parlante.machine import rss_mb
 from parlante.motion import Motion, MotionStream
 
 FPS = 25
@@ -81,11 +81,11 @@ def realtime(avatar: Avatar, voice: Any, seconds: float, size: int) -> dict[str,
                 live.interrupt()
                 stopped_at = time.perf_counter()
         status = live.status()
-        alone = _rss_mb()
+        alone = rss_mb()
         with avatar.live(size=size) as second:
             for _ in range(FPS):
                 next(second)
-            together = _rss_mb()
+            together = rss_mb()
     return {
         "frames": status.frames,
         "repeated": status.repeated,
@@ -119,12 +119,12 @@ def simulated(voice: Any, hours: float) -> dict[str, float]:
             elif chance < 0.003:
                 live.interrupt()
             if number == min(3600 * FPS, total // 2):
-                first_hour = _rss_mb()
+                first_hour = rss_mb()
     return {
         "hours": hours,
         "drift, samples": drift + abs(samples - total * SAMPLE_RATE // FPS),
         "RSS after the first hour (or half), MB": first_hour,
-        "RSS at the end, MB": _rss_mb(),
+        "RSS at the end, MB": rss_mb(),
     }
 
 

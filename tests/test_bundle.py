@@ -17,11 +17,11 @@ from parlante.bundle import (
     FRONT_END,
     Bundle,
     Part,
-    cuda_device_count,
     resolve_device,
     write_manifest,
 )
 from parlante.errors import BundleError, DeviceError
+from parlante.machine import cuda_device_count
 
 
 def double(path: Path) -> None:
@@ -273,7 +273,7 @@ def test_cuda_that_does_not_work(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("device", ["gpu", "CUDA", "", "cuda:0"])
 def test_unknown_device(folder: Path, device: str) -> None:
-    with pytest.raises(DeviceError, match="give 'cpu', 'cuda' or 'auto'"):
+    with pytest.raises(DeviceError, match="give 'cpu', 'cuda', 'openvino' or 'auto'"):
         Bundle.open(folder).session("twice", device=device)
 
 

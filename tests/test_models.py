@@ -483,7 +483,8 @@ def test_two_processes_train_as_one_does_on_both_batches(tmp_path: Path) -> None
     ):
         command = [sys.executable, *launcher, str(script), which, str(tmp_path / which)]
         environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
-        subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
         weights[which] = load_file(tmp_path / which / "net.safetensors")
     for key, value in weights["one"].items():
         torch.testing.assert_close(value, weights["both"][key], rtol=1e-2, atol=2e-3)

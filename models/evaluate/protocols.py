@@ -80,11 +80,13 @@ class UnwarpedRenderer(FrameRenderer):
 
 class Evaluation:
     """Networks and judges, loaded once. ``assets`` holds SFace; ``without`` is the part that the
-    bundle was trained without."""
+    bundle was trained without; ``device`` is the renderer's."""
 
-    def __init__(self, assets: Path, bundle: Bundle | None = None, without: str = "") -> None:
+    def __init__(
+        self, assets: Path, bundle: Bundle | None = None, without: str = "", device: str = "cpu"
+    ) -> None:
         self.bundle = bundle or Bundle.default()
-        self.without = without
+        self.without, self.device = without, device
         self.encoder = PortraitEncoder(self.bundle)
         self.model: FaceModel = self.encoder.model
         self.identity = metrics.Identity(assets / "face_recognition_sface_2021dec_int8bq.onnx")
@@ -105,7 +107,7 @@ class Evaluation:
 
     def renderer(self, portrait: Portrait, steps: int = 2) -> FrameRenderer:
         kind = UnwarpedRenderer if self.without == "warp" else FrameRenderer
-        return kind(self.bundle, self.model, portrait, size=SIZE, steps=steps)
+        return kind(self.bundle, self.model, portrait, size=SIZE, steps=steps, device=self.device)
 
     def compare(self, made: metrics.Image, true: metrics.Image, seen: Float, at: Float) -> Scores:
         """Every measure of a picture against the true one; landmarks ``seen`` in it, ``at`` the

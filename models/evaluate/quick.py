@@ -25,11 +25,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=5, help="frames a clip, attributes given")
     parser.add_argument("--drawn", type=int, default=30, help="frames a clip drawn from audio only")
     parser.add_argument("--bundle", type=Path, help="networks instead of the built-in ones")
+    parser.add_argument("--device", default="cpu", help="of the renderer")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     clips = load(arguments.prepared, arguments.data, "test")
     bundle = None if arguments.bundle is None else Bundle.open(arguments.bundle)
-    evaluation = Evaluation(arguments.assets, bundle)
+    evaluation = Evaluation(arguments.assets, bundle, device=arguments.device)
 
     chosen = per_person(clips, arguments.clips)
     given = report.attributes(evaluation, chosen, arguments.frames, arguments.steps)

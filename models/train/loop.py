@@ -108,6 +108,11 @@ class Peers:
                 dist.broadcast(values, 0)
                 tensor.copy_(values)
 
+    def leave(self) -> None:
+        """Nothing more is asked of the others; left open, a process may crash where it ends."""
+        if self.count > 1:
+            dist.destroy_process_group()
+
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replace each gradient by its mean over the processes."""
         if self.count > 1:
@@ -250,6 +255,7 @@ def train(
             if validate is not None:
                 _report(name, module, average, validate, writer, step)
     bar.close()
+    peers.leave()
     if writer is None:
         return
     _save(checkpoint, module, optimizer, average, step, spent + time.monotonic() - started)

@@ -50,7 +50,9 @@ class Avatar:
             of them serve the shape of the face; a video of two seconds or more (20 are looked at)
             also shows how the person moves head and lids, and the avatar moves like them.
         face: which face, where a picture shows several; 0 is the largest.
-        device: ``"cpu"``, ``"cuda"`` or ``"auto"``; a device that is not there is a `DeviceError`.
+        device: ``"cpu"``, ``"openvino"`` (the CPU, the renderer's networks by OpenVINO), ``"cuda"``
+            or ``"auto"`` (CUDA where it works, else the CPU); one that is not there is a
+            `DeviceError`.
         threads: CPU threads of each frame.
         cache: folder of encoded faces, keyed by content; None for the user's cache folder, False
         for none.

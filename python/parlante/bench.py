@@ -20,6 +20,7 @@ from parlante.audio import decode_audio
 from parlante.avatar import Avatar
 from parlante.bundle import Bundle
 from parlante.engine import NATIVE_FPS, SAMPLE_RATE
+from parlante.machine import rss_mb
 from parlante.motion import LOOK_AHEAD, SAMPLES_PER_FRAME
 from parlante.video import VideoWriter
 
@@ -65,7 +66,7 @@ def measure(
             "fps": round(1e3 / float(milliseconds.mean()), 2),
             **{f"p{p}_ms": round(float(np.percentile(milliseconds, p)), 2) for p in (50, 95, 99)},
             "first_frame_ms": round(_first_frame_ms(avatar, samples, size, steps), 2),
-            "rss_mb": round(_rss_mb(), 1),
+            "rss_mb": round(rss_mb(), 1),
             "real_time_factor": round(float(milliseconds.mean()) * float(NATIVE_FPS) / 1e3, 4),
             "stages": stages,
             "encode_photo_ms": round(encode_ms, 1),
@@ -121,12 +122,3 @@ def _video_encoder_ms(frames: list[Any], size: int) -> float:
             for frame in frames:
                 writer.write(frame.image, frame.audio)
         return round((time.perf_counter() - began) / len(frames) * 1e3, 3)
-
-
-def _rss_mb() -> float:
-    """Resident memory of this process; 0 where /proc does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -4,13 +4,11 @@ Every file is read once, checked against its SHA-256, and used from the bytes th
 Nothing is ever unpickled. `write_manifest` is the other half, used when a bundle is exported.
 """
 
-import ctypes
 import hashlib
 import io
 import json
 import logging
 import secrets
-import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 
 from parlante import __version__
 from parlante.errors import BundleError, DeviceError
+from parlante.machine import cpu_features, cuda_device_count
 
 _log = logging.getLogger(__name__)
 
@@ -52,12 +51,18 @@ FRONT_END: Final[Mapping[str, Any]] = {
     "mel_window": [9, 8],  # columns that the audio encoder sees from the start of its frame
 }
 
-_PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_CUDA_OPTIONS: Final = {
-    # The exhaustive search, ORT's default, times algorithms at the first run: slow, and another
-    # choice, with other last bits, each time.
-    "cudnn_conv_algo_search": "HEURISTIC",
+Device = Literal["cpu", "cuda", "openvino"]
+
+_PROVIDERS: Final[Mapping[Device, str]] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
 }
+# The onnxruntime that has a provider.
+_DISTRIBUTIONS: Final = {"cuda": "onnxruntime-gpu", "openvino": "onnxruntime-openvino"}
+# Networks that OpenVINO runs. In bfloat16 the others would lose what a picture's residual does not:
+# landmarks need more digits.
+_OPENVINO_NETWORKS: Final = ("condition", "denoise")
 _FATAL: Final = 4  # ORT's log level; what goes wrong is raised
 _REINSTALL: Final = "reinstall parlante, or export the bundle again"
 
@@ -200,15 +205,18 @@ class Bundle:
         Args:
             name: as in the manifest.
             threads: that one run may use on the CPU.
-            device: "cpu", "cuda", or "auto": CUDA where it works, else the CPU.
+            device: "cpu", "cuda", or "auto": CUDA where it works, else the CPU. "openvino": the
+                CPU, the renderer's networks through OpenVINO, in bfloat16 where the CPU has it.
 
         Raises:
             BundleError: no such network, or its file is missing or damaged.
-            DeviceError: unknown device, CUDA asked for and not there, or bad `threads`.
+            DeviceError: unknown device, one asked for that is not there, or bad `threads`.
         """
         if isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
             raise DeviceError(f"threads is {threads!r}; give 1 to {MAX_THREADS}")
         resolved = resolve_device(device)
+        if resolved == "openvino" and name not in _OPENVINO_NETWORKS:
+            resolved = "cpu"
         try:
             return self._session(name, resolved, threads)
         except DeviceError as error:
@@ -227,9 +235,7 @@ class Bundle:
                 found.append(str(error))
         return found
 
-    def _session(
-        self, name: str, device: Literal["cpu", "cuda"], threads: int
-    ) -> onnxruntime.InferenceSession:
+    def _session(self, name: str, device: Device, threads: int) -> onnxruntime.InferenceSession:
         network = self.manifest.networks.get(name)
         if network is None:
             raise BundleError(
@@ -274,43 +280,31 @@ def default_folder() -> Path:
     return Path(str(files("parlante") / "bundle"))
 
 
-def resolve_device(device: str) -> Literal["cpu", "cuda"]:
-    """The device that networks run on when `device`, "cpu", "cuda" or "auto", is asked for.
+def resolve_device(device: str) -> Device:
+    """The device that networks run on when `device`, "cpu", "cuda", "openvino" or "auto", is asked
+    for.
 
     Raises:
-        DeviceError: unknown, or CUDA asked for and not there.
+        DeviceError: unknown, or asked for and not there.
     """
     if device == "cpu":
         return "cpu"
-    if device not in ("cuda", "auto"):
-        raise DeviceError(f"device is {device!r}; give 'cpu', 'cuda' or 'auto'")
+    if device not in ("cuda", "openvino", "auto"):
+        raise DeviceError(f"device is {device!r}; give 'cpu', 'cuda', 'openvino' or 'auto'")
+    wanted: Device = "openvino" if device == "openvino" else "cuda"
     available = onnxruntime.get_available_providers()
-    missing = None
-    if _PROVIDERS["cuda"] not in available:
+    if _PROVIDERS[wanted] not in available:
         missing = (
             f"this onnxruntime {onnxruntime.__version__} has only {', '.join(available)}: install "
-            "onnxruntime-gpu in its place"
+            f"{_DISTRIBUTIONS[wanted]} in its place"
         )
-    elif cuda_device_count() == 0:
+    elif wanted == "cuda" and cuda_device_count() == 0:
         missing = "there is no NVIDIA GPU, or its driver does not answer"
-    if missing is None:
-        return "cuda"
+    else:
+        return wanted
     if device == "auto":
         return "cpu"
-    raise DeviceError(f"device is 'cuda', but {missing}; or use device='cpu'")
-
-
-def cuda_device_count() -> int:
-    """Number of NVIDIA GPUs that the driver offers; 0 without a driver."""
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(library)
-        count = ctypes.c_int(0)
-        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-            return 0
-    except (OSError, AttributeError):
-        return 0
-    return count.value
+    raise DeviceError(f"device is {device!r}, but {missing}; or use device='cpu'")
 
 
 def write_manifest(
@@ -376,7 +370,7 @@ def write_manifest(
 
 
 def _new_session(
-    content: bytes, name: str, device: Literal["cpu", "cuda"], threads: int
+    content: bytes, name: str, device: Device, threads: int
 ) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -391,25 +385,42 @@ def _new_session(
         session = onnxruntime.InferenceSession(
             content,
             options,
-            providers=[(provider, _CUDA_OPTIONS if device == "cuda" else {})],
+            providers=[(provider, _provider_options(device, threads))],
             enable_fallback=0,
         )
     except Exception as error:  # ORT raises what its C++ half throws, without a common base
-        if device == "cuda":
-            raise DeviceError(_cuda_failed(name, str(error))) from error
+        if device != "cpu":
+            raise DeviceError(_device_failed(device, name, str(error))) from error
         raise BundleError(
             f"model bundle: onnxruntime {onnxruntime.__version__} cannot load network {name!r} "
             f"({error}); install a newer onnxruntime, or {_REINSTALL}"
         ) from error
     if session.get_providers()[0] != provider:
-        raise DeviceError(_cuda_failed(name, "it fell back to the CPU"))
+        raise DeviceError(_device_failed(device, name, "it fell back to the CPU"))
     return session
 
 
-def _cuda_failed(name: str, why: str) -> str:
+def _provider_options(device: Device, threads: int) -> dict[str, str]:
+    if device == "cuda":
+        # The exhaustive search, ORT's default, times algorithms at the first run: slow, and another
+        # choice, with other last bits, each time.
+        return {"cudnn_conv_algo_search": "HEURISTIC"}
+    if device == "openvino":
+        precision = "bf16" if cpu_features() & {"avx512_bf16", "amx_bf16"} else "f32"
+        own = {"CPU": {"INFERENCE_PRECISION_HINT": precision}}
+        return {
+            "device_type": "CPU",
+            "num_of_threads": str(threads),
+            "load_config": json.dumps(own),
+        }
+    return {}
+
+
+def _device_failed(device: Device, name: str, why: str) -> str:
     return (
-        f"device is 'cuda', but onnxruntime {onnxruntime.__version__} cannot run network {name!r} "
-        f"there ({why}); check that its CUDA and cuDNN libraries are installed, or use device='cpu'"
+        f"device is {device!r}, but onnxruntime {onnxruntime.__version__} cannot run network "
+        f"{name!r} there ({why}); check that the libraries of {_DISTRIBUTIONS[device]} are "
+        "installed, or use device='cpu'"
     )
 
 

@@ -123,7 +123,7 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", type=int, default=2, help="diffusion steps a frame")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
+    parser.add_argument("--device", default="cpu", help="cpu, openvino, cuda or auto")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--bundle", type=Path, metavar="DIR", help="networks to use instead of the built-in ones"

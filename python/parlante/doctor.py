@@ -1,23 +1,21 @@
 """What is installed here and whether it works, for `parlante doctor` and for bug reports."""
 
-import os
 import platform
-import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final
 
 import av
 import onnxruntime
 
 from parlante import __version__
-from parlante.bundle import Bundle, cuda_device_count, default_folder
+from parlante.bundle import Bundle, default_folder
 from parlante.errors import BundleError
+from parlante.machine import cpu_features, cpu_name, cpu_threads, cuda_device_count
 
 _PACKAGES: Final = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "av", "tqdm")
-# What the native core has faster loops for, as the kernel spells it.
-_FEATURES: Final = ("avx2", "fma", "avx512f", "asimd")
+# What the native core and OpenVINO have faster loops for, as the kernel spells it.
+_FEATURES: Final = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd")
 _ENCODERS: Final = ("libx264", "aac", "flac")
 _DECODERS: Final = ("aac", "flac", "h264", "mp3", "opus", "pcm_s16le", "vorbis")
 
@@ -33,7 +31,11 @@ def report() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in _PACKAGES},
-        "cpu": {"name": _cpu_name(), "threads": _threads(), "features": _cpu_features()},
+        "cpu": {
+            "name": cpu_name(),
+            "threads": cpu_threads(),
+            "features": [f for f in _FEATURES if f in cpu_features()],
+        },
         "native": {"core": _loads("parlante._core"), "cuda": _loads("parlante._cuda")},
         "cuda_devices": cuda_device_count(),
         "providers": onnxruntime.get_available_providers(),
@@ -81,36 +83,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _cpu_name() -> str:
-    for line in _cpu_info():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _cpu_features() -> list[str]:
-    """On Linux; elsewhere empty, the core looks for itself."""
-    for line in _cpu_info():
-        if line.startswith(("flags", "Features")):
-            flags = line.partition(":")[2].split()
-            return [name for name in _FEATURES if name in flags]
-    return []
-
-
-def _cpu_info() -> list[str]:
-    try:
-        return Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def _threads() -> int:
-    """That this process may use, not that the machine has."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _loads(module: str) -> dict[str, Any]:
