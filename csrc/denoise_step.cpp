@@ -64,6 +64,33 @@ PARLANTE_TARGET_CLONES void denoise_values(const Values& values, std::ptrdiff_t 
 
 using Denoise = void (*)(const Values&, std::ptrdiff_t, const DenoiseStep&);
 
+PARLANTE_TARGET_CLONES
+void write_halves(const float* __restrict out, std::ptrdiff_t count, Half* __restrict halves) {
+  for (std::ptrdiff_t x = 0; x < count; ++x) {
+    halves[x] = to_half(out[x]);
+  }
+}
+
+PARLANTE_TARGET_CLONES
+void write_bytes(const float* __restrict out, std::ptrdiff_t count, const NextInput& next,
+                 std::uint8_t* __restrict bytes) {
+  const float scale = next.scale;
+  const float zero_point = next.zero_point;
+  for (std::ptrdiff_t x = 0; x < count; ++x) {
+    bytes[x] = quantize(out[x], scale, zero_point);
+  }
+}
+
+/// `count` values from `first` on, just written to `out`, in the network's number format.
+void write_next(const float* out, std::ptrdiff_t first, std::ptrdiff_t count,
+                const NextInput& next) {
+  if (next.halves) {
+    write_halves(out + first, count, next.halves + first);
+  } else if (next.bytes) {
+    write_bytes(out + first, count, next, next.bytes + first);
+  }
+}
+
 template <bool kNoise>
 Denoise pick(const PlanesView<const float>& residual, const PlanesView<const float>& uncond,
              const PlanesView<const float>& x_t) {
@@ -79,8 +106,8 @@ Denoise pick(const PlanesView<const float>& residual, const PlanesView<const flo
                   : denoise_values<true, true, false, kNoise>;
 }
 
-/// Values that a thread takes at once where there is no noise, and the fewest such blocks that are
-/// worth waking it for.
+/// Values that are done at once where there is no noise: they stay in the fastest cache for
+/// `write_next`. And the fewest such blocks that are worth waking a thread for.
 constexpr std::ptrdiff_t kBlock = 4096;
 constexpr int kLeastBlocks = 64;
 
@@ -88,8 +115,8 @@ constexpr int kLeastBlocks = 64;
 
 void denoise_step(PlanesView<const float> residual, PlanesView<const float> residual_uncond,
                   PlanesView<const float> x_t, PlanesView<const float> condition,
-                  ImageView<const float> warp, PlanesView<float> out, const DenoiseStep& step,
-                  int threads) {
+                  ImageView<const float> warp, PlanesView<float> out, const NextInput& next,
+                  const DenoiseStep& step, int threads) {
   const auto at = [](const PlanesView<const float>& view, std::ptrdiff_t index) {
     return view.data ? view.data + index : nullptr;
   };
@@ -100,10 +127,14 @@ void denoise_step(PlanesView<const float> residual, PlanesView<const float> resi
     const Denoise denoise = pick<false>(residual, residual_uncond, x_t);
     parallel_rows(blocks, std::min(threads, blocks / kLeastBlocks),
                   [&](int begin, int end, Scratch&) {
-                    const std::ptrdiff_t first = begin * kBlock;
-                    denoise({at(residual, first), at(residual_uncond, first), at(x_t, first),
-                             at(condition, first), nullptr, out.data + first},
-                            std::min(size, end * kBlock) - first, step);
+                    for (std::ptrdiff_t block = begin; block < end; ++block) {
+                      const std::ptrdiff_t first = block * kBlock;
+                      const std::ptrdiff_t count = std::min(size - first, kBlock);
+                      denoise({at(residual, first), at(residual_uncond, first), at(x_t, first),
+                               at(condition, first), nullptr, out.data + first},
+                              count, step);
+                      write_next(out.data, first, count, next);
+                    }
                   });
     return;
   }
@@ -129,6 +160,7 @@ void denoise_step(PlanesView<const float> residual, PlanesView<const float> resi
             denoise({at(residual, first), at(residual_uncond, first), at(x_t, first),
                      at(condition, first), noise + channel * columns + dx, out.data + first},
                     out.columns, step);
+            write_next(out.data, first, out.columns, next);
           }
         }
       }

@@ -17,7 +17,8 @@ template <bool kNoise>
 __global__ void __launch_bounds__(kLanes* kRows)
     denoise_step_kernel(PlanesView<const float> residual, PlanesView<const float> residual_uncond,
                         PlanesView<const float> x_t, PlanesView<const float> condition,
-                        ImageView<const float> warp, PlanesView<float> out, DenoiseStep step) {
+                        ImageView<const float> warp, PlanesView<float> out, NextInput next,
+                        DenoiseStep step) {
   const int x = static_cast<int>(blockIdx.x * kLanes + threadIdx.x);
   const int y = static_cast<int>(blockIdx.y * kRows + threadIdx.y);
   const int dy = static_cast<int>(blockIdx.z);
@@ -68,7 +69,10 @@ __global__ void __launch_bounds__(kLanes* kRows)
   }
 #pragma unroll
   for (int i = 0; i < kValues; ++i) {
-    out.row(plane(i), y)[x] = posterior(x0[i], before[i], noise[i], step);
+    const float value = posterior(x0[i], before[i], noise[i], step);
+    float* const place = &out.row(plane(i), y)[x];
+    *place = value;
+    store_next(next, place - out.data, value);
   }
 }
 
@@ -76,15 +80,15 @@ __global__ void __launch_bounds__(kLanes* kRows)
 
 void denoise_step_cuda(PlanesView<const float> residual, PlanesView<const float> residual_uncond,
                        PlanesView<const float> x_t, PlanesView<const float> condition,
-                       ImageView<const float> warp, PlanesView<float> out, const DenoiseStep& step,
-                       CudaStream stream) {
+                       ImageView<const float> warp, PlanesView<float> out, const NextInput& next,
+                       const DenoiseStep& step, CudaStream stream) {
   const dim3 grid(blocks_for(out.columns, kLanes), blocks_for(out.rows, kRows), kUnshuffle);
   if (grid.x == 0 || grid.y == 0) {
     return;
   }
   const auto kernel = step.sigma != 0 ? denoise_step_kernel<true> : denoise_step_kernel<false>;
   kernel<<<grid, dim3(kLanes, kRows), 0, stream>>>(residual, residual_uncond, x_t, condition, warp,
-                                                   out, step);
+                                                   out, next, step);
   check_launch("denoise_step");
 }
 

@@ -7,6 +7,7 @@
 
 #include "cuda_stream.h"
 #include "host_device.h"
+#include "next_input.h"
 #include "philox.h"
 #include "unshuffle.h"
 #include "views.h"
@@ -33,16 +34,17 @@ struct DenoiseStep {
 /// warp             [4h, 4w, 3] x, y of the source pixel, whose noise a pixel gets (and a mask that
 ///                  is not read); absent: its own.
 /// out              [48, h, w]; may be residual or x_t.
+/// next             [48, h, w]; `out` in the network's number format, where that is not float.
 void denoise_step(PlanesView<const float> residual, PlanesView<const float> residual_uncond,
                   PlanesView<const float> x_t, PlanesView<const float> condition,
-                  ImageView<const float> warp, PlanesView<float> out, const DenoiseStep& step,
-                  int threads);
+                  ImageView<const float> warp, PlanesView<float> out, const NextInput& next,
+                  const DenoiseStep& step, int threads);
 
 /// The same in device memory, queued on `stream`. Arrays are aligned to 16 bytes.
 void denoise_step_cuda(PlanesView<const float> residual, PlanesView<const float> residual_uncond,
                        PlanesView<const float> x_t, PlanesView<const float> condition,
-                       ImageView<const float> warp, PlanesView<float> out, const DenoiseStep& step,
-                       CudaStream stream);
+                       ImageView<const float> warp, PlanesView<float> out, const NextInput& next,
+                       const DenoiseStep& step, CudaStream stream);
 
 /// Nearest of 0..size-1 to a source coordinate, halves up; 0 for NaN.
 PARLANTE_HD int nearest_index(float coordinate, int size) {

@@ -8,8 +8,8 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 
+#include "float_bits.h"
 #include "host_device.h"
 
 namespace parlante {
@@ -58,18 +58,6 @@ PARLANTE_HD float square_root(float x) {
 #else
   return std::sqrt(x);
 #endif
-}
-
-PARLANTE_HD std::uint32_t float_bits(float x) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
-
-PARLANTE_HD float bits_float(std::uint32_t bits) {
-  float x;
-  std::memcpy(&x, &bits, sizeof x);
-  return x;
 }
 
 /// ln(u * 2^-24) for u in 1..2^24.

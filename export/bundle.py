@@ -2,13 +2,15 @@
 
 Converts the ready-made face networks and the 3DMM (without ``--assets`` those of the built-in
 bundle serve), exports our trained networks from ``models/weights`` with a check against PyTorch,
-and writes ``manifest.json``. ``--int8 --out DIR`` makes a bundle whose renderer computes in 8 bits.
+and writes ``manifest.json``. ``--int8 --out DIR`` makes a bundle whose renderer computes in 8 bits,
+``--fp16`` one whose renderer computes in float16.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from parlante.bundle import Part, default_folder, write_manifest
 from parlante.motion import MEL_AFTER, MEL_BEFORE
 
 READY_MADE = ("face_detector.onnx", "face_landmarks.onnx", "matte.onnx", "face_model.npz")
+RENDERER = ("condition", "denoise")
 OWN_LICENCE = "Apache-2.0"
 TRAINING_DATA = (
     "see MODEL_CARD.md: talking-head clips of 331 people; GRID corpus (CC BY 4.0) among them"
@@ -41,6 +44,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("python/parlante/bundle"))
     parser.add_argument(
         "--int8", action="store_true", help="the renderer's networks in 8 bits, for --out DIR"
+    )
+    parser.add_argument(
+        "--fp16", action="store_true", help="the renderer's networks in float16, for GPUs"
     )
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="for --int8")
     parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED, help="for --int8")
@@ -68,7 +74,8 @@ def main() -> None:
     if arguments.untrained:
         print("face networks and 3DMM only: enough to prepare data and to train")
     for name, network in ({} if arguments.untrained else networks(arguments.weights)).items():
-        difference = export(network, out / f"{name}.onnx")
+        half = arguments.fp16 and name in RENDERER
+        difference = export(network, out / f"{name}.onnx", half=half)
         print(
             f"{name:<18} {(out / f'{name}.onnx').stat().st_size / 1e6:6.2f} MB  "
             f"differs from PyTorch by {difference:.1e}"
@@ -79,7 +86,9 @@ def main() -> None:
 
         recorded = quantize.record(arguments.data, arguments.prepared)
         for name, rows in recorded.items():
-            quantize.quantize(out / f"{name}.onnx", quantize.KEPT[name], rows)
+            written = quantize.quantize(out / f"{name}.onnx", quantize.KEPT[name], rows)
+            part = parts[name]
+            parts[name] = replace(part, extra={**part.extra, **written})
     write_manifest(out, parts, mel_window=(MEL_BEFORE, MEL_AFTER))
 
 

@@ -7,9 +7,10 @@ float32.
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,12 @@ from models.renderer import (
 from models.sync import CONTEXT, MEL_WINDOW, SpokenLips, Sync
 from models.train.loop import load_weights, made_by
 from parlante.motion import EMBEDDING, LATENT, MELS, TAIL, WINDOW
+from parlante.renderer import DTYPES
 
 OPSET = 18
 # The largest difference from PyTorch that rounding explains, relative to the output's own size.
 TOLERANCE = 2e-4
+HALF_TOLERANCE = 2e-2  # computing in float16
 SMALLEST_HALF = 256  # initialisers below this many elements stay float32
 
 
@@ -60,6 +63,30 @@ class _SourceAndStyle(nn.Module):
 
     def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
         return self.source(source), self.style(source)
+
+
+class _Half(nn.Module):
+    """A network of the renderer that computes in float16. What the native ops write and read stays
+    float32, but x_t, which `denoise_step` writes as float16, too."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module).half()
+        for name, buffer in module.named_buffers():
+            setattr(self.module, name, buffer)
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        # A timestep, one number, has more digits than float16.
+        made = self.module(*(i if i.ndim == 1 else i.half() for i in inputs))
+        return made if isinstance(made, tuple) else made.float()
+
+
+def halved(network: Network) -> Network:
+    """The network computing in float16; what another network or `denoise_step` gives it is that
+    already."""
+    given = {"x_t", "context1", "context2", "gate"}
+    inputs = {k: v.half() if k in given else v for k, v in network.inputs.items()}
+    return replace(network, module=_Half(network.module), inputs=inputs)
 
 
 def networks(weights: Path) -> dict[str, Network]:
@@ -139,15 +166,16 @@ def networks(weights: Path) -> dict[str, Network]:
     }
 
 
-def export(network: Network, path: Path) -> float:
-    """Write one network; returns its largest relative difference from PyTorch. RuntimeError above
-    TOLERANCE."""
+def export(network: Network, path: Path, *, half: bool = False) -> float:
+    """Write one network, ``half``: computing in float16; returns its largest relative difference
+    from PyTorch in float32. RuntimeError above TOLERANCE, or HALF_TOLERANCE."""
+    written = halved(network) if half else network
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            network.module,
-            tuple(network.inputs.values()),
+            written.module,
+            tuple(written.inputs.values()),
             input_names=list(network.inputs),
             output_names=list(network.outputs),
             opset_version=OPSET,
@@ -167,9 +195,10 @@ def export(network: Network, path: Path) -> float:
     onnx.checker.check_model(model)
     data = model.SerializeToString()
     difference = compare(network, data)
-    if not difference <= TOLERANCE:
+    allowed = HALF_TOLERANCE if half else TOLERANCE
+    if not difference <= allowed:
         raise RuntimeError(
-            f"{path.name}: differs from PyTorch by {difference:.2e}, allowed {TOLERANCE:.0e}"
+            f"{path.name}: differs from PyTorch by {difference:.2e}, allowed {allowed:.0e}"
         )
     path.write_bytes(data)
     return difference
@@ -201,7 +230,11 @@ def compare(
     """Largest |ONNX − PyTorch| over the largest |PyTorch|, over all outputs, on the example
     inputs."""
     session = onnxruntime.InferenceSession(data, providers=list(providers))
-    made = session.run(list(network.outputs), {k: v.numpy() for k, v in network.inputs.items()})
+    inputs = {
+        value.name: network.inputs[value.name].numpy().astype(DTYPES[value.type])
+        for value in session.get_inputs()
+    }
+    made = session.run(list(network.outputs), inputs)
     with torch.no_grad():
         wanted = network.module(*network.inputs.values())
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)

@@ -1,8 +1,9 @@
 """The renderer's networks in 8 bits: ``python -m export.bundle --int8 --out DIR``.
 
 Convolutions read and write 8 bits (QDQ: a scale and a zero point for each tensor of activations, a
-scale for each channel of weights); everything between them, and the layers that meet pictures and
-answers (`KEPT`), stays float32. Ranges are those met while drawing training people.
+scale for each channel of weights); everything between them, and the layer that gives the answer
+(`KEPT`), stays float32. x_t enters as bytes, which `denoise_step` writes. Ranges are those met
+while drawing training people.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from models.evaluate.protocols import per_person, portrait_of
 from parlante.bundle import Bundle
 from parlante.face_model import FaceModel
 from parlante.portrait import GRID
-from parlante.renderer import FrameRenderer
+from parlante.renderer import BoundNetwork, FrameRenderer
 
 # Networks, and their layers that stay float32, by the names of their weights.
-KEPT: dict[str, tuple[str, ...]] = {"condition": (), "denoise": ("stem.weight", "head.weight")}
+KEPT: dict[str, tuple[str, ...]] = {"condition": (), "denoise": ("head.weight",)}
 PEOPLE, FRAMES = 40, 3  # drawn, a person
 
 Inputs = dict[str, NDArray[np.float32]]
@@ -57,28 +58,37 @@ def record(data: Path, prepared: Path) -> dict[str, list[Inputs]]:
         source = int(clip.source_frames[0])
         portrait = portrait_of(bundle, clip, read_frames(clip.path, [source])[0])
         renderer = FrameRenderer(bundle, model, portrait, size=GRID, steps=2)
-        for name in KEPT:
-            _tap(renderer.networks[name], rows[name])
+        given = watch(renderer)
         kept = np.flatnonzero(clip.keep)
         for frame in kept[np.linspace(0, len(kept) - 1, FRAMES).astype(int)]:
             change = clip.pose[frame : frame + 1].relative_to(portrait.pose)
             renderer.draw(clip.expression[frame], change[0])
+        for name, more in given.items():
+            rows[name] += more
     return rows
 
 
-def _tap(network: Any, rows: list[Inputs]) -> None:
-    """Have each run of a network add its inputs to ``rows``."""
+def watch(renderer: FrameRenderer) -> dict[str, list[Inputs]]:
+    """From now on collects what the renderer's networks are given."""
+    rows: dict[str, list[Inputs]] = {}
+    for name in KEPT:
+        _watch(renderer.networks[name], rows.setdefault(name, []))
+    return rows
+
+
+def _watch(network: BoundNetwork, rows: list[Inputs]) -> None:
     run = network.run
 
-    def recorded() -> None:
+    def watched() -> None:
         rows.append({name: array.copy() for name, array in network.inputs.items()})
         run()
 
-    network.run = recorded
+    network.run = watched  # type: ignore[method-assign]
 
 
-def quantize(path: Path, kept: tuple[str, ...], rows: list[Inputs]) -> None:
-    """Replace the network in the file ``path`` by its 8-bit twin."""
+def quantize(path: Path, kept: tuple[str, ...], rows: list[Inputs]) -> dict[str, Any]:
+    """Replace the network in the file ``path`` by its 8-bit twin; returns how x_t is written for
+    it: {"x_t": {"scale", "zero_point"}}, empty for a network without."""
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / path.name
         quant_pre_process(path, prepared, skip_symbolic_shape=True)
@@ -95,3 +105,22 @@ def quantize(path: Path, kept: tuple[str, ...], rows: list[Inputs]) -> None:
             nodes_to_exclude=[n.name for n in convolutions if n.input[1] in kept],
             calibrate_method=CalibrationMethod.MinMax,
         )
+    model = onnx.load(path)
+    written = {v.name: _read_bytes(model, v) for v in model.graph.input if v.name == "x_t"}
+    onnx.save(model, path)
+    return written
+
+
+def _read_bytes(model: onnx.ModelProto, value: onnx.ValueInfoProto) -> dict[str, float]:
+    """Make the input ``value`` the bytes that it is turned into at once; returns their scale and
+    zero point."""
+    nodes = model.graph.node
+    (first,) = (n for n in nodes if value.name in n.input)
+    (second,) = (n for n in nodes if first.output[0] in n.input)
+    assert first.op_type == "QuantizeLinear"
+    second.input[0] = value.name
+    nodes.remove(first)
+    value.type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    scale, zero_point = (float(constants[name]) for name in first.input[1:])
+    return {"scale": scale, "zero_point": zero_point}

@@ -210,7 +210,7 @@ class Denoiser(nn.Module):
         self, x_t: Tensor, context1: Tensor, context2: Tensor, gate: Tensor, timestep: Tensor
     ) -> Tensor:
         angle = timestep[:, None] * self.frequencies
-        vector = self.time(torch.cat([angle.sin(), angle.cos()], 1))
+        vector = self.time(torch.cat([angle.sin(), angle.cos()], 1).to(x_t.dtype))
         x1 = self.down1(self.stem(x_t) + context1, vector)
         x2 = self.to2(x1) + context2
         for block in self.middle:

@@ -74,6 +74,21 @@ def test_out_may_be_an_input(cuda: ModuleType) -> None:
         np.testing.assert_array_equal(download(device[name]), want)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8])
+@pytest.mark.parametrize("sigma", [0.0, 0.3])
+def test_next_has_the_same_bits(cuda: ModuleType, dtype: type, sigma: float) -> None:
+    arrays = denoise_sample(np.random.default_rng(0), (64, 96))
+    options = COEFFICIENTS | {"sigma": sigma, "scale": 0.02, "zero_point": 117.0}
+    out, made = np.empty_like(arrays["x_t"]), np.zeros(arrays["x_t"].shape, dtype)
+    _core.denoise_step(**arrays, out=out, next=made, **options)  # type: ignore[arg-type]
+    device = {name: upload(array) for name, array in arrays.items()}
+    device_next = upload(np.ones_like(made))
+    cuda.denoise_step(
+        **device, out=device["x_t"], next=device_next, **options, stream=current_stream()
+    )
+    np.testing.assert_array_equal(download(device_next), made)
+
+
 def test_steps_replay_in_a_graph(cuda: ModuleType) -> None:
     arrays = denoise_sample(np.random.default_rng(0), (64, 64))
     device = {name: upload(array) for name, array in arrays.items()}

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from diffusers.schedulers import scheduling_ddim, scheduling_ddpm
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 from scipy import stats
 
 from parlante import _core
@@ -245,6 +247,59 @@ def test_noise_travels_with_the_warp() -> None:
     np.testing.assert_array_equal(got, still[y.astype(int), x.astype(int)])
 
 
+def every_kind() -> NDArray[np.float32]:
+    """[1, 48, 64, 64]: floats of all magnitudes, ties of both formats, and what is no number."""
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 2**32, 48 * 64 * 64, dtype=np.uint32).view(np.float32)
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    ties = (halves.view(np.uint32)[: 2**15 - 1024] + 2**12).view(np.float32)
+    special = np.concatenate([halves, ties, np.arange(-300, 300, 0.5, np.float32)])
+    values[: len(special)] = special
+    return values.reshape(1, 48, 64, 64)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1e-30])
+def test_next_is_what_the_network_reads(sigma: float) -> None:
+    values = every_kind()
+    halves, octets = np.ones(values.shape, np.float16), np.ones(values.shape, np.uint8)
+    scale, zero_point = np.float32(0.25), 131
+    for made, options in (
+        (halves, {}),
+        (octets, {"scale": scale, "zero_point": zero_point}),
+    ):
+        out = run_step(
+            None,
+            values,
+            np.zeros_like(values),
+            c_xt=1,
+            sigma=sigma,
+            next=made,
+            threads=2,
+            **options,
+        )
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(halves, out.astype(np.float16))
+            steps = np.nan_to_num(np.rint(out / scale), nan=-1e9, posinf=1e9, neginf=-1e9)
+    np.testing.assert_array_equal(octets, np.clip(steps + zero_point, 0, 255))
+
+
+def test_bytes_are_those_of_onnx_runtime() -> None:
+    values = np.random.default_rng(0).uniform(-3, 3, (1, 48, 64, 64)).astype(np.float32)
+    scale, zero_point = np.float32(0.0187), np.uint8(121)
+    graph = helper.make_graph(
+        [helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["y"])],
+        "quantize",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, values.shape)],
+        [helper.make_tensor_value_info("y", TensorProto.UINT8, values.shape)],
+        [numpy_helper.from_array(scale, "scale"), numpy_helper.from_array(zero_point, "zero")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    made = np.zeros(values.shape, np.uint8)
+    run_step(None, None, values, c_x0=1, next=made, scale=scale, zero_point=zero_point)
+    np.testing.assert_array_equal(made, session.run(None, {"x": values})[0])
+
+
 @pytest.mark.parametrize("threads", [2, 4, 64])
 def test_threads_do_not_change_a_bit(threads: int) -> None:
     rng = np.random.default_rng(0)
@@ -269,6 +324,10 @@ def test_threads_do_not_change_a_bit(threads: int) -> None:
             ValueError,
             "residual: expected an array beside residual_uncond",
         ),
+        ({"next": np.zeros(SHAPE, np.float32)}, TypeError, "next.*uint8.*float32"),
+        ({"next": np.zeros((1, 48, 8, 8), np.uint8)}, ValueError, r"next.*\(1, 48, 8, 12\)"),
+        ({"next": np.zeros(SHAPE, np.uint8), "scale": 0.0}, ValueError, "scale.*more than 0"),
+        ({"next": np.zeros(SHAPE, np.uint8), "zero_point": 0.5}, ValueError, "whole number"),
         ({"threads": 0}, ValueError, "threads.*at least 1"),
         ({"seed": -1}, TypeError, "seed"),
     ],

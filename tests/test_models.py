@@ -970,19 +970,35 @@ def test_network_in_8_bits(random_networks: dict[str, Network], tmp_path: Path) 
         return {k: v.numpy() for k, v in (made | {"timestep": torch.tensor([199.0])}).items()}
 
     kept = quantize.KEPT["denoise"]
-    quantize.quantize(small, kept, [drawn() for _ in range(4)])
+    written = quantize.quantize(small, kept, [drawn() for _ in range(4)])["x_t"]
     nodes = onnx.load(small).graph.node
     quantised = {n.output[0] for n in nodes if n.op_type == "DequantizeLinear"}
     convolutions = [n for n in nodes if n.op_type == "Conv"]
     floats = [n for n in convolutions if n.input[1] not in quantised]
     assert len(floats) == len(kept) < len(convolutions)
     inputs = drawn()
+    steps = np.rint(inputs["x_t"] / np.float32(written["scale"])) + written["zero_point"]
+    octets = {"x_t": steps.clip(0, 255).astype(np.uint8)}
     one, other = (
-        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, inputs)[0]
-        for path in (whole, small)
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, given)[0]
+        for path, given in ((whole, inputs), (small, inputs | octets))
     )
     # A step of 8 bits over the range, a dozen layers deep.
     assert 0 < np.square(one - other).mean() < 0.05**2 * np.square(one).mean()
+
+
+@pytest.mark.parametrize("name", ["condition", "denoise"])
+def test_network_in_float16(random_networks: dict[str, Network], tmp_path: Path, name: str) -> None:
+    """It computes in float16, and what `_core` does not write in that stays float32."""
+    path = tmp_path / "half.onnx"
+    network = random_networks[name]
+    assert 1e-6 < export(network, path, half=True) < 2e-2
+    weights = [t for t in onnx.load(path).graph.initializer if np.prod(t.dims) > 256]
+    assert {t.data_type for t in weights} == {onnx.TensorProto.FLOAT16}
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    halves = {v.name for v in session.get_inputs() + session.get_outputs() if "16" in v.type}
+    wanted = {"context1", "context2", "gate"} | ({"x_t"} if name == "denoise" else set())
+    assert halves == wanted
 
 
 def test_store_half_keeps_what_is_not_half() -> None:

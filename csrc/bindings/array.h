@@ -7,9 +7,11 @@
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "finite.h"
+#include "next_input.h"
 
 namespace parlante::bindings {
 
@@ -43,13 +45,27 @@ inline std::string describe_shape(std::initializer_list<py::ssize_t> shape) {
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
+template <typename T>
+py::dtype dtype_of() {
+  if constexpr (std::is_same_v<T, Half>) {
+    return py::dtype("float16");
+  } else {
+    return py::dtype::of<T>();
+  }
+}
+
+template <typename T>
+bool has_type(const py::array& array) {
+  return array.dtype().equal(dtype_of<T>());
+}
+
 /// Throws TypeError on a wrong dtype, ValueError on a wrong shape, layout or alignment.
 template <typename T>
 void require_array(const py::array& array, const char* name,
                    std::initializer_list<py::ssize_t> shape) {
   const std::string prefix = std::string(name) + ": expected ";
-  if (!array.dtype().is(py::dtype::of<T>()) && !array.dtype().equal(py::dtype::of<T>())) {
-    throw py::type_error(prefix + "dtype " + std::string(py::str(py::dtype::of<T>())) + ", got " +
+  if (!has_type<T>(array)) {
+    throw py::type_error(prefix + "dtype " + std::string(py::str(dtype_of<T>())) + ", got " +
                          std::string(py::str(array.dtype())));
   }
   bool same = array.ndim() == static_cast<py::ssize_t>(shape.size());

@@ -116,6 +116,29 @@ DenoiseArguments check_denoise_step(const std::optional<Array>& residual,
   return arguments;
 }
 
+template <class Array>
+NextInput check_next_input(std::optional<Array>& next, const PlanesView<float>& out, float scale,
+                           float zero_point) {
+  NextInput arguments{nullptr, nullptr, scale, zero_point};
+  if (!next) {
+    return arguments;
+  }
+  const auto shape = {py::ssize_t{1}, py::ssize_t{out.planes}, py::ssize_t{out.rows},
+                      py::ssize_t{out.columns}};
+  if (has_type<Half>(*next)) {
+    arguments.halves = output<Half>(*next, "next", shape);
+  } else {
+    arguments.bytes = output<std::uint8_t>(*next, "next", shape);
+  }
+  if (!(scale > 0) || !(zero_point >= 0 && zero_point <= 255) ||
+      zero_point != round_even(zero_point)) {
+    throw py::value_error("scale, zero_point: expected more than 0 and a whole number of 0..255, " +
+                          std::string("got ") + std::to_string(scale) + " and " +
+                          std::to_string(zero_point));
+  }
+  return arguments;
+}
+
 struct ComposeArguments {
   ImageView<const std::uint8_t> source;
   ImageView<const std::uint8_t> plate;

@@ -12,6 +12,7 @@ class _Shared(Protocol):
 
 _F32 = NDArray[np.float32] | _Shared
 _I32 = NDArray[np.int32] | _Shared
+_F16 = NDArray[np.float16]
 _U8 = NDArray[np.uint8] | _Shared
 _U32 = NDArray[np.uint32] | _Shared
 
@@ -60,6 +61,9 @@ def denoise_step(
     step: int,
     residual_uncond: _F32 | None = None,
     guidance: float = 1.0,
+    next: _F16 | _U8 | None = None,
+    scale: float = 1.0,
+    zero_point: float = 0.0,
     threads: int = 1,
 ) -> None: ...
 def philox4x32(counters: _U32, key: int, out: _U32) -> None: ...

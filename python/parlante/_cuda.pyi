@@ -43,6 +43,9 @@ def denoise_step(
     step: int,
     residual_uncond: _DeviceArray | None = None,
     guidance: float = 1.0,
+    next: _DeviceArray | None = None,
+    scale: float = 1.0,
+    zero_point: float = 0.0,
     stream: int,
 ) -> None: ...
 def compose(

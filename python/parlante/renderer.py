@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -51,15 +51,20 @@ class StageTimes:
         return now
 
 
+DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+
+
 class BoundNetwork:
     """A network whose inputs and outputs stay where they are: a run copies and allocates nothing
     of theirs."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, inputs: dict[str, Float]) -> None:
-        """inputs: arrays float32 that `run` reads, C-contiguous, of the network's own shapes."""
+    def __init__(
+        self, session: onnxruntime.InferenceSession, inputs: dict[str, NDArray[Any]]
+    ) -> None:
+        """inputs: arrays that `run` reads, C-contiguous, of the network's own types and shapes."""
         self._session, self._binding, self.inputs = session, session.io_binding(), inputs
-        self.outputs: dict[str, Float] = {
-            value.name: np.empty(value.shape, np.float32) for value in session.get_outputs()
+        self.outputs: dict[str, NDArray[Any]] = {
+            value.name: np.empty(value.shape, DTYPES[value.type]) for value in session.get_outputs()
         }
         for name, array in inputs.items():
             self._binding.bind_ortvalue_input(name, _value(array))
@@ -70,7 +75,7 @@ class BoundNetwork:
         self._session.run_with_iobinding(self._binding)
 
 
-def _value(array: Float) -> onnxruntime.OrtValue:
+def _value(array: NDArray[Any]) -> onnxruntime.OrtValue:
     return onnxruntime.OrtValue.ortvalue_from_numpy(array)
 
 
@@ -128,6 +133,12 @@ class FrameRenderer:
         channels = PLANES * 16 + portrait.features.shape[0]
         self._condition = np.empty((1, channels, CELLS, CELLS), np.float32)
         self._x = np.empty((1, FRAME_CHANNELS, CELLS, CELLS), np.float32)
+        # The same in the denoiser's number format, where that is another.
+        self._next: NDArray[Any] | None = None
+        self._next_format: dict[str, Any] = sampling.get("x_t", {})
+        dtype = DTYPES[sampling["inputs"]["x_t"]["type"]]
+        if dtype is not np.float32:
+            self._next = np.empty(self._x.shape, dtype)
         self._timestep = np.empty(1, np.float32)
         self._lip_modes = list(model.mode_groups["lip"])
         self._jaw = model.expression_names.index("jawOpen")
@@ -147,7 +158,11 @@ class FrameRenderer:
         )
         denoise = BoundNetwork(
             bundle.session("denoise", device=device, threads=threads),
-            {"x_t": self._x, "timestep": self._timestep, **condition.outputs},
+            {
+                "x_t": self._x if self._next is None else self._next,
+                "timestep": self._timestep,
+                **condition.outputs,
+            },
         )
         self.networks = {"condition": condition, "denoise": denoise}
         self.shut = np.array(bundle.manifest.networks["lip_decode"]["shut"], np.float32)
@@ -255,6 +270,8 @@ class FrameRenderer:
             sigma=step.sigma,
             seed=self._seed,
             step=step.index,
+            next=self._next,
+            **self._next_format,
             threads=self._threads,
         )
 

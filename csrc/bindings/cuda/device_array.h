@@ -84,8 +84,14 @@ inline std::string describe_shape(const DeviceArray& array) {
 
 template <typename T>
 std::string type_string() {
-  const char kind = std::is_floating_point_v<T> ? 'f' : std::is_signed_v<T> ? 'i' : 'u';
+  const bool real = std::is_floating_point_v<T> || std::is_same_v<T, Half>;
+  const char kind = real ? 'f' : std::is_signed_v<T> ? 'i' : 'u';
   return (sizeof(T) == 1 ? "|" : "<") + std::string(1, kind) + std::to_string(sizeof(T));
+}
+
+template <typename T>
+bool has_type(const DeviceArray& array) {
+  return array.type() == type_string<T>();
 }
 
 /// Throws TypeError on a wrong dtype, ValueError on a wrong shape, layout or alignment.
@@ -93,7 +99,7 @@ template <typename T>
 void require_array(const DeviceArray& array, const char* name,
                    std::initializer_list<py::ssize_t> shape) {
   const std::string prefix = std::string(name) + ": expected ";
-  if (array.type() != type_string<T>()) {
+  if (!has_type<T>(array)) {
     throw py::type_error(prefix + "type " + type_string<T>() + ", got " + array.type());
   }
   bool same = array.ndim() == static_cast<py::ssize_t>(shape.size());
