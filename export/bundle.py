@@ -1,9 +1,9 @@
 """Build the bundle that ships in the wheel: ``python -m export.bundle --assets DIR``.
 
-Converts the ready-made face networks and the 3DMM (without ``--assets`` those of the built-in
-bundle serve), exports our trained networks from ``models/weights`` with a check against PyTorch,
-and writes ``manifest.json``. ``--int8 --out DIR`` makes a bundle whose renderer computes in 8 bits,
-``--fp16`` one whose renderer computes in float16.
+Converts the ready-made networks and the 3DMM (without ``--assets`` those of the built-in bundle
+serve), exports our trained networks from ``models/weights`` with a check against PyTorch,
+and writes ``manifest.json``. ``--int8`` adds the renderer's networks in 8 bits (precision="int8"),
+``--fp16`` those in float16.
 """
 
 from __future__ import annotations
@@ -18,13 +18,19 @@ import onnx
 
 from export.face_model import reduce_face_model
 from export.face_models import convert
-from export.networks import export, networks
+from export.networks import Network, export, networks
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED
 from models.train.loop import WEIGHTS
-from parlante.bundle import Part, default_folder, write_manifest
+from parlante.bundle import Bundle, Part, default_folder, write_manifest
 from parlante.motion import MEL_AFTER, MEL_BEFORE
 
-READY_MADE = ("face_detector.onnx", "face_landmarks.onnx", "matte.onnx", "face_model.npz")
+READY_MADE = (
+    "face_detector.onnx",
+    "face_landmarks.onnx",
+    "matte.onnx",
+    "voice_activity.onnx",
+    "face_model.npz",
+)
 RENDERER = ("condition", "denoise")
 OWN_LICENCE = "Apache-2.0"
 TRAINING_DATA = (
@@ -43,10 +49,10 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--out", type=Path, default=Path("python/parlante/bundle"))
     parser.add_argument(
-        "--int8", action="store_true", help="the renderer's networks in 8 bits, for --out DIR"
+        "--int8", action="store_true", help="the renderer's networks in 8 bits, too"
     )
     parser.add_argument(
-        "--fp16", action="store_true", help="the renderer's networks in float16, for GPUs"
+        "--fp16", action="store_true", help="the renderer's networks in float16, too; for GPUs"
     )
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="for --int8")
     parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED, help="for --int8")
@@ -56,6 +62,10 @@ def main() -> None:
     if arguments.assets is not None:
         for name, model in convert(arguments.assets).items():
             onnx.save(model, out / f"{name}.onnx")
+        import silero_vad
+
+        given = Path(silero_vad.__file__).parent / "data" / "silero_vad_openvino_16k.onnx"
+        shutil.copy(given, out / "voice_activity.onnx")
         np.savez_compressed(out / "face_model.npz", **reduce_face_model(arguments.assets))  # type: ignore[arg-type]
     else:
         for name in READY_MADE:
@@ -69,27 +79,37 @@ def main() -> None:
             "face_landmarks.onnx", "Apache-2.0", "MediaPipe Face Landmarker, by Google"
         ),
         "matte": Part("matte.onnx", "Apache-2.0", "MediaPipe Selfie Segmentation, by Google"),
+        "voice_activity": Part(
+            "voice_activity.onnx", "MIT", "Silero VAD 6.2.3, by the Silero Team"
+        ),
         "face_model": Part("face_model.npz", "MIT", "USC ICT-FaceKit, at MediaPipe's vertices"),
     }
     if arguments.untrained:
         print("face networks and 3DMM only: enough to prepare data and to train")
     for name, network in ({} if arguments.untrained else networks(arguments.weights)).items():
-        half = arguments.fp16 and name in RENDERER
-        difference = export(network, out / f"{name}.onnx", half=half)
-        print(
-            f"{name:<18} {(out / f'{name}.onnx').stat().st_size / 1e6:6.2f} MB  "
-            f"differs from PyTorch by {difference:.1e}"
-        )
+        _export(network, out / f"{name}.onnx")
         parts[name] = Part(f"{name}.onnx", OWN_LICENCE, TRAINING_DATA, network.extra)
-    if arguments.int8:
-        from export import quantize
-
-        recorded = quantize.record(arguments.data, arguments.prepared)
-        for name, rows in recorded.items():
-            written = quantize.quantize(out / f"{name}.onnx", quantize.KEPT[name], rows)
-            part = parts[name]
-            parts[name] = replace(part, extra={**part.extra, **written})
+        if arguments.fp16 and name in RENDERER:
+            _export(network, out / f"{name}_float16.onnx", half=True)
+            parts[f"{name}_float16"] = replace(parts[name], file=f"{name}_float16.onnx")
     write_manifest(out, parts, mel_window=(MEL_BEFORE, MEL_AFTER))
+    if arguments.int8:
+        from export.quantize import quantize, record
+
+        recorded = record(Bundle.open(out), arguments.data, arguments.prepared)
+        for name, rows in recorded.items():
+            written = quantize(out / f"{name}.onnx", out / f"{name}_int8.onnx", rows)
+            part = parts[name]
+            parts[f"{name}_int8"] = replace(
+                part, file=f"{name}_int8.onnx", extra={**part.extra, **written}
+            )
+        write_manifest(out, parts, mel_window=(MEL_BEFORE, MEL_AFTER))
+
+
+def _export(network: Network, path: Path, *, half: bool = False) -> None:
+    difference = export(network, path, half=half)
+    size = path.stat().st_size / 1e6
+    print(f"{path.stem:<18} {size:6.2f} MB  differs from PyTorch by {difference:.1e}")
 
 
 if __name__ == "__main__":

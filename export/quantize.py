@@ -1,4 +1,4 @@
-"""The renderer's networks in 8 bits: ``python -m export.bundle --int8 --out DIR``.
+"""The renderer's networks in 8 bits: ``python -m export.bundle --int8``.
 
 Convolutions read and write 8 bits (QDQ: a scale and a zero point for each tensor of activations, a
 scale for each channel of weights); everything between them, and the layer that gives the answer
@@ -47,9 +47,8 @@ class _Recorded(CalibrationDataReader):
         return next(self._rows, None)
 
 
-def record(data: Path, prepared: Path) -> dict[str, list[Inputs]]:
-    """What the networks of the built-in bundle are given while they draw training people."""
-    bundle = Bundle.default()
+def record(bundle: Bundle, data: Path, prepared: Path) -> dict[str, list[Inputs]]:
+    """What the networks of a bundle are given while they draw training people."""
     model = FaceModel.load(bundle.path("face_model.npz"))
     rows: dict[str, list[Inputs]] = {name: [] for name in KEPT}
     people = per_person(load(prepared, data, "train"), 1)
@@ -86,16 +85,17 @@ def _watch(network: BoundNetwork, rows: list[Inputs]) -> None:
     network.run = watched  # type: ignore[method-assign]
 
 
-def quantize(path: Path, kept: tuple[str, ...], rows: list[Inputs]) -> dict[str, Any]:
-    """Replace the network in the file ``path`` by its 8-bit twin; returns how x_t is written for
-    it: {"x_t": {"scale", "zero_point"}}, empty for a network without."""
+def quantize(path: Path, out: Path, rows: list[Inputs]) -> dict[str, Any]:
+    """Write the 8-bit twin of the network in the file ``path``, one of `KEPT`; returns how x_t is
+    written for it: {"x_t": {"scale", "zero_point"}}, empty for a network without."""
+    kept = KEPT[path.stem]
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / path.name
         quant_pre_process(path, prepared, skip_symbolic_shape=True)
         convolutions = [n for n in onnx.load(prepared).graph.node if n.op_type == "Conv"]
         quantize_static(
             prepared,
-            path,
+            out,
             _Recorded(rows),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
@@ -105,9 +105,9 @@ def quantize(path: Path, kept: tuple[str, ...], rows: list[Inputs]) -> dict[str,
             nodes_to_exclude=[n.name for n in convolutions if n.input[1] in kept],
             calibrate_method=CalibrationMethod.MinMax,
         )
-    model = onnx.load(path)
+    model = onnx.load(out)
     written = {v.name: _read_bytes(model, v) for v in model.graph.input if v.name == "x_t"}
-    onnx.save(model, path)
+    onnx.save(model, out)
     return written
 
 

@@ -137,7 +137,9 @@ def test_speak_passes_every_option_on(
 
     monkeypatch.setattr("parlante.avatar.Avatar", Recorder)
     options = "--size 300 --steps 4 --seed 9 --fps 29.97 --face 1 --pose 0.5 --blink 0 "
-    options += f"--expression 1.5 --device auto --threads 3 --bundle {default_folder()}"
+    options += (
+        f"--expression 1.5 --device auto --precision int8 --threads 3 --bundle {default_folder()}"
+    )
     assert cli.main(["speak", "a.jpg", "b.jpg", str(wav), *options.split()]) == 1
     assert given.pop("bundle").key == Bundle.default().key
     assert given == {
@@ -152,6 +154,7 @@ def test_speak_passes_every_option_on(
         "blink": 0.0,
         "expression": 1.5,
         "device": "auto",
+        "precision": "int8",
         "threads": 3,
     }
 

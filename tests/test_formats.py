@@ -1,10 +1,9 @@
-"""The shipped renderer in 8 bits and in float16, as the runtime draws with it."""
+"""The shipped renderer in other number formats, as the runtime draws with it."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,51 +11,72 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="needs the extra [train]")
 
-from export import quantize
 from export.bundle import RENDERER
 from export.networks import export, networks
+from export.quantize import quantize, watch
 from models.train.loop import WEIGHTS
+from parlante import Avatar
 from parlante.bundle import Bundle, Part, write_manifest
+from parlante.errors import BundleError, ParlanteError
 from parlante.motion import MEL_AFTER, MEL_BEFORE, MotionStream
-from parlante.renderer import FrameRenderer
+from parlante.renderer import FrameRenderer, Precision
 from tests import portrait_samples as samples
 
 
-def renderer(bundle: Bundle) -> FrameRenderer:
-    return FrameRenderer(bundle, samples.model(), samples.avatar().portrait, size=256, steps=2)
+def renderer(bundle: Bundle, precision: Precision) -> FrameRenderer:
+    portrait = samples.avatar().portrait
+    return FrameRenderer(bundle, samples.model(), portrait, size=256, steps=2, precision=precision)
 
 
-def drawn(bundle: Bundle) -> NDArray[np.float32]:
+def drawn(bundle: Bundle, precision: Precision) -> NDArray[np.float32]:
     motions = MotionStream(Bundle.default(), seed=1).push(samples.demo_speech()[:32_000])
-    draws = renderer(bundle)
+    draws = renderer(bundle, precision)
     return np.stack([draws.render(m) for m in motions[::5]]).astype(np.float32)
 
 
-def bundle_of(folder: Path, half: bool) -> Bundle:
-    """The two networks of the renderer, in float16 or in 8 bits, beside the others."""
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The built-in bundle with its renderer in float16, and in 8 bits after the demo's ranges."""
     default = Bundle.default()
+    folder = tmp_path_factory.mktemp("bundle")
     shutil.copytree(default.folder, folder, dirs_exist_ok=True)
+    draws = renderer(default, "float32")
+    rows = watch(draws)
+    for motion in MotionStream(default, seed=2).push(samples.demo_speech()[:64_000])[::9]:
+        draws.render(motion)
     parts = {}
     for name, network in networks(WEIGHTS).items():
         parts[name] = Part(f"{name}.onnx", "", "", network.extra)
-        if half and name in RENDERER:
-            export(network, folder / f"{name}.onnx", half=True)
-    if not half:
-        draws = renderer(default)
-        rows = quantize.watch(draws)
-        for motion in MotionStream(default, seed=2).push(samples.demo_speech()[:64_000])[::9]:
-            draws.render(motion)
-        for name in RENDERER:
-            written = quantize.quantize(folder / f"{name}.onnx", quantize.KEPT[name], rows[name])
-            parts[name] = replace(parts[name], extra={**parts[name].extra, **written})
+        if name in RENDERER:
+            half, small = (f"{name}_{precision}" for precision in ("float16", "int8"))
+            export(network, folder / f"{half}.onnx", half=True)
+            parts[half] = replace(parts[name], file=f"{half}.onnx")
+            written = quantize(folder / f"{name}.onnx", folder / f"{small}.onnx", rows[name])
+            parts[small] = Part(f"{small}.onnx", "", "", {**network.extra, **written})
     write_manifest(folder, parts, mel_window=(MEL_BEFORE, MEL_AFTER))
     return Bundle.open(folder)
 
 
-@pytest.mark.parametrize(("half", "decibels"), [(True, 55), (False, 40)])
-def test_pictures_are_nearly_those_of_float32(tmp_path: Path, half: bool, decibels: float) -> None:
-    other = bundle_of(tmp_path, half)
-    given = renderer(other).networks["denoise"].inputs["x_t"]
-    assert given.dtype == (np.float16 if half else np.uint8)
-    error = np.square(drawn(other) - drawn(Bundle.default())).mean()
+@pytest.mark.parametrize(
+    ("precision", "dtype", "decibels"), [("float16", np.float16, 60), ("int8", np.uint8, 45)]
+)
+def test_pictures_are_nearly_those_of_float32(
+    bundle: Bundle, precision: Precision, dtype: type, decibels: float
+) -> None:
+    assert renderer(bundle, precision).networks["denoise"].inputs["x_t"].dtype == dtype
+    error = np.square(drawn(bundle, precision) - drawn(bundle, "float32")).mean()
     assert 10 * np.log10(255**2 / error) > decibels
+
+
+def test_8_bits_are_built_in() -> None:
+    """Their ranges are those of many people, not of this one."""
+    error = np.square(drawn(Bundle.default(), "int8") - drawn(Bundle.default(), "float32")).mean()
+    assert 0 < error < 255**2 / 10**4.5
+
+
+def test_precisions_that_are_not_there() -> None:
+    with pytest.raises(ParlanteError, match=r"precision='int4'.*float32"):
+        Avatar(samples.demo_rgb(), precision="int4", cache=False)  # type: ignore[arg-type]
+    avatar = Avatar(samples.demo_rgb(), precision="float16", cache=False)
+    with pytest.raises(BundleError, match="no network 'condition_float16'"):
+        next(iter(avatar.speak(samples.demo_speech(), sample_rate=16_000)))

@@ -40,7 +40,7 @@ from parlante.motion import (
 )
 from parlante.plate import background_plate
 from parlante.portrait import Portrait, PortraitEncoder
-from parlante.renderer import FrameRenderer
+from parlante.renderer import FrameRenderer, Precision
 
 STILL, WARP, OURS = "still photo", "warp only", "renderer, K = {}"
 Scores = dict[str, float]
@@ -80,13 +80,18 @@ class UnwarpedRenderer(FrameRenderer):
 
 class Evaluation:
     """Networks and judges, loaded once. ``assets`` holds SFace; ``without`` is the part that the
-    bundle was trained without; ``device`` is the renderer's."""
+    bundle was trained without; ``device`` and ``precision`` are the renderer's."""
 
     def __init__(
-        self, assets: Path, bundle: Bundle | None = None, without: str = "", device: str = "cpu"
+        self,
+        assets: Path,
+        bundle: Bundle | None = None,
+        without: str = "",
+        device: str = "cpu",
+        precision: Precision = "float32",
     ) -> None:
         self.bundle = bundle or Bundle.default()
-        self.without, self.device = without, device
+        self.without, self.device, self.precision = without, device, precision
         self.encoder = PortraitEncoder(self.bundle)
         self.model: FaceModel = self.encoder.model
         self.identity = metrics.Identity(assets / "face_recognition_sface_2021dec_int8bq.onnx")
@@ -107,7 +112,15 @@ class Evaluation:
 
     def renderer(self, portrait: Portrait, steps: int = 2) -> FrameRenderer:
         kind = UnwarpedRenderer if self.without == "warp" else FrameRenderer
-        return kind(self.bundle, self.model, portrait, size=SIZE, steps=steps, device=self.device)
+        return kind(
+            self.bundle,
+            self.model,
+            portrait,
+            size=SIZE,
+            steps=steps,
+            device=self.device,
+            precision=self.precision,
+        )
 
     def compare(self, made: metrics.Image, true: metrics.Image, seen: Float, at: Float) -> Scores:
         """Every measure of a picture against the true one; landmarks ``seen`` in it, ``at`` the

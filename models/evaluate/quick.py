@@ -6,11 +6,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import get_args
 
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, load
 from models.evaluate import protocols, report
 from models.evaluate.protocols import Evaluation, per_person
 from parlante.bundle import Bundle
+from parlante.renderer import Precision
 
 
 def main() -> None:
@@ -26,11 +28,14 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=30, help="frames a clip drawn from audio only")
     parser.add_argument("--bundle", type=Path, help="networks instead of the built-in ones")
     parser.add_argument("--device", default="cpu", help="of the renderer")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     clips = load(arguments.prepared, arguments.data, "test")
     bundle = None if arguments.bundle is None else Bundle.open(arguments.bundle)
-    evaluation = Evaluation(arguments.assets, bundle, device=arguments.device)
+    evaluation = Evaluation(
+        arguments.assets, bundle, device=arguments.device, precision=arguments.precision
+    )
 
     chosen = per_person(clips, arguments.clips)
     given = report.attributes(evaluation, chosen, arguments.frames, arguments.steps)

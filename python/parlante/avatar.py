@@ -26,7 +26,7 @@ from parlante.live import Clock, Live
 from parlante.manner import SECONDS
 from parlante.motion import MotionStream
 from parlante.portrait import Portrait, PortraitEncoder, read_portrait
-from parlante.renderer import Backdrop, FrameRenderer, Gains, Pixels, StageTimes
+from parlante.renderer import Backdrop, FrameRenderer, Gains, Pixels, Precision, StageTimes
 from parlante.video import VideoWriter, read_video
 
 Picture = str | Path | bytes | NDArray[Any]
@@ -53,6 +53,8 @@ class Avatar:
         device: ``"cpu"``, ``"openvino"`` (the CPU, the renderer's networks by OpenVINO), ``"cuda"``
             or ``"auto"`` (CUDA where it works, else the CPU); one that is not there is a
             `DeviceError`.
+        precision: what the renderer's networks compute in: ``"float32"``, ``"int8"`` (faster on a
+            CPU with VNNI), or ``"float16"`` with a bundle that has it.
         threads: CPU threads of each frame.
         cache: folder of encoded faces, keyed by content; None for the user's cache folder, False
         for none.
@@ -70,6 +72,7 @@ class Avatar:
         *,
         face: int | None = None,
         device: str = "cpu",
+        precision: Precision = "float32",
         threads: int = 2,
         cache: Path | str | bool | None = None,
         bundle: Bundle | None = None,
@@ -77,16 +80,20 @@ class Avatar:
         if face is not None and (isinstance(face, bool) or not isinstance(face, int) or face < 0):
             raise ImageError(f"face={face!r}; faces count 0, 1, 2 … from the largest")
         photos = list(_photos(photo))
-        self._setup(device, threads, bundle)
+        self._setup(device, precision, threads, bundle)
         # A video also shows how its person moves; of several faces, how the largest does.
         video = None if face else _video(photo)
         self.portrait = _cached(self._encoder, photos, face, _cache_folder(cache), video)
 
-    def _setup(self, device: str, threads: int, bundle: Bundle | None) -> None:
+    def _setup(
+        self, device: str, precision: Precision, threads: int, bundle: Bundle | None
+    ) -> None:
+        if precision not in get_args(Precision):
+            raise ParlanteError(f"precision={precision!r}; give one of {get_args(Precision)}")
         if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 64:
             raise ParlanteError(f"threads={threads!r}; give a whole number from 1 to 64")
         self._bundle = bundle or Bundle.default()
-        self._device, self._threads = device, threads
+        self._device, self._precision, self._threads = device, precision, threads
         self._encoder = PortraitEncoder(self._bundle, device=device, threads=threads)
 
     @classmethod
@@ -95,6 +102,7 @@ class Avatar:
         path: str | Path,
         *,
         device: str = "cpu",
+        precision: Precision = "float32",
         threads: int = 2,
         bundle: Bundle | None = None,
     ) -> Avatar:
@@ -102,7 +110,7 @@ class Avatar:
         face."""
         avatar = cls.__new__(cls)
         avatar.portrait = read_portrait(Path(path))
-        avatar._setup(device, threads, bundle)
+        avatar._setup(device, precision, threads, bundle)
         return avatar
 
     def save(self, path: str | Path) -> None:
@@ -196,6 +204,7 @@ class Avatar:
             pixels=options.pixels,
             background=options.background,
             device=self._device,
+            precision=self._precision,
             threads=self._threads,
         )
         motion = MotionStream(

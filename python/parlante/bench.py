@@ -22,6 +22,7 @@ from parlante.bundle import Bundle
 from parlante.engine import NATIVE_FPS, SAMPLE_RATE
 from parlante.machine import rss_mb
 from parlante.motion import LOOK_AHEAD, SAMPLES_PER_FRAME
+from parlante.renderer import Precision
 from parlante.video import VideoWriter
 
 WARM_UP = 10  # frames not counted: ONNX Runtime plans its memory in the first ones
@@ -33,6 +34,7 @@ def measure(
     steps: int = 2,
     seed: int = 0,
     device: str = "cpu",
+    precision: Precision = "float32",
     threads: int = 2,
     bundle: Bundle | None = None,
 ) -> dict[str, Any]:
@@ -42,7 +44,12 @@ def measure(
     with as_file(files("parlante") / "demo") as demo:
         began = time.perf_counter()
         avatar = Avatar(
-            demo / "portrait.jpg", device=device, threads=threads, cache=False, bundle=bundle
+            demo / "portrait.jpg",
+            device=device,
+            precision=precision,
+            threads=threads,
+            cache=False,
+            bundle=bundle,
         )
         loaded = time.perf_counter()
         avatar._encoder.encode(_photo(demo / "portrait.jpg"))
@@ -75,6 +82,7 @@ def measure(
             "size": size,
             "steps": steps,
             "device": device,
+            "precision": precision,
             "threads": threads,
             "machine": ", ".join((platform.machine(), f"{os.cpu_count()} CPUs", platform.system())),
         }
@@ -84,7 +92,7 @@ def table(result: dict[str, Any]) -> str:
     """The figures of `measure` as text."""
     r = result
     lines = [
-        f"{r['size']}x{r['size']}, K = {r['steps']}, {r['device']}, "
+        f"{r['size']}x{r['size']}, K = {r['steps']}, {r['device']}, {r['precision']}, "
         f"{r['threads']} threads; {r['machine']}",
         f"  {r['fps']:.1f} fps   real-time factor {r['real_time_factor']:.3f}",
         f"  ms a frame: p50 {r['p50_ms']:.1f}   p95 {r['p95_ms']:.1f}   p99 {r['p99_ms']:.1f}",

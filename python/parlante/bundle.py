@@ -29,7 +29,7 @@ from parlante.machine import cpu_features, cuda_device_count
 
 _log = logging.getLogger(__name__)
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 MANIFEST: Final = "manifest.json"
 MAX_THREADS: Final = 256
 
@@ -215,7 +215,7 @@ class Bundle:
         if isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
             raise DeviceError(f"threads is {threads!r}; give 1 to {MAX_THREADS}")
         resolved = resolve_device(device)
-        if resolved == "openvino" and name not in _OPENVINO_NETWORKS:
+        if resolved == "openvino" and name.partition("_")[0] not in _OPENVINO_NETWORKS:
             resolved = "cpu"
         try:
             return self._session(name, resolved, threads)

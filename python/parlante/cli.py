@@ -124,6 +124,9 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=2, help="diffusion steps a frame")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu, openvino, cuda or auto")
+    parser.add_argument(
+        "--precision", default="float32", help="of the renderer: float32, int8 or float16"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--bundle", type=Path, metavar="DIR", help="networks to use instead of the built-in ones"
@@ -159,6 +162,7 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
         photos,
         face=arguments.face,
         device=arguments.device,
+        precision=arguments.precision,
         threads=arguments.threads,
         bundle=_bundle(arguments),
     )
@@ -234,6 +238,7 @@ def _avatar(arguments: argparse.Namespace) -> Avatar:
         return Avatar(
             photos,
             device=arguments.device,
+            precision=arguments.precision,
             threads=arguments.threads,
             bundle=_bundle(arguments),
         )
@@ -271,6 +276,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         steps=arguments.steps,
         seed=arguments.seed,
         device=arguments.device,
+        precision=arguments.precision,
         threads=arguments.threads,
         bundle=_bundle(arguments),
     )

@@ -1,7 +1,8 @@
 """Speech to motion, streaming: audio samples in, one `Motion` a video frame out.
 
-log-mel → audio encoder → lip decoder (deterministic) and dynamics VAE (drawn). A frame needs 160 ms
-of audio beyond its own end (80 ms in the encoder, 80 ms in the decoder). Every network sees a fixed
+log-mel → audio encoder → lip decoder (deterministic) and dynamics VAE (drawn); where nobody speaks,
+lips stay shut (`Voice`). A frame needs 160 ms of audio beyond its own end (80 ms in the encoder, 80
+ms in the decoder). Every network sees a fixed
 window whose content depends on the sample count alone, so any chunking of the audio gives the same
 bits.
 """
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from parlante import _core
 from parlante.bundle import Bundle
 from parlante.face_model import Float
+from parlante.voice import Voice
 
 SAMPLES_PER_FRAME = 640
 MEL_PER_FRAME = 4
@@ -102,6 +104,11 @@ class MotionStream:
         self._encode = bundle.session("audio_encode", device=device, threads=1)
         self._decode = bundle.session("lip_decode", device=device, threads=1)
         self._dynamics = _Dynamics(bundle, seed, manner, device)
+        self._voice = Voice(
+            bundle.session("voice_activity", device=device, threads=1),
+            samples_per_frame=SAMPLES_PER_FRAME,
+            look_ahead=LOOK_AHEAD * SAMPLES_PER_FRAME,
+        )
         self._embeddings: deque[Float] = deque(maxlen=CONTEXT_BEFORE + 1 + CONTEXT_AFTER)
         self.hush()
 
@@ -109,11 +116,13 @@ class MotionStream:
         """Forget all sound, as if the frame of the next motion began with the next sample after a
         long silence; head and lids go on. Returns the lip code [16] of silence."""
         self._mel = _core.LogMel()
+        self._voice.reset()
         before = MEL_BEFORE + CONTEXT_BEFORE * MEL_PER_FRAME
         self._columns: NDArray[np.float32] = np.full((before, MELS), SILENCE, np.float32)
         self._embeddings.clear()
         audio = self._embed(np.full((MEL_BEFORE + MEL_AFTER, MELS), SILENCE, np.float32))
-        return self._lip([audio] * (CONTEXT_BEFORE + 1 + CONTEXT_AFTER))
+        self._rest = self._lip([audio] * (CONTEXT_BEFORE + 1 + CONTEXT_AFTER))
+        return self._rest
 
     def _embed(self, columns: Float) -> Float:
         (embedding,) = self._encode.run(["embedding"], {"mel": columns[None]})
@@ -125,7 +134,9 @@ class MotionStream:
 
     def push(self, samples: Float) -> list[Motion]:
         """Motions of the frames that ``samples`` float32 [n] complete, in order."""
-        columns = self._mel.process(np.ascontiguousarray(samples, np.float32))
+        samples = np.ascontiguousarray(samples, np.float32)
+        self._voice.push(samples)
+        columns = self._mel.process(samples)
         self._columns = np.concatenate([self._columns, columns])
         motions = []
         while len(self._columns) >= MEL_BEFORE + MEL_AFTER:
@@ -136,7 +147,8 @@ class MotionStream:
         return motions
 
     def _next(self) -> Motion:
-        lip = self._lip(self._embeddings)
+        follow = np.float32(self._voice.next())
+        lip = self._rest + follow * (self._lip(self._embeddings) - self._rest)
         drawn = self._dynamics.next(self._embeddings[CONTEXT_BEFORE])
         closure = np.clip((drawn[POSE:] - LIDS_OPEN) / (LIDS_SHUT - LIDS_OPEN), 0, 1)
         return Motion(lip, drawn[:POSE], closure)

@@ -25,6 +25,7 @@ CELLS = GRID // 4
 PLANES = 8  # see `pack`: warp RGB, matte, mouth opening, upper teeth, lower teeth, gums and tongue
 FRAME_CHANNELS = 48
 Pixels = Literal["rgb", "bgr", "rgba", "nv12"]
+Precision = Literal["float32", "float16", "int8"]
 Backdrop = tuple[int, int, int] | NDArray[np.uint8] | None
 
 
@@ -84,7 +85,8 @@ class FrameRenderer:
 
     size: side of the picture in pixels; steps: diffusion steps K; seed: of the noise field, which
     is fixed for the renderer's life and carried with the mesh, so that frames do not flicker;
-    pixels: rgb, bgr, rgba or nv12; background: None for the photo's own, a colour (r, g, b), or a
+    precision: what the networks compute in, where the bundle has them in it; pixels: rgb, bgr, rgba
+    or nv12; background: None for the photo's own, a colour (r, g, b), or a
     picture uint8 [size, size, 3] RGB; rgba without one has the matte as its alpha.
     """
 
@@ -101,11 +103,17 @@ class FrameRenderer:
         pixels: Pixels = "rgb",
         background: Backdrop = None,
         device: str = "cpu",
+        precision: Precision = "float32",
         threads: int = 2,
     ) -> None:
+        kind = "" if precision == "float32" else f"_{precision}"
+        networks = {
+            name: bundle.session(f"{name}{kind}", device=device, threads=threads)
+            for name in ("condition", "denoise")
+        }
         self._encode = bundle.session("attributes_encode", device=device, threads=1)
         self._decode = bundle.session("attributes_decode", device=device, threads=1)
-        sampling = bundle.manifest.networks["denoise"]
+        sampling = bundle.manifest.networks[f"denoise{kind}"]
         self._schedule = make_schedule(
             steps, sampler=sampling["sampler"], start=int(sampling["start"])
         )
@@ -149,7 +157,7 @@ class FrameRenderer:
         width = sum(code.shape[1] for code in self._codes.values()) + POSE
         self._attributes = np.empty((1, width), np.float32)
         condition = BoundNetwork(
-            bundle.session("condition", device=device, threads=threads),
+            networks["condition"],
             {
                 "condition": self._condition,
                 "attributes": self._attributes,
@@ -157,7 +165,7 @@ class FrameRenderer:
             },
         )
         denoise = BoundNetwork(
-            bundle.session("denoise", device=device, threads=threads),
+            networks["denoise"],
             {
                 "x_t": self._x if self._next is None else self._next,
                 "timestep": self._timestep,
