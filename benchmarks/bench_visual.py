@@ -126,6 +126,42 @@ def test_denoise_step(benchmark: BenchmarkFixture, kind: str, name: str) -> None
     benchmark(peer, given)
 
 
+@pytest.mark.parametrize("name", [ONE, TWO, "NumPy", "torch", "torch.compile"])
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8])
+def test_denoise_step_and_next_input(benchmark: BenchmarkFixture, dtype: Any, name: str) -> None:
+    arrays: dict[str, Any] = samples.denoise_sample(np.random.default_rng(0), (CROP, CROP))
+    arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
+    del arrays["residual_uncond"]
+    options: dict[str, Any] = STEP | {"sigma": 0.0}
+    options |= {"scale": peers.SCALE, "zero_point": peers.ZERO_POINT}
+    out = np.zeros_like(arrays["x_t"])
+    made = np.zeros(out.shape, dtype)
+    _core.denoise_step(**arrays, out=out, next=made, **options)
+    read = [v for k, v in arrays.items() if k != "warp"]
+    group = f"denoise_step, next input {np.dtype(dtype).name}"
+    count(benchmark, group, [*read, out, made], (STEP_FLOP + 2) * out.size)
+    if name.startswith("parlante"):
+        options["threads"] = threads_of(name)
+        benchmark(_core.denoise_step, **arrays, out=out, next=made, **options)
+        return
+
+    def by_numpy(a: Any) -> Any:
+        x = peers.numpy_denoise_step(a, np.random.default_rng(0), sigma=0.0)
+        return x, peers.numpy_next(x, dtype)
+
+    def by_torch(a: Any) -> Any:
+        x = peers.torch_denoise_step(a, sigma=0.0)
+        return x, peers.torch_next(x, dtype)
+
+    peer, given = peer_of(name, arrays, by_numpy, by_torch)
+    for theirs, ours in zip(peer(given), (out, made), strict=True):
+        # Values on the edge between two bytes may fall to either side.
+        difference = np.abs(np.asarray(theirs).astype(float) - ours)
+        assert difference.max() <= (1 if ours.dtype == np.uint8 else 2e-3)
+        assert difference.mean() < 1e-4
+    benchmark(peer, given)
+
+
 @pytest.mark.parametrize("name", [ONE, TWO, "OpenCV and NumPy", "torch", "torch.compile"])
 @pytest.mark.parametrize("size", [256, 512, 1024])
 def test_compose(benchmark: BenchmarkFixture, size: int, name: str) -> None:

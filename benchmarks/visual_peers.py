@@ -22,6 +22,7 @@ Tensors = dict[str, torch.Tensor]
 
 # The benchmarks' denoise_step: the second of four steps of DDIM with all its noise.
 SAMPLER = make_schedule(4, sampler="ddim", eta=1.0).steps[1]
+SCALE, ZERO_POINT = 0.03, 128.0  # of the bytes that an 8-bit network reads
 C_X0, C_XT, SIGMA, GUIDANCE = SAMPLER.c_x0, SAMPLER.c_xt, SAMPLER.sigma, 2.0
 
 
@@ -79,6 +80,13 @@ def opencv_pack(a: Arrays) -> NDArray[np.float32]:
     return np.concatenate([planes, features.transpose(2, 0, 1)])[None]
 
 
+def numpy_next(x: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
+    """As the next network reads it."""
+    if dtype == np.uint8:
+        x = np.clip(np.rint(x / np.float32(SCALE)) + np.float32(ZERO_POINT), 0, 255)
+    return x.astype(dtype)
+
+
 def numpy_denoise_step(
     a: Arrays, rng: np.random.Generator, sigma: float = SIGMA
 ) -> NDArray[np.float32]:
@@ -130,6 +138,13 @@ def torch_pack(a: Tensors) -> torch.Tensor:
     mean = functional.avg_pool2d(a["warp"].permute(2, 0, 1)[None, :2], 4)[0].permute(1, 2, 0)
     at = grid_sample_positions((mean + 0.5) / 4 - 0.5)
     return torch.cat([planes, functional.grid_sample(a["features"][None], at, **options)], 1)
+
+
+def torch_next(x: torch.Tensor, dtype: Any) -> torch.Tensor:
+    """As the next network reads it."""
+    if dtype == np.float16:
+        return x.half()
+    return ((x / SCALE).round() + ZERO_POINT).clamp(0, 255).byte()
 
 
 def torch_denoise_step(a: Tensors, sigma: float = SIGMA) -> torch.Tensor:
