@@ -1,8 +1,8 @@
 """The paper's efficiency table: ``python -m benchmarks.efficiency --out docs/efficiency.md``.
 
 Parameters, GFLOP (two a multiply-add, counted by PyTorch) and time of each network in the bundle
-that ships, on the CPU by ONNX Runtime; then the whole of `speak` by picture size and steps, each in
-a fresh process, so that its memory is its own.
+that ships, on the CPU by ONNX Runtime; then the whole of `speak` by picture size, steps and number
+format, each in a fresh process, so that its memory is its own. ``--device`` is that of the whole.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,9 @@ def milliseconds(name: str, network: Network, threads: int, repeats: int = 30) -
     return statistics.median(times[5:])
 
 
-def whole(size: int, steps: int, threads: int, runs: int) -> dict[str, Any]:
+def whole(
+    size: int, steps: int, precision: str, device: str, threads: int, runs: int
+) -> dict[str, Any]:
     """`parlante bench` in ``runs`` fresh processes: the median of each figure."""
     results = []
     for _ in range(runs):
@@ -69,6 +72,7 @@ def whole(size: int, steps: int, threads: int, runs: int) -> dict[str, Any]:
             out = Path(folder) / "bench.json"
             command = [sys.executable, "-m", "parlante.cli", "bench", "--json", str(out)]
             command += ["--size", str(size), "--steps", str(steps), "--threads", str(threads)]
+            command += ["--precision", precision, "--device", device]
             subprocess.run(command, check=True, capture_output=True)
             results.append(json.loads(out.read_text()))
     keys = ("fps", "p50_ms", "p99_ms", "first_frame_ms", "rss_mb")
@@ -79,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--device", default="cpu", help="of the renderer, for whole videos")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True, help="Markdown")
@@ -88,7 +93,7 @@ def main() -> None:
         "",
         f"Written by `python -m benchmarks.efficiency`: ONNX Runtime, {arguments.threads} threads "
         f"of {os.cpu_count()} CPU cores, medians; whole videos "
-        f"by {arguments.runs} runs. The video encoder is not included.",
+        f"by {arguments.runs} runs, device {arguments.device}. The video encoder is not included.",
         "",
         "| network | runs once a | parameters | GFLOP | ms |",
         "|---|---|---|---|---|",
@@ -105,16 +110,20 @@ def main() -> None:
     lines += [
         f"| all | | {total:,} | | |",
         "",
-        "| size | K | fps | p50 ms | p99 ms | first frame ms | RSS MB |",
-        "|---|---|---|---|---|---|---|",
+        "| size | K | precision | fps | p50 ms | p99 ms | first frame ms | RSS MB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     jobs = [(size, 2) for size in SIZES] + [(256, k) for k in STEPS if k != 2]
-    for size, steps in tqdm(jobs):
-        r = whole(size, steps, arguments.threads, arguments.runs)
-        lines.append(
-            f"| {size}² | {steps} | {r['fps']:.1f} | {r['p50_ms']:.1f} | {r['p99_ms']:.1f} | "
-            f"{r['first_frame_ms']:.0f} | {r['rss_mb']:.0f} |"
-        )
+    for precision, (size, steps) in tqdm(list(product(("float32", "int8"), jobs))):
+        r = whole(size, steps, precision, arguments.device, arguments.threads, arguments.runs)
+        cells = [
+            f"{size}²",
+            steps,
+            precision,
+            *(f"{r[k]:.1f}" for k in ("fps", "p50_ms", "p99_ms")),
+        ]
+        cells += [f"{r[k]:.0f}" for k in ("first_frame_ms", "rss_mb")]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text("\n".join(lines) + "\n")
 
