@@ -43,7 +43,6 @@ void bind_denoise_step(py::module_& module) {
       py::arg("step"), py::arg("residual_uncond") = py::none(), py::arg("guidance") = 1.0f,
       py::arg("next") = py::none(), py::arg("scale") = 1.0f, py::arg("zero_point") = 0.0f,
       py::arg("stream"),
-      "One DDPM or DDIM step into `out` f32[1, 48, h, w]; and into `next`, where given, as the "
-      "network "
-      "reads it: f16, or u8 with value = scale * (byte - zero_point).");
+      "One DDPM or DDIM step into `out` f32[1, 48, h, w]; and into `next`, where given, as a "
+      "network reads it: f16, or u8 with value = scale * (byte - zero_point).");
 }

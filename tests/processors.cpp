@@ -1,0 +1,110 @@
+// Runs the CPU ops on the arrays of a file and writes their results: what tests/test_processors.py
+// compiles for another processor. Sizes are those of the test.
+#include <cstdint>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "compose.h"
+#include "denoise_step.h"
+#include "log_mel.h"
+#include "pack.h"
+#include "rasterize.h"
+
+using namespace parlante;
+
+namespace {
+
+constexpr int kSide = 64;
+constexpr int kCells = kSide / kUnshuffle;
+constexpr int kFeatures = 5;
+constexpr int kFrame = 100;
+constexpr int kVertices = 100;
+constexpr int kTriangles = 162;
+constexpr int kSamples = 16000;
+
+std::FILE* in;
+std::FILE* out;
+
+template <class T>
+std::vector<T> read(std::size_t count) {
+  std::vector<T> values(count);
+  if (std::fread(values.data(), sizeof(T), count, in) != count) {
+    std::perror("read");
+  }
+  return values;
+}
+
+template <class T>
+void write(const std::vector<T>& values) {
+  std::fwrite(values.data(), sizeof(T), values.size(), out);
+}
+
+PlanesView<float> planes(std::vector<float>& values) {
+  const int count = static_cast<int>(values.size()) / (kCells * kCells);
+  return {values.data(), count, kCells, kCells};
+}
+
+PlanesView<const float> planes(const std::vector<float>& values) {
+  const int count = static_cast<int>(values.size()) / (kCells * kCells);
+  return {values.data(), count, kCells, kCells};
+}
+
+}  // namespace
+
+int main(int, char** arguments) {
+  in = std::fopen(arguments[1], "rb");
+  out = std::fopen(arguments[2], "wb");
+  constexpr int kThreads = 2;
+  constexpr std::size_t kPlane = kCells * kCells;
+  constexpr std::size_t kPixels = kSide * kSide;
+
+  const auto vertices = read<float>(kVertices * 3);
+  const auto triangles = read<std::int32_t>(kTriangles * 3);
+  const auto attributes = read<float>(kVertices * 3);
+  std::vector<float> drawn(kPixels * 3), depth(kPixels);
+  rasterize({vertices.data(), kVertices, 3}, {triangles.data(), kTriangles, 3},
+            {attributes.data(), kVertices, 3}, {drawn.data(), kSide, kSide, 3},
+            {depth.data(), kSide, kSide, 1}, kThreads);
+  write(drawn);
+
+  const auto source = read<std::uint8_t>(kPixels * 4);
+  const auto plate = read<std::uint8_t>(kPixels * 3);
+  const auto warp = read<float>(kPixels * 3);
+  const auto interior = read<float>(kPixels * 3);
+  const auto features = read<float>(kFeatures * kPlane);
+  std::vector<float> packed((kPackedPlanes + kFeatures) * kPlane);
+  const ImageView<const float> flow{warp.data(), kSide, kSide, 3};
+  pack({source.data(), kSide, kSide, 4}, {plate.data(), kSide, kSide, 3}, flow,
+       {interior.data(), kSide, kSide, 3}, planes(features), planes(packed), kThreads);
+  write(packed);
+
+  const auto residual = read<float>(kColorPlanes * kPlane);
+  const auto x_t = read<float>(kColorPlanes * kPlane);
+  const DenoiseStep step{0.4f, 0.7f, 0.3f, 1.0f, 0xfedcba9876543210u, 3};
+  std::vector<float> noised(kColorPlanes * kPlane);
+  std::vector<Half> halves(noised.size());
+  std::vector<std::uint8_t> bytes(noised.size());
+  denoise_step(planes(residual), {}, planes(x_t), planes(std::as_const(packed)), flow,
+               planes(noised), {halves.data(), nullptr, 1, 0}, step, kThreads);
+  denoise_step(planes(residual), {}, planes(x_t), planes(std::as_const(packed)), flow,
+               planes(noised), {nullptr, bytes.data(), 0.02f, 117}, step, kThreads);
+  write(noised);
+  write(halves);
+  write(bytes);
+
+  const auto photo = read<std::uint8_t>(kFrame * kFrame * 4);
+  const auto back = read<std::uint8_t>(kFrame * kFrame * 3);
+  std::vector<std::uint8_t> picture(kFrame * kFrame * 3);
+  compose({photo.data(), kFrame, kFrame, 4}, {back.data(), kFrame, kFrame, 3}, flow,
+          planes(std::as_const(noised)), planes(std::as_const(packed)), picture.data(),
+          PixelFormat::kRgb, {Backdrop::kPlate, 0, 0, 0}, kThreads);
+  write(picture);
+
+  const auto samples = read<float>(kSamples);
+  LogMel mel;
+  std::vector<float> columns(mel.columns_after(kSamples) * kMelBands);
+  mel.process(samples, columns);
+  write(columns);
+  return std::fclose(out);
+}
