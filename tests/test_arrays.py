@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -39,6 +40,18 @@ def test_inputs_and_outputs_of_other_libraries(wrap: Any) -> None:
     other = {name: wrap(array.copy()) for name, array in given.items()}
     _core.denoise_step(**other, out=wrap(out), guidance=2.0, **STEP)
     np.testing.assert_array_equal(out, wanted)
+
+
+def test_ort_values() -> None:
+    """They are read where they are; written through the array that they share."""
+    given = arrays()
+    wanted, out = (np.full((1, 48, 8, 12), np.nan, np.float32) for _ in range(2))
+    _core.denoise_step(**given, out=wanted, guidance=2.0, **STEP)
+    value = onnxruntime.OrtValue.ortvalue_from_numpy
+    other = {name: value(array) for name, array in given.items()}
+    shared = value(out)
+    _core.denoise_step(**other, out=out, guidance=2.0, **STEP)
+    np.testing.assert_array_equal(np.from_dlpack(shared), wanted)
 
 
 def test_they_are_checked_as_numpy_arrays_are() -> None:

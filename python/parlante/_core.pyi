@@ -1,5 +1,6 @@
 """Types of the native CPU ops (see csrc/). Arrays are C-contiguous and checked at the border;
-anything that shares host memory by DLPack (torch on the CPU, JAX) is an array, too."""
+anything that shares host memory by DLPack (torch on the CPU, JAX; OrtValues only to be read) is one,
+too."""
 
 from typing import Any, Literal, Protocol
 
