@@ -1,6 +1,5 @@
 """Types of the native CPU ops (see csrc/). Arrays are C-contiguous and checked at the border;
-anything that shares host memory by DLPack (torch on the CPU, JAX; OrtValues only to be read) is one,
-too."""
+anything that shares host memory by DLPack is one, too: torch on the CPU, JAX, OrtValues to read."""
 
 from typing import Any, Literal, Protocol
 
