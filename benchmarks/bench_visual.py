@@ -89,6 +89,13 @@ def test_pack(benchmark: BenchmarkFixture, name: str) -> None:
     benchmark(peer, given)
 
 
+def step_arrays() -> dict[str, Any]:
+    """What `denoise_step` reads of a frame, and nothing beside it."""
+    arrays: dict[str, Any] = samples.denoise_sample(np.random.default_rng(0), (CROP, CROP))
+    arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
+    return arrays
+
+
 # The runtime's own steps draw no noise but for the first; guidance is for networks that have it.
 KINDS = {"": (0.0, False), ", noise": (peers.SIGMA, False), ", guided": (0.0, True)}
 
@@ -97,8 +104,7 @@ KINDS = {"": (0.0, False), ", noise": (peers.SIGMA, False), ", guided": (0.0, Tr
 @pytest.mark.parametrize("kind", KINDS)
 def test_denoise_step(benchmark: BenchmarkFixture, kind: str, name: str) -> None:
     sigma, guided = KINDS[kind]
-    arrays: dict[str, Any] = samples.denoise_sample(np.random.default_rng(0), (CROP, CROP))
-    arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
+    arrays = step_arrays()
     options: dict[str, Any] = STEP | {"sigma": sigma}
     if guided:
         options["guidance"] = peers.GUIDANCE
@@ -129,8 +135,7 @@ def test_denoise_step(benchmark: BenchmarkFixture, kind: str, name: str) -> None
 @pytest.mark.parametrize("name", [ONE, TWO, "NumPy", "torch", "torch.compile"])
 @pytest.mark.parametrize("dtype", [np.float16, np.uint8])
 def test_denoise_step_and_next_input(benchmark: BenchmarkFixture, dtype: Any, name: str) -> None:
-    arrays: dict[str, Any] = samples.denoise_sample(np.random.default_rng(0), (CROP, CROP))
-    arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
+    arrays = step_arrays()
     del arrays["residual_uncond"]
     options: dict[str, Any] = STEP | {"sigma": 0.0}
     options |= {"scale": peers.SCALE, "zero_point": peers.ZERO_POINT}

@@ -21,7 +21,7 @@ from export.face_models import convert
 from export.networks import Network, export, networks
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED
 from models.train.loop import WEIGHTS
-from parlante.bundle import Bundle, Part, default_folder, write_manifest
+from parlante.bundle import RENDERER, Bundle, Part, default_folder, write_manifest
 from parlante.motion import MEL_AFTER, MEL_BEFORE
 
 READY_MADE = (
@@ -31,7 +31,6 @@ READY_MADE = (
     "voice_activity.onnx",
     "face_model.npz",
 )
-RENDERER = ("condition", "denoise")
 OWN_LICENCE = "Apache-2.0"
 TRAINING_DATA = (
     "see MODEL_CARD.md: talking-head clips of 331 people; GRID corpus (CC BY 4.0) among them"

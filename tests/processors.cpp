@@ -2,6 +2,7 @@
 // compiles for another processor. Sizes are those of the test.
 #include <cstdint>
 #include <cstdio>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -40,14 +41,11 @@ void write(const std::vector<T>& values) {
   std::fwrite(values.data(), sizeof(T), values.size(), out);
 }
 
-PlanesView<float> planes(std::vector<float>& values) {
+/// Of floats, or of constant floats where the vector is constant.
+auto planes(auto& values) {
   const int count = static_cast<int>(values.size()) / (kCells * kCells);
-  return {values.data(), count, kCells, kCells};
-}
-
-PlanesView<const float> planes(const std::vector<float>& values) {
-  const int count = static_cast<int>(values.size()) / (kCells * kCells);
-  return {values.data(), count, kCells, kCells};
+  return PlanesView<std::remove_pointer_t<decltype(values.data())>>{values.data(), count, kCells,
+                                                                    kCells};
 }
 
 }  // namespace

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="needs the extra [train]")
 
-from export.bundle import RENDERER
 from export.networks import export, networks
 from export.quantize import quantize, watch
 from models.train.loop import WEIGHTS
 from parlante import Avatar
-from parlante.bundle import Bundle, Part, write_manifest
+from parlante.bundle import RENDERER, Bundle, Part, write_manifest
 from parlante.errors import BundleError, ParlanteError
 from parlante.motion import MEL_AFTER, MEL_BEFORE, MotionStream
 from parlante.renderer import FrameRenderer, Precision

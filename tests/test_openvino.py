@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from parlante import Avatar
-from parlante.bundle import Bundle
+from parlante.bundle import RENDERER, Bundle
 from parlante.renderer import Precision
 from tests.portrait_samples import demo_rgb, demo_speech
 
@@ -36,7 +36,7 @@ def test_only_the_renderer_is_run_there() -> None:
     bundle = Bundle.default()
     for name in bundle.manifest.networks:
         providers = bundle.session(name, device="openvino").get_providers()
-        wanted = "OpenVINO" if name.startswith(("condition", "denoise")) else "CPU"
+        wanted = "OpenVINO" if name.startswith(RENDERER) else "CPU"
         assert providers[0] == f"{wanted}ExecutionProvider"
 
 

@@ -60,9 +60,9 @@ _PROVIDERS: Final[Mapping[Device, str]] = {
 }
 # The onnxruntime that has a provider.
 _DISTRIBUTIONS: Final = {"cuda": "onnxruntime-gpu", "openvino": "onnxruntime-openvino"}
-# Networks that OpenVINO runs. In bfloat16 the others would lose what a picture's residual does not:
-# landmarks need more digits.
-_OPENVINO_NETWORKS: Final = ("condition", "denoise")
+# The renderer's networks, which may be there in other number formats, too: NAME_int8 and the like.
+# OpenVINO runs these only: in bfloat16 the others would lose what a picture's residual does not.
+RENDERER: Final = ("condition", "denoise")
 _FATAL: Final = 4  # ORT's log level; what goes wrong is raised
 _REINSTALL: Final = "reinstall parlante, or export the bundle again"
 
@@ -215,7 +215,7 @@ class Bundle:
         if isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
             raise DeviceError(f"threads is {threads!r}; give 1 to {MAX_THREADS}")
         resolved = resolve_device(device)
-        if resolved == "openvino" and name.partition("_")[0] not in _OPENVINO_NETWORKS:
+        if resolved == "openvino" and name.partition("_")[0] not in RENDERER:
             resolved = "cpu"
         try:
             return self._session(name, resolved, threads)

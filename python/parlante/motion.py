@@ -2,9 +2,8 @@
 
 log-mel → audio encoder → lip decoder (deterministic) and dynamics VAE (drawn); where nobody speaks,
 lips stay shut (`Voice`). A frame needs 160 ms of audio beyond its own end (80 ms in the encoder, 80
-ms in the decoder). Every network sees a fixed
-window whose content depends on the sample count alone, so any chunking of the audio gives the same
-bits.
+ms in the decoder). Every network sees a fixed window whose content depends on the sample count
+alone, so any chunking of the audio gives the same bits.
 """
 
 from __future__ import annotations
@@ -109,7 +108,10 @@ class MotionStream:
             samples_per_frame=SAMPLES_PER_FRAME,
             look_ahead=LOOK_AHEAD * SAMPLES_PER_FRAME,
         )
-        self._embeddings: deque[Float] = deque(maxlen=CONTEXT_BEFORE + 1 + CONTEXT_AFTER)
+        context = CONTEXT_BEFORE + 1 + CONTEXT_AFTER
+        self._embeddings: deque[Float] = deque(maxlen=context)
+        silence = self._embed(np.full((MEL_BEFORE + MEL_AFTER, MELS), SILENCE, np.float32))
+        self._rest = self._lip([silence] * context)
         self.hush()
 
     def hush(self) -> Float:
@@ -120,8 +122,6 @@ class MotionStream:
         before = MEL_BEFORE + CONTEXT_BEFORE * MEL_PER_FRAME
         self._columns: NDArray[np.float32] = np.full((before, MELS), SILENCE, np.float32)
         self._embeddings.clear()
-        audio = self._embed(np.full((MEL_BEFORE + MEL_AFTER, MELS), SILENCE, np.float32))
-        self._rest = self._lip([audio] * (CONTEXT_BEFORE + 1 + CONTEXT_AFTER))
         return self._rest
 
     def _embed(self, columns: Float) -> Float:

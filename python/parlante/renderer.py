@@ -15,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from parlante import _core
-from parlante.bundle import Bundle
+from parlante.bundle import RENDERER, Bundle
 from parlante.face_model import BLINK_MODES, EXPRESSION_MAX, FaceModel, Float
 from parlante.motion import POSE, Motion
 from parlante.portrait import GRID, Portrait
@@ -86,8 +86,8 @@ class FrameRenderer:
     size: side of the picture in pixels; steps: diffusion steps K; seed: of the noise field, which
     is fixed for the renderer's life and carried with the mesh, so that frames do not flicker;
     precision: what the networks compute in, where the bundle has them in it; pixels: rgb, bgr, rgba
-    or nv12; background: None for the photo's own, a colour (r, g, b), or a
-    picture uint8 [size, size, 3] RGB; rgba without one has the matte as its alpha.
+    or nv12; background: None for the photo's own, a colour (r, g, b), or a picture uint8 [size,
+    size, 3] RGB; rgba without one has the matte as its alpha.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class FrameRenderer:
         kind = "" if precision == "float32" else f"_{precision}"
         networks = {
             name: bundle.session(f"{name}{kind}", device=device, threads=threads)
-            for name in ("condition", "denoise")
+            for name in RENDERER
         }
         self._encode = bundle.session("attributes_encode", device=device, threads=1)
         self._decode = bundle.session("attributes_decode", device=device, threads=1)

@@ -58,7 +58,7 @@ class Voice:
         self._first = begin
         heard = max(self._speech[: end - begin], default=0.0)
         wanted = (heard - NOBODY) / (SOMEBODY - NOBODY) if self._start >= HOLD else 1.0
-        change = min(max(min(max(wanted, 0.0), 1.0) - self._follow, -FADE), FADE)
-        self._follow += change
+        wanted = min(max(wanted, 0.0), 1.0)
+        self._follow += min(max(wanted - self._follow, -FADE), FADE)
         self._start += self._frame
         return self._follow
