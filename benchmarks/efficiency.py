@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from export.networks import Network, networks
 from models.train.loop import WEIGHTS
-from parlante.bundle import Bundle
+from parlante.runtime.bundle import Bundle
 
 SIZES = (256, 512, 720, 1080)
 STEPS = (1, 2, 4)
@@ -70,7 +70,7 @@ def whole(
     for _ in range(runs):
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "bench.json"
-            command = [sys.executable, "-m", "parlante.cli", "bench", "--json", str(out)]
+            command = [sys.executable, "-m", "parlante.app.cli", "bench", "--json", str(out)]
             command += ["--size", str(size), "--steps", str(steps), "--threads", str(threads)]
             command += ["--precision", precision, "--device", device]
             subprocess.run(command, check=True, capture_output=True)

@@ -122,7 +122,7 @@ class Suite:
         shutil.copytree(
             ROOT / "python" / "parlante",
             self.site / "parlante",
-            ignore=shutil.ignore_patterns("bundle", "__pycache__"),
+            ignore=shutil.ignore_patterns("networks", "__pycache__"),
             dirs_exist_ok=True,
         )
         return self.run("install", [cmake, "--install", str(build)], 30)

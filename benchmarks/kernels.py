@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from parlante import bench
-from parlante.machine import cpu_name, cpu_threads
+from parlante.app import bench
+from parlante.runtime.machine import cpu_name, cpu_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 SUITES = ("benchmarks/bench_log_mel.py", "benchmarks/bench_visual.py")

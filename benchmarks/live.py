@@ -15,8 +15,6 @@ import argparse
 import asyncio
 import shutil
 import time
-from fractions import Fraction
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from parlante import Avatar
-from parlante.audio import decode_audio
-from parlante.bundle import Bundle
-from parlante.engine import SAMPLE_RATE, Engine
-from parlante.live import Live
-from parlante.machine import rss_mb
-from parlante.motion import Motion, MotionStream
+from parlante.contract import SAMPLE_RATE
+from parlante.runtime.assets import demo
+from parlante.runtime.bundle import Bundle
+from parlante.runtime.machine import rss_mb
+from parlante.session.engine import Engine
+from parlante.session.live import Live
+from parlante.speech.audio import decode_audio
+from parlante.speech.motion import Motion, MotionStream
 
 FPS = 25
 
@@ -102,11 +102,11 @@ def realtime(avatar: Avatar, voice: Any, seconds: float, size: int) -> dict[str,
 
 def simulated(voice: Any, hours: float) -> dict[str, float]:
     """Figures of ``hours`` of speech, silence and interrupts."""
-    engine = Engine(MotionStream(Bundle.default()), LipsOnly())  # type: ignore[arg-type]
+    engine = Engine(MotionStream(Bundle.default()), LipsOnly())
     random = np.random.default_rng(0)
     samples = drift = 0
     first_hour = 0.0
-    with Live(engine, Fraction(FPS), clock=StillClock()) as live:
+    with Live(engine, clock=StillClock()) as live:
         total = round(hours * 3600 * FPS)
         for number in tqdm(range(total), unit="frame"):
             frame = next(live)
@@ -167,7 +167,7 @@ async def browser(avatar: Avatar, voice: Path, stops: int, size: int) -> dict[st
     from aiohttp.test_utils import TestServer
     from playwright.async_api import async_playwright
 
-    from parlante.serve import application
+    from parlante.app.serve import application
 
     took = []
     async with (
@@ -200,14 +200,13 @@ def main() -> None:
     parser.add_argument("--hours", type=float, help="of simulated time, instead")
     parser.add_argument("--browser", type=int, metavar="STOPS", help="stops of the page, instead")
     parsed = parser.parse_args()
-    with as_file(files("parlante") / "demo") as demo:
-        voice = np.concatenate(list(decode_audio(Path(demo) / "speech.flac")))
+    with demo() as (photo, spoken):
+        voice = np.concatenate(list(decode_audio(spoken)))
         if parsed.hours is not None:
             result = simulated(voice, parsed.hours)
         else:
-            avatar = Avatar(Path(demo) / "portrait.jpg", cache=False)
+            avatar = Avatar(photo, cache=False)
             if parsed.browser:
-                spoken = Path(demo) / "speech.flac"
                 result = asyncio.run(browser(avatar, spoken, parsed.browser, parsed.size))
             else:
                 result = realtime(avatar, voice, parsed.seconds, parsed.size)

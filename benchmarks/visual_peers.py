@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from parlante.schedule import make_schedule
+from parlante.render.schedule import make_schedule
 
 Arrays = dict[str, NDArray[Any]]
 Tensors = dict[str, torch.Tensor]

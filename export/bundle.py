@@ -18,11 +18,12 @@ import onnx
 
 from export.face_model import reduce_face_model
 from export.face_models import convert
+from export.manifest import Part, write_manifest
 from export.networks import Network, export, networks
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED
 from models.train.loop import WEIGHTS
-from parlante.bundle import RENDERER, Bundle, Part, default_folder, write_manifest
-from parlante.motion import MEL_AFTER, MEL_BEFORE
+from parlante.runtime.assets import networks_folder
+from parlante.runtime.bundle import RENDERER, Bundle
 
 READY_MADE = (
     "face_detector.onnx",
@@ -46,7 +47,7 @@ def main() -> None:
     )
     parser.add_argument("--untrained", action="store_true", help="leave our own networks out")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
-    parser.add_argument("--out", type=Path, default=Path("python/parlante/bundle"))
+    parser.add_argument("--out", type=Path, default=Path("python/parlante/assets/networks"))
     parser.add_argument(
         "--int8", action="store_true", help="the renderer's networks in 8 bits, too"
     )
@@ -69,7 +70,7 @@ def main() -> None:
     else:
         for name in READY_MADE:
             if not (out / name).exists():
-                shutil.copy(default_folder() / name, out)
+                shutil.copy(networks_folder() / name, out)
     parts = {
         "face_detector": Part(
             "face_detector.onnx", "Apache-2.0", "WIDER FACE (YuNet, by its authors)"
@@ -91,7 +92,7 @@ def main() -> None:
         if arguments.fp16 and name in RENDERER:
             _export(network, out / f"{name}_float16.onnx", half=True)
             parts[f"{name}_float16"] = replace(parts[name], file=f"{name}_float16.onnx")
-    write_manifest(out, parts, mel_window=(MEL_BEFORE, MEL_AFTER))
+    write_manifest(out, parts)
     if arguments.int8:
         from export.quantize import quantize, record
 
@@ -102,7 +103,7 @@ def main() -> None:
             parts[f"{name}_int8"] = replace(
                 part, file=f"{name}_int8.onnx", extra={**part.extra, **written}
             )
-        write_manifest(out, parts, mel_window=(MEL_BEFORE, MEL_AFTER))
+        write_manifest(out, parts)
 
 
 def _export(network: Network, path: Path, *, half: bool = False) -> None:

@@ -1,10 +1,10 @@
 """Reduce USC ICT-FaceKit to the face model the runtime carries.
 
-``python -m export.face_model --assets DIR --out python/parlante/bundle`` samples the 3DMM at the
-468 vertices of the MediaPipe face mesh (barycentric correspondence, found by a thin-plate warp
-through the 68 landmarks both meshes name, then the closest point of ICT's face surface) and keeps a
-decimated mouth interior: front teeth of both rows, gums and tongue. Units stay ICT's (about 1 cm),
-x to the person's left, y up, z towards the camera.
+``python -m export.face_model --assets DIR`` samples the 3DMM at the 468 vertices of the MediaPipe
+face mesh (barycentric correspondence, found by a thin-plate warp through the 68 landmarks both
+meshes name, then the closest point of ICT's face surface) and keeps a decimated mouth interior:
+front teeth of both rows, gums and tongue. Units stay ICT's (about 1 cm), x to the person's left, y
+up, z towards the camera.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
-from parlante.face_model import LANDMARKS_68
+from parlante.face.topology import LANDMARKS_68
 
 Array = NDArray[np.float64]
 Triangles = NDArray[np.int64]
@@ -111,7 +111,7 @@ def vertex_normals(vertices: Array, triangles: Triangles) -> Array:
 
 
 def reduce_face_model(assets: Path) -> dict[str, NDArray[np.generic]]:
-    """Arrays of ``face_model.npz``; see `parlante.face_model.FaceModel` for their meaning."""
+    """Arrays of ``face_model.npz``; see `parlante.face.model.FaceModel` for their meaning."""
     with np.load(assets / "ict_facekit_full_f16.npz", allow_pickle=False) as ict:
         neutral = ict["neutral"].astype(np.float64)
         identity = ict["identity"].astype(np.float64)
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument(
         "--assets", type=Path, required=True, help="folder with ICT-FaceKit and the canonical mesh"
     )
-    parser.add_argument("--out", type=Path, default=Path("python/parlante/bundle"))
+    parser.add_argument("--out", type=Path, default=Path("python/parlante/assets/networks"))
     arguments = parser.parse_args()
     arrays = reduce_face_model(arguments.assets)
     np.savez_compressed(arguments.out / "face_model.npz", **arrays)  # type: ignore[arg-type]

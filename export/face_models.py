@@ -1,6 +1,6 @@
 """Make the bundle's ready-trained networks: face detector, face landmarks and person matte.
 
-    python -m export.face_models --assets DIR --out python/parlante/bundle
+    python -m export.face_models --assets DIR --out python/parlante/assets/networks
 
 DIR holds ``yunet_n_640_640.onnx`` (YuNet), ``face_landmarker.task`` (a zip) and
 ``selfie_segmentation.tflite`` (both MediaPipe). Needs ``onnx`` and ``ai-edge-litert`` (for the

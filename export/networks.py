@@ -20,21 +20,28 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from models.attributes import BLINK, EXPRESSION, LIP, RESIDUAL, Attributes
+from models.attributes import Attributes
 from models.dynamics import MOTION, Dynamics, DynamicsReader, DynamicsSampler
-from models.renderer import (
-    ATTRIBUTES,
-    CONDITION,
-    FEATURES,
-    FRAME,
-    STYLE,
-    Renderer,
-    diffusion_of,
-)
+from models.renderer import Renderer, diffusion_of
 from models.sync import CONTEXT, MEL_WINDOW, SpokenLips, Sync
 from models.train.loop import load_weights, made_by
-from parlante.motion import EMBEDDING, LATENT, MELS, TAIL, WINDOW
-from parlante.renderer import DTYPES
+from parlante.contract import (
+    ATTRIBUTES,
+    BLINK,
+    COLOR_PLANES,
+    CONDITION,
+    EMBEDDING,
+    EXPRESSION,
+    FEATURES,
+    LATENT,
+    LIP,
+    MEL_BANDS,
+    RESIDUAL,
+    STYLE,
+    TAIL,
+    WINDOW,
+)
+from parlante.render.network import DTYPES
 
 OPSET = 18
 # The largest difference from PyTorch that rounding explains, relative to the output's own size.
@@ -114,7 +121,7 @@ def networks(weights: Path) -> dict[str, Network]:
             ("expression",),
         ),
         "audio_encode": Network(
-            sync.audio, {"mel": noise(MEL_WINDOW, MELS) * 4 - 7}, ("embedding",)
+            sync.audio, {"mel": noise(MEL_WINDOW, MEL_BANDS) * 4 - 7}, ("embedding",)
         ),
         "lip_decode": Network(
             SpokenLips(sync),
@@ -154,7 +161,7 @@ def networks(weights: Path) -> dict[str, Network]:
         "denoise": Network(
             renderer.denoiser,
             {
-                "x_t": noise(FRAME, 64, 64),
+                "x_t": noise(COLOR_PLANES, 64, 64),
                 "context1": noise(widths[0], 64, 64),
                 "context2": noise(widths[1], 32, 32),
                 "gate": torch.rand(1, 1, 64, 64, generator=generator),

@@ -27,10 +27,12 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.data.dataset import load, read_frames
 from models.evaluate.protocols import per_person, portrait_of
-from parlante.bundle import Bundle
-from parlante.face_model import FaceModel
-from parlante.portrait import GRID
-from parlante.renderer import BoundNetwork, FrameRenderer
+from parlante.contract import GRID
+from parlante.face.model import FaceModel
+from parlante.options import RenderOptions
+from parlante.render.network import BoundNetwork
+from parlante.render.renderer import FrameRenderer
+from parlante.runtime.bundle import Bundle
 
 # Networks, and their layers that stay float32, by the names of their weights.
 KEPT: dict[str, tuple[str, ...]] = {"condition": (), "denoise": ("head.weight",)}
@@ -56,7 +58,7 @@ def record(bundle: Bundle, data: Path, prepared: Path) -> dict[str, list[Inputs]
         clip = people[i]
         source = int(clip.source_frames[0])
         portrait = portrait_of(bundle, clip, read_frames(clip.path, [source])[0])
-        renderer = FrameRenderer(bundle, model, portrait, size=GRID, steps=2)
+        renderer = FrameRenderer(bundle, model, portrait, RenderOptions(size=GRID))
         given = watch(renderer)
         kept = np.flatnonzero(clip.keep)
         for frame in kept[np.linspace(0, len(kept) - 1, FRAMES).astype(int)]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-EXPRESSION = 53
-LIP, BLINK, RESIDUAL = 16, 2, 12
+from parlante.contract import BLINK, EXPRESSION, LIP, RESIDUAL
 
 
 def _mlp(inputs: int, outputs: int, width: int = 128) -> nn.Sequential:

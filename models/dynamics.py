@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from parlante.motion import BLINK, EMBEDDING, LATENT, POSE, TAIL, WINDOW
+from parlante.contract import BLINK, EMBEDDING, LATENT, POSE, TAIL, WINDOW
 
 # Rotation vector (3), translation x, y and log scale, relative to the person's rest; lid closures.
 MOTION = POSE + BLINK

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.sync import MEL_MEAN, MEL_SCALE
-from parlante.face_model import LIPS_INNER, LIPS_OUTER, Float
-from parlante.motion import MEL_PER_FRAME, MELS
+from parlante.contract import MEL_BANDS, MEL_PER_FRAME, Float
+from parlante.face.topology import LIPS_INNER, LIPS_OUTER
 
 WINDOW = 25  # frames
 MEMBERS = 3
@@ -45,7 +45,7 @@ class _Member(nn.Module):
     def __init__(self, width: int = 128, embedding: int = 128) -> None:
         super().__init__()
         self.hear = nn.Sequential(
-            nn.Conv1d(MELS, width, 5, padding=2),
+            nn.Conv1d(MEL_BANDS, width, 5, padding=2),
             nn.ReLU(),
             nn.Dropout(0.2),
             nn.Conv1d(width, width, 8, stride=4, padding=2),

@@ -17,10 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attributes import BLINK, LIP, RESIDUAL
-from parlante.renderer import FRAME_CHANNELS as FRAME
-from parlante.renderer import PLANES
-from parlante.schedule import (
+from parlante.contract import ATTRIBUTES, CELL_PIXELS, COLOR_PLANES, CONDITION, FEATURES, STYLE
+from parlante.render.schedule import (
     SHIFT_NOISE,
     Sampler,
     Schedule,
@@ -30,14 +28,8 @@ from parlante.schedule import (
     shift_weights,
 )
 
-FEATURES = 32  # cached source features per cell of the 64×64 grid
-STYLE = 64
-CELL = 16  # pixels of an unshuffled 4×4 block
-CONDITION = PLANES * CELL + FEATURES
-POSE = 6
-ATTRIBUTES = LIP + BLINK + RESIDUAL + POSE
-MATTE_PLANE = slice(3 * CELL, 4 * CELL)
-TEETH_PLANES = slice(5 * CELL, 8 * CELL)
+MATTE_PLANE = slice(3 * CELL_PIXELS, 4 * CELL_PIXELS)
+TEETH_PLANES = slice(5 * CELL_PIXELS, 8 * CELL_PIXELS)
 
 
 @dataclass(frozen=True)
@@ -103,7 +95,7 @@ class SourceEncoder(nn.Module):
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(FRAME, width, 1)
+        self.stem = nn.Conv2d(COLOR_PLANES, width, 1)
         self.body = nn.Sequential(ResBlock(width), ResBlock(width))
         self.features = nn.Conv2d(width, FEATURES, 1)
 
@@ -193,13 +185,13 @@ class Denoiser(nn.Module):
         super().__init__()
         a, b = widths
         self.time = nn.Sequential(nn.Linear(64, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU())
-        self.stem = nn.Conv2d(FRAME, a, 1)
+        self.stem = nn.Conv2d(COLOR_PLANES, a, 1)
         self.down1 = ResBlock(a, 128)
         self.to2 = nn.Conv2d(a, b, 2, stride=2)
         self.middle = nn.ModuleList([ResBlock(b, 128), ResBlock(b, 128)])
         self.up1 = nn.Conv2d(b, a, 1)
         self.mix1 = ResBlock(a, 128)
-        self.head = nn.Conv2d(a, FRAME, 3, padding=1)
+        self.head = nn.Conv2d(a, COLOR_PLANES, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
         self.register_buffer(

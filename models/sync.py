@@ -17,15 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attributes import LIP
-from parlante.motion import (
+from parlante.contract import (
     CONTEXT_AFTER,
     CONTEXT_BEFORE,
     EMBEDDING,
+    LIP,
     MEL_AFTER,
+    MEL_BANDS,
     MEL_BEFORE,
     MEL_PER_FRAME,
-    MELS,
     SILENCE,
 )
 
@@ -43,7 +43,7 @@ class AudioEncoder(nn.Module):
     def __init__(self, width: int = 256) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv1d(MELS, width, 5),
+            nn.Conv1d(MEL_BANDS, width, 5),
             nn.ReLU(),
             nn.Dropout(0.2),
             nn.Conv1d(width, width, 5, stride=2),

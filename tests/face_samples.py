@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import skimage.data
 
-import parlante
+from parlante.runtime.assets import networks_folder
 
-BUNDLE = Path(parlante.__file__).parent / "bundle"
+BUNDLE = networks_folder()
 Image = npt.NDArray[np.uint8]
 
 # Measured by hand on the photo, pixels, good to about one.

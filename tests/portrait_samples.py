@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-import parlante
-from parlante.audio import decode_audio
 from parlante.avatar import Avatar
-from parlante.bundle import Bundle
-from parlante.face_model import FaceModel, Float, Pose
-from parlante.image import load_image
+from parlante.contract import Float
+from parlante.face.model import FaceModel
+from parlante.face.pose import Pose
+from parlante.media.photo import load_image
+from parlante.runtime.assets import demo
+from parlante.runtime.bundle import Bundle
+from parlante.speech.audio import decode_audio
 
-DEMO = Path(parlante.__file__).parent / "demo"
-PHOTO = DEMO / "portrait.jpg"
-VOICE = DEMO / "speech.flac"
+with demo() as (PHOTO, VOICE):  # files of the installed package: they stay
+    pass
 
 
 @cache

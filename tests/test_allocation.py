@@ -97,14 +97,15 @@ print(json.dumps(result))
 """
 
 FRAMES = """
-from parlante.bundle import Bundle
-from parlante.motion import MotionStream
-from parlante.renderer import FrameRenderer
+from parlante.runtime.bundle import Bundle
+from parlante.speech.motion import MotionStream
+from parlante.options import RenderOptions
+from parlante.render.renderer import FrameRenderer
 from tests import portrait_samples as samples
 
 bundle = Bundle.default()
 portrait = samples.avatar().portrait
-renderer = FrameRenderer(bundle, samples.model(), portrait, size=256, steps=2)
+renderer = FrameRenderer(bundle, samples.model(), portrait, RenderOptions(size=256))
 motions = iter(MotionStream(bundle).push(samples.demo_speech()))
 print(json.dumps({"frame": count(lambda: renderer.render(next(motions)), 60_000)}))
 """

@@ -15,14 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parlante.audio import (
-    SAMPLE_RATE,
-    check_sample_rate,
-    decode_audio,
-    expected_samples,
-    to_mono,
-)
+from parlante.contract import SAMPLE_RATE
 from parlante.errors import AudioError, ParlanteError
+from parlante.speech.audio import check_sample_rate, decode_audio, expected_samples, to_mono
 from tests.media_samples import chirp, write_audio
 
 # name, container, codec

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from parlante import Avatar, Frame, Speech
 from parlante import avatar as avatar_module
-from parlante.avatar import frame_rate
 from parlante.errors import (
     AudioError,
     DeviceError,
@@ -26,7 +25,8 @@ from parlante.errors import (
     OutputError,
     ParlanteError,
 )
-from parlante.video import VideoWriter
+from parlante.media.writer import VideoWriter
+from parlante.options import frame_rate
 from tests.portrait_samples import PHOTO, VOICE, avatar, demo_rgb, demo_speech
 
 RATE = 16_000
@@ -267,7 +267,7 @@ def test_gains_switch_motion_off() -> None:
     renderer = still._renderer
     warps = []
     for _ in still.push(voice(0.4)):
-        warps.append(renderer._warp.copy())
+        warps.append(renderer._warp.flow.copy())
     assert len(warps) > 2
     for warp in warps[1:]:
         np.testing.assert_array_equal(warp, warps[0])

@@ -12,16 +12,13 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from parlante import bundle as bundle_module
-from parlante.bundle import (
-    FRONT_END,
-    Bundle,
-    Part,
-    resolve_device,
-    write_manifest,
-)
+from export.manifest import Part, write_manifest
 from parlante.errors import BundleError, DeviceError
-from parlante.machine import cuda_device_count
+from parlante.runtime import bundle as bundle_module
+from parlante.runtime.bundle import Bundle
+from parlante.runtime.machine import cuda_device_count
+from parlante.runtime.manifest import FRONT_END
+from parlante.runtime.sessions import resolve_device
 
 
 def double(path: Path) -> None:
@@ -44,7 +41,7 @@ WINDOW = (9, 8)
 def folder(tmp_path: Path) -> Path:
     double(tmp_path / "double.onnx")
     np.savez(tmp_path / "table.npz", a=np.arange(6).reshape(2, 3), b=np.float32(7))
-    write_manifest(tmp_path, PARTS, mel_window=WINDOW, version="2.5")
+    write_manifest(tmp_path, PARTS, version="2.5")
     return tmp_path
 
 
@@ -83,7 +80,7 @@ def test_mel_window_is_checked(folder: Path) -> None:
 
 def test_front_end_is_the_one_in_use() -> None:
     """The constants in the manifest are those of the code."""
-    from parlante import audio
+    from parlante.speech import audio
 
     assert FRONT_END["sample_rate"] == audio.SAMPLE_RATE
     assert FRONT_END["samples_per_frame"] * FRONT_END["fps"] == FRONT_END["sample_rate"]
@@ -130,10 +127,10 @@ def test_session_options(folder: Path) -> None:
 
 def test_key_follows_the_contents(folder: Path) -> None:
     before = Bundle.open(folder).key
-    write_manifest(folder, PARTS, mel_window=WINDOW, version="9")
+    write_manifest(folder, PARTS, version="9")
     assert Bundle.open(folder).key == before
     np.savez(folder / "table.npz", a=np.zeros(1))
-    write_manifest(folder, PARTS, mel_window=WINDOW, version="9")
+    write_manifest(folder, PARTS, version="9")
     assert Bundle.open(folder).key != before
 
 
@@ -178,19 +175,19 @@ def test_what_is_not_there(folder: Path, tmp_path: Path) -> None:
 
 def test_pickles_are_refused(folder: Path) -> None:
     np.savez(folder / "table.npz", a=np.array([{"run": "me"}], dtype=object))
-    write_manifest(folder, PARTS, mel_window=WINDOW, version="1")
+    write_manifest(folder, PARTS, version="1")
     with pytest.raises(BundleError, match="allow_pickle=False"):
         Bundle.open(folder).arrays("table")
 
 
 def test_files_that_are_not_what_they_are_called(folder: Path) -> None:
     (folder / "table.npz").write_bytes(b"PK\x03\x04 no archive")
-    write_manifest(folder, PARTS, mel_window=WINDOW, version="1")
+    write_manifest(folder, PARTS, version="1")
     with pytest.raises(BundleError, match="no arrays"):
         Bundle.open(folder).arrays("table")
     (folder / "double.onnx").write_bytes(b"no network")
     with pytest.raises(BundleError, match="cannot load network 'twice'"):
-        write_manifest(folder, PARTS, mel_window=WINDOW, version="1")
+        write_manifest(folder, PARTS, version="1")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +222,7 @@ def test_manifest_that_is_none(folder: Path, text: str) -> None:
 def test_bad_parts(folder: Path, file: str) -> None:
     before = (folder / "manifest.json").read_bytes()
     with pytest.raises(BundleError, match="plain name of its own file"):
-        write_manifest(folder, {**PARTS, "more": Part(file, "", "")}, mel_window=WINDOW)
+        write_manifest(folder, {**PARTS, "more": Part(file, "", "")})
     assert (folder / "manifest.json").read_bytes() == before
 
 

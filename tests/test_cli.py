@@ -17,8 +17,9 @@ import soundfile
 
 import parlante
 from parlante import bench, cli, doctor
-from parlante.bundle import Bundle, default_folder
-from parlante.portrait import read_portrait
+from parlante.portrait.portrait import read_portrait
+from parlante.runtime.assets import networks_folder
+from parlante.runtime.bundle import Bundle
 from tests.portrait_samples import PHOTO, avatar, demo_speech
 
 QUICK = ("--size", "128", "--steps", "1")
@@ -58,7 +59,7 @@ def test_live_speaks_what_comes_in(tmp_path: Path) -> None:
     sound = np.round(demo_speech()[:9600] * 32767).astype("<i2")
     out = tmp_path / "live.mp4"
     made = subprocess.run(
-        [sys.executable, "-m", "parlante.cli", "live", str(PHOTO), "-o", str(out), *QUICK],
+        [sys.executable, "-m", "parlante.app.cli", "live", str(PHOTO), "-o", str(out), *QUICK],
         input=sound.tobytes(),
         capture_output=True,
         timeout=120,
@@ -72,7 +73,7 @@ def test_live_speaks_what_comes_in(tmp_path: Path) -> None:
 
 def process(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "parlante.cli", *arguments],
+        [sys.executable, "-m", "parlante.app.cli", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -138,7 +139,7 @@ def test_speak_passes_every_option_on(
     monkeypatch.setattr("parlante.avatar.Avatar", Recorder)
     options = "--size 300 --steps 4 --seed 9 --fps 29.97 --face 1 --pose 0.5 --blink 0 "
     options += (
-        f"--expression 1.5 --device auto --precision int8 --threads 3 --bundle {default_folder()}"
+        f"--expression 1.5 --device auto --precision int8 --threads 3 --bundle {networks_folder()}"
     )
     assert cli.main(["speak", "a.jpg", "b.jpg", str(wav), *options.split()]) == 1
     assert given.pop("bundle").key == Bundle.default().key
@@ -234,7 +235,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
 def test_doctor_finds_a_missing_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "default_folder", lambda: tmp_path / "none")
+    monkeypatch.setattr(doctor, "networks_folder", lambda: tmp_path / "none")
     assert cli.main(["doctor"]) == 1
     assert "none" in capsys.readouterr().out
 
@@ -254,7 +255,7 @@ def test_networks_from_elsewhere(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(bench, "files", short_demo)
-    copied = shutil.copytree(default_folder(), tmp_path / "bundle")
+    copied = shutil.copytree(networks_folder(), tmp_path / "bundle")
     assert cli.main(["bench", "--bundle", str(copied), *QUICK]) == 0
     (copied / "denoise.onnx").write_bytes(b"damaged")
     assert cli.main(["bench", "--bundle", str(copied), *QUICK]) == 1

@@ -1,14 +1,13 @@
 """The photo and the voice that ship with the package."""
 
-from importlib.resources import files
-
 import numpy as np
 import soundfile
 
-from parlante.audio import decode_audio
-from parlante.image import load_image
+from parlante.media.photo import load_image
+from parlante.runtime.assets import asset
+from parlante.speech.audio import decode_audio
 
-DEMO = files("parlante") / "demo"
+DEMO = asset("demo")
 
 
 def test_portrait() -> None:

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy import stats
 
 from parlante import _core
-from parlante.schedule import make_schedule
+from parlante.render.schedule import make_schedule
 
 SHAPE = (1, 48, 8, 12)
 SIZE = (32, 48)

@@ -8,8 +8,8 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
-from parlante.detection import Detection, FaceDetector, merge, tiles
-from parlante.roi import Roi, crop, transform
+from parlante.face.detection import Detection, FaceDetector, merge, tiles
+from parlante.face.roi import Roi, crop, transform
 from tests.face_samples import MOUTH_CORNERS, NOSE, PUPILS, Image, photo, session
 
 EYE_DISTANCE = float(np.linalg.norm(PUPILS[1] - PUPILS[0]))

@@ -9,15 +9,15 @@ import onnxruntime
 import pytest
 
 import parlante
-from parlante import doctor
-from parlante.bundle import Part, write_manifest
+from export.manifest import Part, write_manifest
+from parlante.app import doctor
 
 
 @pytest.fixture
 def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "notes.npz").write_bytes(b"contents")
     parts = {"notes": Part("notes.npz", "CC0-1.0", "none")}
-    write_manifest(tmp_path, parts, mel_window=(9, 8), version="7")
+    write_manifest(tmp_path, parts, version="7")
     monkeypatch.setattr(doctor, "default_folder", lambda: tmp_path)
     return tmp_path
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-from importlib.resources import as_file, files
 
 import cv2
 import numpy as np
@@ -19,10 +18,11 @@ import skimage.metrics
 from models.evaluate import metrics, over_time, report
 from models.evaluate.protocols import UnwarpedRenderer, means
 from models.train import parts
-from parlante.audio import decode_audio
-from parlante.bundle import Bundle
-from parlante.face_model import FaceModel
-from parlante.renderer import FrameRenderer
+from parlante.face.model import FaceModel
+from parlante.render.renderer import FrameRenderer
+from parlante.runtime.assets import demo
+from parlante.runtime.bundle import Bundle
+from parlante.speech.audio import decode_audio
 from tests import portrait_samples
 
 
@@ -94,7 +94,7 @@ def test_closures_look_for_shut_lips_before_the_release() -> None:
 
 
 def test_phonemes_of_the_demo_voice_come_in_order() -> None:
-    with as_file(files("parlante") / "demo" / "speech.flac") as path:
+    with demo() as (_, path):
         samples = np.concatenate(list(decode_audio(path)))
     heard = over_time.Phonemes()(samples)
     moments = [moment for _, moment in heard]

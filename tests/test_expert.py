@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.expert import OFFSETS, SHAPE, SIDE, WINDOW, Expert, distances, lip_shape, synchrony
-from parlante.face_model import LIPS_INNER, LIPS_OUTER
+from parlante.face.topology import LIPS_INNER, LIPS_OUTER
 
 
 def landmarks(seed: int, frames: int = 5) -> np.ndarray:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
-from parlante.face_model import (
+from parlante.contract import VERTICES, Float
+from parlante.face.pose import FLIP, Pose, fit_pose, rotation_matrix, rotation_vector
+from parlante.face.topology import (
     EYE_LEFT,
     EYE_RIGHT,
     FACE_OVAL,
-    FLIP,
     LANDMARKS_68,
     LID_PAIRS_LEFT,
     LID_PAIRS_RIGHT,
@@ -22,14 +23,8 @@ from parlante.face_model import (
     LIPS_INNER,
     LIPS_OUTER,
     RIGID,
-    VERTICES,
-    Float,
-    Pose,
     eye_aperture,
-    fit_pose,
     lip_aperture,
-    rotation_matrix,
-    rotation_vector,
 )
 from tests.portrait_samples import expression, frontal, mode, model
 

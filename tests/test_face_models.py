@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from parlante.roi import to_tensor
+from parlante.face.roi import to_tensor
 from tests.face_samples import BUNDLE, MOUTH_CORNERS, NOSE, PUPILS, photo, session
 
 REFERENCE = Path(__file__).parent / "data" / "face_models_reference.npz"

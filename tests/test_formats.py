@@ -11,20 +11,26 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="needs the extra [train]")
 
+from export.manifest import Part, write_manifest
 from export.networks import export, networks
 from export.quantize import quantize, watch
 from models.train.loop import WEIGHTS
 from parlante import Avatar
-from parlante.bundle import RENDERER, Bundle, Part, write_manifest
+from parlante.contract import Precision
 from parlante.errors import BundleError, ParlanteError
-from parlante.motion import MEL_AFTER, MEL_BEFORE, MotionStream
-from parlante.renderer import FrameRenderer, Precision
+from parlante.options import RenderOptions
+from parlante.render.renderer import FrameRenderer
+from parlante.runtime.bundle import RENDERER, Bundle
+from parlante.runtime.compute import Compute
+from parlante.speech.motion import MotionStream
 from tests import portrait_samples as samples
 
 
 def renderer(bundle: Bundle, precision: Precision) -> FrameRenderer:
     portrait = samples.avatar().portrait
-    return FrameRenderer(bundle, samples.model(), portrait, size=256, steps=2, precision=precision)
+    return FrameRenderer(
+        bundle, samples.model(), portrait, RenderOptions(size=256), Compute(precision=precision)
+    )
 
 
 def drawn(bundle: Bundle, precision: Precision) -> NDArray[np.float32]:
@@ -52,7 +58,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
             parts[half] = replace(parts[name], file=f"{half}.onnx")
             written = quantize(folder / f"{name}.onnx", folder / f"{small}.onnx", rows[name])
             parts[small] = Part(f"{small}.onnx", "", "", {**network.extra, **written})
-    write_manifest(folder, parts, mel_window=(MEL_BEFORE, MEL_AFTER))
+    write_manifest(folder, parts)
     return Bundle.open(folder)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from parlante.errors import ImageError, ParlanteError
-from parlante.image import MAX_PIXELS, load_image
+from parlante.media.photo import MAX_PIXELS, load_image
 
 H, W = 130, 190
 

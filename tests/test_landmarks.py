@@ -6,15 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from parlante.detection import FaceDetector
-from parlante.landmarks import (
+from parlante.contract import Image
+from parlante.face.detection import FaceDetector
+from parlante.face.landmarks import (
     FaceLandmarks,
     LandmarkTracker,
     Points,
     roi_from_detection,
     roi_from_landmarks,
 )
-from parlante.roi import Image, Roi, crop, transform
+from parlante.face.roi import Roi, crop, transform
 from tests.face_samples import MOUTH_CORNERS, NOSE, PUPILS, photo, session
 
 NOSE_TIP, LEFT_CORNER, RIGHT_CORNER, LEFT_IRIS, RIGHT_IRIS = 1, 61, 291, 468, 473

@@ -15,22 +15,24 @@ from numpy.typing import NDArray
 
 from benchmarks.live import LipsOnly, StillClock
 from parlante import Avatar, Frame
-from parlante.bundle import Bundle
-from parlante.engine import Engine
+from parlante.contract import LOOK_AHEAD
 from parlante.errors import AudioError, SessionClosedError
-from parlante.live import MAX_QUEUED_S, Live
-from parlante.motion import LOOK_AHEAD, MotionStream
+from parlante.runtime.bundle import Bundle
+from parlante.session.engine import Engine
+from parlante.session.live import MAX_QUEUED_S, Live
+from parlante.session.timeline import Timeline
+from parlante.speech.motion import MotionStream
 from tests.portrait_samples import PHOTO, demo_speech
 
 FPS = Fraction(25)
 
 
 def engine(fps: Fraction = FPS) -> Engine:
-    return Engine(MotionStream(Bundle.default(), seed=3), LipsOnly(), fps)  # type: ignore[arg-type]
+    return Engine(MotionStream(Bundle.default(), seed=3), LipsOnly(), Timeline(fps))
 
 
 def session(*, realtime: bool = True, fps: Fraction = FPS, clock: StillClock | None = None) -> Live:
-    return Live(engine(fps), fps, realtime=realtime, clock=clock or StillClock())
+    return Live(engine(fps), realtime=realtime, clock=clock or StillClock())
 
 
 def spoken(samples: NDArray[np.float32], fps: Fraction = FPS) -> list[Frame]:
@@ -265,7 +267,7 @@ def test_callback_gets_the_frames_and_an_error_in_it_closes() -> None:
         if len(got) == 5:
             done.set()
 
-    with Live(engine(), FPS, clock=StillClock(), on_frame=on_frame) as live:
+    with Live(engine(), clock=StillClock(), on_frame=on_frame) as live:
         assert done.wait(10)
         with pytest.raises(SessionClosedError):
             iter(live)

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from parlante.avatar import Avatar
-from parlante.bundle import Bundle
-from parlante.face_model import BLINK_MODES, FaceModel, Float, Pose
-from parlante.manner import MIN_FRAMES, lid_closures, manner_of, motion_of
-from parlante.motion import ANYBODY, MotionStream
-from parlante.video import VideoWriter, read_video
+from parlante.contract import Float
+from parlante.face.model import BLINK_MODES, FaceModel
+from parlante.face.pose import Pose
+from parlante.media.video import read_video
+from parlante.media.writer import VideoWriter
+from parlante.portrait.manner import MIN_FRAMES, lid_closures, manner_of, motion_of
+from parlante.runtime.bundle import Bundle
+from parlante.speech.dynamics import ANYBODY
+from parlante.speech.motion import MotionStream
 from tests.portrait_samples import avatar, demo_rgb
 
 FRAMES = 200

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parlante.matte import CONTRAST, Matte, guided_filter, one_piece
-from parlante.roi import Image
+from parlante.contract import Image
+from parlante.portrait.matte import CONTRAST, Matte, guided_filter, one_piece
 from tests.face_samples import NOSE, photo, session
 
 

@@ -12,19 +12,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from parlante import _core
-from parlante.face_model import (
+from parlante.contract import VERTICES, Float
+from parlante.face.pose import Pose
+from parlante.face.topology import (
     EYE_LEFT,
     EYE_RIGHT,
     FACE_OVAL,
     LIP_CORNERS,
     LIPS_INNER,
     NOSE_TIP,
-    VERTICES,
-    Float,
-    Pose,
     lip_aperture,
 )
-from parlante.mesh import HOLE, RING, RING_START, WARP_VERTICES, WarpMesh
+from parlante.render.mesh import HOLE, RING, RING_START, WARP_VERTICES, WarpMesh
 from tests.portrait_samples import avatar, expression, mode, model
 
 SIZE = 256
@@ -33,7 +32,7 @@ SHUT = {"mouthClose": 0.2}  # the lips of the 3DMM cross everywhere
 
 @cache
 def mesh() -> WarpMesh:
-    return avatar().portrait.mesh(model())
+    return WarpMesh.of(model(), avatar().portrait)
 
 
 @cache

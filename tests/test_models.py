@@ -30,8 +30,8 @@ from torch.nn import functional
 
 import export.networks as export_module
 import models.train.loop as loop
-import parlante.motion as runtime
-import parlante.renderer as runtime_renderer
+import parlante.render.renderer as runtime_renderer
+import parlante.speech.motion as runtime
 from export import quantize
 from export.networks import TOLERANCE, Network, compare, export, networks, store_half
 from models import dynamics, renderer, sync, warp
@@ -41,9 +41,10 @@ from models.train import lips, teacher
 from models.train import renderer as train_renderer
 from models.train import sync as train_sync
 from parlante import _core
-from parlante.bundle import Bundle
-from parlante.face_model import FaceModel, Pose, rotation_matrix
-from parlante.schedule import make_schedule
+from parlante.face.model import FaceModel
+from parlante.face.pose import Pose, rotation_matrix
+from parlante.render.schedule import make_schedule
+from parlante.runtime.bundle import Bundle
 from tests import portrait_samples
 from tests.visual_samples import pack_sample
 

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from parlante import Avatar
-from parlante.bundle import RENDERER, Bundle
-from parlante.renderer import Precision
+from parlante.contract import Precision
+from parlante.runtime.bundle import RENDERER, Bundle
 from tests.portrait_samples import demo_rgb, demo_speech
 
 pytestmark = [

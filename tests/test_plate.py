@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parlante.plate import SPREAD, background_plate
+from parlante.portrait.plate import SPREAD, background_plate
 
 Image = NDArray[np.uint8]
 

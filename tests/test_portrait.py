@@ -21,20 +21,13 @@ from PIL import Image
 
 from parlante import avatar as avatar_module
 from parlante.avatar import Avatar
-from parlante.bundle import Bundle
+from parlante.contract import GRID, VERTICES, Float
 from parlante.errors import FaceNotFoundError, ImageError, OutputError, SeveralFacesError
-from parlante.face_model import VERTICES, Float
-from parlante.image import Photo, load_image
-from parlante.motion import ANYBODY
-from parlante.portrait import (
-    FACE_SHARE,
-    GRID,
-    MAX_SIDE,
-    Portrait,
-    PortraitEncoder,
-    crop_box,
-    read_portrait,
-)
+from parlante.media.photo import Photo, load_image
+from parlante.portrait.encoder import FACE_SHARE, MAX_SIDE, PortraitEncoder, crop_box
+from parlante.portrait.portrait import Portrait, read_portrait
+from parlante.runtime.bundle import Bundle
+from parlante.speech.dynamics import ANYBODY
 from tests.portrait_samples import PHOTO, avatar, demo_rgb
 
 Pixels = NDArray[np.uint8]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from diffusers import DDPMScheduler
 
-from parlante.schedule import (
+from parlante.render.schedule import (
     SHIFT_NOISE,
     cosine_alphas_cumprod,
     make_schedule,

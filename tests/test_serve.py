@@ -16,7 +16,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
 from benchmarks.live import CHROMIUM_OPTIONS, chromium
-from parlante.serve import HEADER, MAX_SESSIONS, MAX_UPLOAD, application, needs_token
+from parlante.app.serve import HEADER, MAX_SESSIONS, MAX_UPLOAD, application, needs_token
 from tests.portrait_samples import VOICE, avatar, demo_speech
 
 OPTIONS: dict[str, Any] = {"size": 128, "steps": 1}

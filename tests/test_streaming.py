@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parlante.bundle import Bundle
-from parlante.engine import Engine, Frame
-from parlante.motion import LOOK_AHEAD, SAMPLES_PER_FRAME, Motion, MotionStream
+from parlante.contract import LOOK_AHEAD, SAMPLES_PER_FRAME
+from parlante.runtime.bundle import Bundle
+from parlante.session.engine import Engine, Frame
+from parlante.session.timeline import Timeline
+from parlante.speech.motion import Motion, MotionStream
 from tests.portrait_samples import demo_speech
 
 
@@ -52,7 +54,7 @@ class _Count:
 
 
 def frames(samples: NDArray[np.float32], fps: Fraction, chunk: int) -> list[Frame]:
-    engine = Engine(MotionStream(Bundle.default()), _Count(), fps)  # type: ignore[arg-type]
+    engine = Engine(MotionStream(Bundle.default()), _Count(), Timeline(fps))
     out = [
         f
         for start in range(0, len(samples), chunk)

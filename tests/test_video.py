@@ -21,9 +21,12 @@ import pytest
 import pyvirtualcam
 from numpy.typing import NDArray
 
-from parlante.audio import decode_audio
 from parlante.errors import ImageError, OutputError
-from parlante.video import CameraWriter, StreamWriter, VideoWriter, read_video
+from parlante.media.camera import CameraWriter
+from parlante.media.stream import StreamWriter
+from parlante.media.video import read_video
+from parlante.media.writer import VideoWriter
+from parlante.speech.audio import decode_audio
 
 SIDE = 128
 NTSC = Fraction(30000, 1001)
@@ -243,7 +246,7 @@ def test_process_that_ends_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     script = f"""
         import sys
         import numpy as np
-        from parlante.video import VideoWriter
+        from parlante.media.video import VideoWriter
         writer = VideoWriter({str(tmp_path / "out.mp4")!r}, width=64, height=64)
         for i in range(50):
             writer.write(np.zeros((64, 64, 3), np.uint8), np.zeros(640, np.int16))

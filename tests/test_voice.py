@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parlante.bundle import Bundle
-from parlante.motion import MotionStream
-from parlante.voice import CHUNK, HOLD, Voice
+from parlante.runtime.bundle import Bundle
+from parlante.speech.motion import MotionStream
+from parlante.speech.voice_activity import CHUNK, HOLD, VoiceActivity
 from tests.portrait_samples import demo_speech
 
 FRAME, AHEAD = 640, 2560
@@ -24,7 +24,7 @@ class Marked:
 
 
 def followed(samples: NDArray[np.float32], frames: int, cuts: tuple[int, ...] = ()) -> list[float]:
-    voice = Voice(Marked(), samples_per_frame=FRAME, look_ahead=AHEAD)  # type: ignore[arg-type]
+    voice = VoiceActivity(Marked(), samples_per_frame=FRAME, look_ahead=AHEAD)  # type: ignore[arg-type]
     for piece in np.split(samples, cuts):
         voice.push(piece)
     return [voice.next() for _ in range(frames)]
@@ -37,7 +37,7 @@ def test_detector_is_the_published_one() -> None:
     rng = np.random.default_rng(0)
     speech = demo_speech()[:64_000]
     samples = np.concatenate([speech, 0.05 * rng.standard_normal(16_000)]).astype(np.float32)
-    voice = Voice(
+    voice = VoiceActivity(
         Bundle.default().session("voice_activity"), samples_per_frame=FRAME, look_ahead=AHEAD
     )
     voice.push(samples)

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from parlante.face_model import Float, Pose
-from parlante.motion import MEL_PER_FRAME, SILENCE
+from parlante.contract import MEL_PER_FRAME, SILENCE, Float
+from parlante.face.pose import Pose
 
 DEFAULT_DATA = Path("../shared/data")
 DEFAULT_PREPARED = Path("data/prepared")

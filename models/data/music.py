@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from parlante.engine import SAMPLE_RATE
-from parlante.face_model import Float
+from parlante.contract import SAMPLE_RATE, Float
 
 PIECE_SECONDS = 12
 NYQUIST = SAMPLE_RATE / 2

@@ -15,9 +15,11 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from models.data.dataset import SIZE, PreparedClip
 from parlante import _core
-from parlante.bundle import Bundle
-from parlante.face_model import EYE_LEFT, EYE_RIGHT, LIPS_OUTER, FaceModel, Float
-from parlante.mesh import WarpMesh
+from parlante.contract import Float
+from parlante.face.model import FaceModel
+from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_OUTER
+from parlante.render.mesh import WarpMesh
+from parlante.runtime.bundle import Bundle
 
 TARGETS = 4  # target frames drawn for one source: moving the mesh for several at once is cheaper
 # Boxes around lips and eyes are widened by this share of their size.

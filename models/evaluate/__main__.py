@@ -17,7 +17,7 @@ from models.evaluate import over_time, protocols, report
 from models.evaluate.protocols import Evaluation, per_person
 from models.expert import OFFSETS
 from models.train import parts
-from parlante.bundle import Bundle
+from parlante.runtime.bundle import Bundle
 
 LONG_MINUTES = 10
 STEPS = (1, 2, 4, 8, 50)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from parlante.face_model import LANDMARKS_68, LIPS_OUTER, VERTICES, Float
+from parlante.contract import VERTICES, Float
+from parlante.face.topology import LANDMARKS_68, LIPS_OUTER
 
 Image = NDArray[np.uint8]
 Box = tuple[int, int, int, int]

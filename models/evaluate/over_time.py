@@ -11,7 +11,7 @@ from hama import ASRModel
 from numpy.typing import NDArray
 
 from models.evaluate.metrics import Image
-from parlante.face_model import Float
+from parlante.contract import Float
 
 FPS = 25
 LIDS_SHUT, LIDS_OPEN = 0.6, 0.4  # closure at which a blink begins and ends

@@ -21,26 +21,32 @@ from models.evaluate import metrics, over_time
 from models.expert import Expert, lip_shape, synchrony
 from models.train.loop import load_weights
 from parlante import _core
-from parlante.audio import decode_audio
-from parlante.bundle import Bundle
-from parlante.detection import FaceDetector
-from parlante.errors import ParlanteError
-from parlante.face_model import VERTICES, FaceModel, Float, eye_aperture, lip_aperture
-from parlante.image import Photo
-from parlante.landmarks import FaceLandmarks, LandmarkTracker
-from parlante.manner import manner_of, motion_of
-from parlante.motion import (
-    ANYBODY,
+from parlante.contract import (
     LOOK_AHEAD,
     MEL_PER_FRAME,
     POSE,
     SAMPLES_PER_FRAME,
-    Motion,
-    MotionStream,
+    VERTICES,
+    Float,
 )
-from parlante.plate import background_plate
-from parlante.portrait import Portrait, PortraitEncoder
-from parlante.renderer import FrameRenderer, Precision
+from parlante.errors import ParlanteError
+from parlante.face.detection import FaceDetector
+from parlante.face.landmarks import FaceLandmarks, LandmarkTracker
+from parlante.face.model import FaceModel
+from parlante.face.topology import eye_aperture, lip_aperture
+from parlante.media.photo import Photo
+from parlante.options import RenderOptions
+from parlante.portrait.encoder import PortraitEncoder
+from parlante.portrait.manner import manner_of, motion_of
+from parlante.portrait.plate import background_plate
+from parlante.portrait.portrait import Portrait
+from parlante.render.renderer import FrameRenderer
+from parlante.render.warp import Warp
+from parlante.runtime.bundle import Bundle
+from parlante.runtime.compute import Compute
+from parlante.speech.audio import decode_audio
+from parlante.speech.dynamics import ANYBODY
+from parlante.speech.motion import Motion, MotionStream
 
 STILL, WARP, OURS = "still photo", "warp only", "renderer, K = {}"
 Scores = dict[str, float]
@@ -69,29 +75,34 @@ def swap(evaluation: Evaluation, clip: PreparedClip, seed: int) -> Scores:
     return {"swap_error": float(miss / max(motion, 1e-6))}
 
 
-class UnwarpedRenderer(FrameRenderer):
-    """For networks trained without the warp: they draw on the photo as it lies."""
+class NoWarp(Warp):
+    """The photo as it lies, with the geometry maps of the motion."""
 
-    def warp(self, expression: Float, pose_change: Float) -> None:
-        super().warp(expression, pose_change)
-        self._warp[..., :2] = self._identity_warp[..., :2]
-        self._pack()
+    def move(self, expression: Float, pose_change: Float) -> None:
+        super().move(expression, pose_change)
+        self.flow[..., :2] = self.at_rest[..., :2]
+        self.pack()
+
+
+class UnwarpedRenderer(FrameRenderer):
+    """For networks trained without the warp."""
+
+    warp_type = NoWarp
 
 
 class Evaluation:
     """Networks and judges, loaded once. ``assets`` holds SFace; ``without`` is the part that the
-    bundle was trained without; ``device`` and ``precision`` are the renderer's."""
+    bundle was trained without; ``compute`` is the renderer's."""
 
     def __init__(
         self,
         assets: Path,
         bundle: Bundle | None = None,
         without: str = "",
-        device: str = "cpu",
-        precision: Precision = "float32",
+        compute: Compute | None = None,
     ) -> None:
         self.bundle = bundle or Bundle.default()
-        self.without, self.device, self.precision = without, device, precision
+        self.without, self.compute = without, compute or Compute()
         self.encoder = PortraitEncoder(self.bundle)
         self.model: FaceModel = self.encoder.model
         self.identity = metrics.Identity(assets / "face_recognition_sface_2021dec_int8bq.onnx")
@@ -116,10 +127,8 @@ class Evaluation:
             self.bundle,
             self.model,
             portrait,
-            size=SIZE,
-            steps=steps,
-            device=self.device,
-            precision=self.precision,
+            RenderOptions(size=SIZE, steps=steps),
+            self.compute,
         )
 
     def compare(self, made: metrics.Image, true: metrics.Image, seen: Float, at: Float) -> Scores:
@@ -228,10 +237,9 @@ def mesh_aperture(
     renderer: FrameRenderer, portrait: Portrait, motions: list[Motion]
 ) -> NDArray[np.float32]:
     """Lip opening [N] of the moved mesh."""
-    mesh = portrait.mesh(renderer.model)
     expressions = np.stack([renderer.expression(m) for m in motions])
     poses = portrait.pose.changed_by(np.stack([m.pose for m in motions]))
-    return lip_aperture(mesh.move(expressions, poses)[0])
+    return lip_aperture(renderer.mesh.move(expressions, poses)[0])
 
 
 def lips(evaluation: Evaluation, clip: PreparedClip, count: int) -> Scores | None:

@@ -11,8 +11,9 @@ from typing import get_args
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, load
 from models.evaluate import protocols, report
 from models.evaluate.protocols import Evaluation, per_person
-from parlante.bundle import Bundle
-from parlante.renderer import Precision
+from parlante.contract import Precision
+from parlante.runtime.bundle import Bundle
+from parlante.runtime.compute import Compute
 
 
 def main() -> None:
@@ -34,7 +35,9 @@ def main() -> None:
     clips = load(arguments.prepared, arguments.data, "test")
     bundle = None if arguments.bundle is None else Bundle.open(arguments.bundle)
     evaluation = Evaluation(
-        arguments.assets, bundle, device=arguments.device, precision=arguments.precision
+        arguments.assets,
+        bundle,
+        compute=Compute(device=arguments.device, precision=arguments.precision),
     )
 
     chosen = per_person(clips, arguments.clips)

@@ -13,8 +13,7 @@ from models.data.dataset import PreparedClip
 from models.evaluate import over_time, protocols
 from models.evaluate.protocols import Evaluation, Scores, per_person
 from models.expert import OFFSETS, WINDOW
-from parlante.engine import SAMPLE_RATE
-from parlante.face_model import Float
+from parlante.contract import SAMPLE_RATE, Float
 
 Interval = tuple[float, float]  # mean, half-width
 Table = dict[str, dict[str, Interval]]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import cv2
@@ -17,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, load, read_frames
-from parlante.audio import decode_audio
-from parlante.bundle import Bundle
-from parlante.image import Photo, load_image
-from parlante.motion import Motion, MotionStream
-from parlante.portrait import PortraitEncoder
-from parlante.renderer import FrameRenderer
+from parlante.media.photo import Photo, load_image
+from parlante.options import RenderOptions
+from parlante.portrait.encoder import PortraitEncoder
+from parlante.render.renderer import FrameRenderer
+from parlante.runtime.assets import demo
+from parlante.runtime.bundle import Bundle
+from parlante.speech.audio import decode_audio
+from parlante.speech.motion import Motion, MotionStream
 
 POSES: dict[str, tuple[dict[str, float], tuple[float, float, float]]] = {
     "shut": ({}, (0, 0, 0)),
@@ -53,7 +54,7 @@ def row(
 ) -> NDArray[np.uint8]:
     """The pictures of one person side by side."""
     portrait = encoder.encode([photo], face=0)
-    renderer = FrameRenderer(bundle, encoder.model, portrait, size=size, steps=steps)
+    renderer = FrameRenderer(bundle, encoder.model, portrait, RenderOptions(size=size, steps=steps))
     names = encoder.model.expression_names
     rest = Motion(renderer.shut, np.zeros(6, np.float32), np.zeros(2, np.float32))
     pictures = [portrait.at(size)[0][..., :3]]
@@ -63,8 +64,8 @@ def row(
         for name in modes.keys() - {"blink"}:
             expression[names.index(name)] += modes[name]
         pictures.append(renderer.draw(expression, np.array([*turn, 0, 0, 0], np.float32)))
-    with as_file(files("parlante") / "demo") as demo:
-        samples = np.concatenate(list(decode_audio(demo / "speech.flac")))
+    with demo() as (_, voice):
+        samples = np.concatenate(list(decode_audio(voice)))
     motions = MotionStream(bundle).push(samples)
     pictures += [renderer.render(motions[i]) for i in SPOKEN]
     return np.hstack(pictures)
@@ -83,7 +84,7 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle = Bundle.default()
     encoder = PortraitEncoder(bundle)
-    with as_file(files("parlante") / "demo" / "portrait.jpg") as path:
+    with demo() as (path, _):
         photos = [load_image(path)]
     people: set[str] = set()
     clips = load(arguments.prepared, arguments.data, "test")

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.attributes import EXPRESSION, Attributes
+from models.attributes import Attributes
 from models.data.dataset import load
 from models.train.loop import Settings, arguments, train
-from parlante.bundle import Bundle
-from parlante.face_model import VERTICES, FaceModel
+from parlante.contract import EXPRESSION, VERTICES
+from parlante.face.model import FaceModel
+from parlante.runtime.bundle import Bundle
 
 PRESETS = {
     "cpu": Settings(steps=6_000, batch=512, learning_rate=1e-3),

@@ -14,8 +14,8 @@ from models.data.dataset import PreparedClip, load
 from models.dynamics import MOTION, Dynamics, DynamicsSampler
 from models.sync import Sync
 from models.train.loop import Settings, arguments, load_weights, train
-from parlante.manner import motion_of
-from parlante.motion import BLINK, EMBEDDING, LATENT, POSE, TAIL, WINDOW
+from parlante.contract import BLINK, EMBEDDING, LATENT, POSE, TAIL, WINDOW
+from parlante.portrait.manner import motion_of
 
 PRESETS = {
     "cpu": Settings(steps=6_000, batch=32, learning_rate=1.5e-3, minutes=5, ema=0.995),

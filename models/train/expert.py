@@ -15,7 +15,7 @@ from models.data.dataset import frame_weights, load, read_landmarks
 from models.expert import WINDOW, Expert, lip_shape
 from models.train.loop import Settings, arguments, train
 from models.train.sync import augment
-from parlante.motion import MEL_PER_FRAME
+from parlante.contract import MEL_PER_FRAME
 
 PRESETS = {
     name: Settings(2_500, 96, 1e-3, warmup=100, ema=0.995, weight_decay=0.05)

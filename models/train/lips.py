@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.attributes import EXPRESSION, LIP, Attributes
-from parlante.face_model import LIP_CORNERS, LIP_PAIRS, LIPS_INNER, LIPS_OUTER, FaceModel
+from models.attributes import Attributes
+from parlante.contract import EXPRESSION, LIP
+from parlante.face.model import FaceModel
+from parlante.face.topology import LIP_CORNERS, LIP_PAIRS, LIPS_INNER, LIPS_OUTER
 
 STILL_OPENING = 0.1  # model units: lips that move less than this say little about the sound
 

@@ -27,10 +27,11 @@ from tqdm import tqdm
 from models.attributes import Attributes
 from models.data.dataset import SIZE, PreparedClip, load, read_frames
 from models.data.pairs import PairBatch, Pairs, held_frames, mirror_images, mixed
-from models.renderer import FRAME, TEETH_PLANES, Renderer, diffusion_of, sample
+from models.renderer import TEETH_PLANES, Renderer, diffusion_of, sample
 from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack, sample_features
-from parlante.plate import background_plate
+from parlante.contract import COLOR_PLANES
+from parlante.portrait.plate import background_plate
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,7 @@ def draw_loss(net: nn.Module, x: Inputs, levels: Tensor | None) -> dict[str, Ten
     """Weighted L1 and L2 of x̂_0, L1 of its edges, and of how much edge there is in each cell,
     wherever it lies: what is uncertain shall not be blurred. Without ``levels`` without
     diffusion."""
-    warp = x.planes[:, :FRAME]
+    warp = x.planes[:, :COLOR_PLANES]
     # Without the cache: weights first cast where no gradient is wanted would be kept without one.
     with torch.autocast(warp.device.type, torch.bfloat16, cache_enabled=False):
         maps = condition_maps(net, x)
@@ -367,13 +368,13 @@ def main() -> None:
     def validate(average: nn.Module) -> dict[str, float]:
         x = assemble(seen(fixed), frames[1], attributes)
         true = F.pixel_shuffle(x.target, 4)
-        warp = F.pixel_shuffle(x.planes[:, :FRAME], 4)
+        warp = F.pixel_shuffle(x.planes[:, :COLOR_PLANES], 4)
         scores = {"warp": mouth_scores(warp, true, x.boxes)[0]}
         maps = condition_maps(average, x)
         for k in (1,) if levels is None else (1, 2):
             made = sample(
                 average.denoiser,
-                x.planes[:, :FRAME],
+                x.planes[:, :COLOR_PLANES],
                 maps,
                 diffusion.schedule(k),
                 torch.Generator(device).manual_seed(0),

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models.attributes import EXPRESSION, LIP, Attributes
+from models.attributes import Attributes
 from models.data import music
 from models.data.dataset import PreparedClip, frame_weights, is_validation, load
 from models.sync import CONTEXT, LIP_WINDOW, Sync
@@ -26,9 +26,18 @@ from models.train.lips import LipError, weighted
 from models.train.loop import Peers, Settings, arguments, load_weights, made_by, train
 from models.train.teacher import HEARD
 from parlante import _core
-from parlante.bundle import Bundle
-from parlante.face_model import FaceModel, Float
-from parlante.motion import CONTEXT_AFTER, CONTEXT_BEFORE, MEL_PER_FRAME, MELS, SILENCE
+from parlante.contract import (
+    CONTEXT_AFTER,
+    CONTEXT_BEFORE,
+    EXPRESSION,
+    LIP,
+    MEL_BANDS,
+    MEL_PER_FRAME,
+    SILENCE,
+    Float,
+)
+from parlante.face.model import FaceModel
+from parlante.runtime.bundle import Bundle
 
 PRESETS = {
     "cpu": Settings(20_000, 64, learning_rate=1e-3, minutes=11, ema=0.998, weight_decay=0.01),
@@ -244,7 +253,7 @@ def calibrate(
     form = torch.linalg.lstsq(change, openings[:, None]).solution[:, 0]
     module.lip_opening.copy_(form)
     # From shut to the answer to silence.
-    quiet = torch.full((1, CONTEXT * MEL_PER_FRAME, MELS), SILENCE, device=device)
+    quiet = torch.full((1, CONTEXT * MEL_PER_FRAME, MEL_BANDS), SILENCE, device=device)
     beyond = gain * (module.decoder(module.embed(quiet))[0, 0] - module.lip_anchor)
     module.lip_way.copy_(beyond / (form @ beyond))
     module.lip_press.fill_(PRESS * error.mouth_width)
@@ -328,7 +337,9 @@ def main() -> None:
         mel = augment(mel, pieces, BEHIND_SPEECH)
         out = terms(module, mel, expression, keep, heard, asked)
         # Only the mouth's opening is asked for: shut.
-        quiet = torch.full((QUIET_WINDOWS, FRAMES * MEL_PER_FRAME, MELS), SILENCE, device=device)
+        quiet = torch.full(
+            (QUIET_WINDOWS, FRAMES * MEL_PER_FRAME, MEL_BANDS), SILENCE, device=device
+        )
         made = error.aperture(module.decoder(module.embed(augment(quiet, pieces, ALONE))))
         out["silence"] = QUIET_WEIGHT * (made - shut).abs().mean()
         return {k: v for k, v in out.items() if k not in PARTS.get(parsed.without, ())}

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.attributes import LIP, Attributes
+from models.attributes import Attributes
 from models.data.dataset import PreparedClip, frame_weights, is_validation, load
 from models.sync import MEL_MEAN, MEL_SCALE
 from models.train.lips import LipError, weighted
 from models.train.loop import Settings, arguments, load_weights, train
-from parlante.bundle import Bundle
-from parlante.face_model import FaceModel, Float
-from parlante.motion import MEL_PER_FRAME, MELS
+from parlante.contract import LIP, MEL_BANDS, MEL_PER_FRAME, Float
+from parlante.face.model import FaceModel
+from parlante.runtime.bundle import Bundle
 
 PRESETS = {
     name: Settings(1_000, 64, 1e-3, warmup=100, ema=0.99, weight_decay=0.05)
@@ -47,7 +47,7 @@ class Listener(nn.Module):
 
     def __init__(self, width: int = 192) -> None:
         super().__init__()
-        self.stem = nn.Conv1d(TOKENS * WIDTH + MEL_PER_FRAME * MELS, width, 1)
+        self.stem = nn.Conv1d(TOKENS * WIDTH + MEL_PER_FRAME * MEL_BANDS, width, 1)
         self.head = nn.Conv1d(width, LIP, 2 * SIDE + 1)
 
     def forward(self, features: Tensor) -> Tensor:

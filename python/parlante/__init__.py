@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parlante.avatar import Avatar as Avatar
     from parlante.avatar import Speech as Speech
-    from parlante.engine import Frame as Frame
-    from parlante.live import Live as Live
+    from parlante.errors import ParlanteError as ParlanteError
+    from parlante.options import RenderOptions as RenderOptions
+    from parlante.session.engine import Frame as Frame
+    from parlante.session.live import Live as Live
 
-__version__ = "0.1.0"
-__all__ = ["Avatar", "Frame", "Live", "Speech", "__version__"]
+__version__ = "0.2.0"
 
 _HOME = {
     "Avatar": "parlante.avatar",
+    "Frame": "parlante.session.engine",
+    "Live": "parlante.session.live",
+    "ParlanteError": "parlante.errors",
+    "RenderOptions": "parlante.options",
     "Speech": "parlante.avatar",
-    "Frame": "parlante.engine",
-    "Live": "parlante.live",
 }
+__all__ = [
+    "Avatar",
+    "Frame",
+    "Live",
+    "ParlanteError",
+    "RenderOptions",
+    "Speech",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +39,4 @@ def __getattr__(name: str) -> Any:
     # SDK.
     if name not in _HOME:
         raise AttributeError(f"module 'parlante' has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(_HOME[name]), name)

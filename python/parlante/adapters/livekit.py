@@ -8,7 +8,7 @@ import numpy as np
 from livekit import rtc
 from livekit.agents.voice.avatar import AudioSegmentEnd, VideoGenerator
 
-from parlante.live import Live
+from parlante.session.live import Live
 
 
 class LiveKitAvatar(VideoGenerator):

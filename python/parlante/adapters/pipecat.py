@@ -6,7 +6,7 @@ import numpy as np
 from pipecat.frames import frames as f
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from parlante.live import Live
+from parlante.session.live import Live
 
 
 class PipecatAvatar(FrameProcessor):

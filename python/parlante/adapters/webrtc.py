@@ -8,8 +8,8 @@ from fractions import Fraction
 import av
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from parlante.engine import SAMPLE_RATE
-from parlante.live import Live
+from parlante.contract import SAMPLE_RATE
+from parlante.session.live import Live
 
 QUEUE = 8  # frames of a track that nobody fetches; the oldest goes first
 

@@ -1,0 +1,4 @@
+"""The command line, the web page, the benchmark and the doctor.
+
+May import everything.
+"""

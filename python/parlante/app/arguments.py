@@ -1,0 +1,95 @@
+"""Command-line arguments made from the fields of the option classes, so that each is named once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parlante.options import RenderOptions
+from parlante.runtime.compute import Compute
+
+if TYPE_CHECKING:
+    from parlante.avatar import Avatar
+    from parlante.runtime.bundle import Bundle
+
+
+def add_render_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:
+    """One argument for each field of `RenderOptions`; ``defaults`` in the place of its own."""
+    group = parser.add_argument_group("the picture")
+    for one in fields(RenderOptions):
+        _add(group, one, defaults.get(one.name, one.default))
+
+
+def render_options(arguments: argparse.Namespace) -> RenderOptions:
+    """What `add_render_options` parsed."""
+    given = {one.name: getattr(arguments, one.name) for one in fields(RenderOptions)}
+    return RenderOptions(**given)
+
+
+def add_avatar_options(parser: argparse.ArgumentParser) -> None:
+    """What an avatar is made with: which face, networks and device."""
+    group = parser.add_argument_group("the avatar")
+    group.add_argument(
+        "--face", type=int, metavar="N", help="which face, where there are several; 0: the largest"
+    )
+    add_compute_options(group)
+
+
+def add_compute_options(group: argparse._ActionsContainer) -> None:
+    """One argument for each field of `Compute`, and the bundle."""
+    for one in fields(Compute):
+        _add(group, one, one.default)
+    group.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="networks to use instead of the built-in ones"
+    )
+
+
+def compute_of(arguments: argparse.Namespace) -> Compute:
+    """What `add_compute_options` parsed of `Compute`."""
+    return Compute(**{one.name: getattr(arguments, one.name) for one in fields(Compute)})
+
+
+def bundle_of(arguments: argparse.Namespace) -> Bundle | None:
+    """The bundle named by ``--bundle``, if any."""
+    from parlante.runtime.bundle import Bundle
+
+    return None if arguments.bundle is None else Bundle.open(arguments.bundle)
+
+
+def avatar_of(arguments: argparse.Namespace, photos: list[Path]) -> Avatar:
+    """The avatar of photos, a video or one encoded face, with the options of
+    `add_avatar_options`."""
+    from parlante.avatar import Avatar
+
+    compute = compute_of(arguments)
+    return Avatar(
+        photos,
+        face=arguments.face,
+        device=compute.device,
+        precision=compute.precision,
+        threads=compute.threads,
+        bundle=bundle_of(arguments),
+    )
+
+
+def _add(group: argparse._ActionsContainer, one: Field[Any], default: Any) -> None:
+    kinds: dict[str, Callable[[str], Any]] = {"background": _background, "fps": float}
+    shown = "" if default is None else f" (default: {default})"
+    group.add_argument(
+        f"--{one.name}",
+        type=kinds.get(one.name, type(default)),
+        default=default,
+        metavar=one.name.upper(),
+        help=one.metadata["help"] + shown,
+    )
+
+
+def _background(text: str) -> str | tuple[int, ...]:
+    """``green``, ``R,G,B`` or the path of a picture."""
+    parts = text.split(",")
+    if len(parts) == 3 and all(part.strip().isdigit() for part in parts):
+        return tuple(int(part) for part in parts)
+    return text

@@ -1,0 +1,134 @@
+"""`parlante bench`: what this machine does, with everything that `speak` does included.
+
+The demo portrait speaks the demo voice. Decoding and resampling the sound, motion, warp, networks
+and composition count as a frame's time; encoding the video file is a line of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parlante.avatar import Avatar
+from parlante.contract import LOOK_AHEAD, SAMPLE_RATE, SAMPLES_PER_FRAME, Float
+from parlante.media.photo import load_image
+from parlante.media.writer import VideoWriter
+from parlante.options import RenderOptions
+from parlante.runtime.assets import demo
+from parlante.runtime.bundle import Bundle
+from parlante.runtime.compute import Compute
+from parlante.runtime.machine import rss_mb
+from parlante.session.engine import Frame
+from parlante.speech.audio import decode_audio
+
+WARM_UP = 10  # frames not counted: ONNX Runtime plans its memory in the first ones
+
+
+def measure(
+    options: RenderOptions | None = None,
+    compute: Compute | None = None,
+    bundle: Bundle | None = None,
+) -> dict[str, Any]:
+    """Figures of one run over the demo, at 256² where no options are given.
+
+    fps, p50_ms, p95_ms, p99_ms a frame, first_frame_ms (compute after the look-ahead is in),
+    rss_mb, real_time_factor (time over duration of speech; below 1 is faster than real time),
+    stages (ms a frame), encode_photo_ms, and the machine.
+    """
+    options, compute = options or RenderOptions(size=256), compute or Compute()
+    with demo() as (photo, voice):
+        began = time.perf_counter()
+        avatar = Avatar(
+            photo,
+            device=compute.device,
+            precision=compute.precision,
+            threads=compute.threads,
+            cache=False,
+            bundle=bundle,
+        )
+        loaded = time.perf_counter()
+        avatar._encoder.encode([load_image(photo)])
+        encode_ms = (time.perf_counter() - loaded) * 1e3
+        frames, milliseconds, stages = _drawn(avatar, voice, options)
+        samples = np.concatenate(list(decode_audio(voice)))
+    if options.pixels == "rgb":
+        stages["video_encoder"] = _video_encoder_ms(frames, options)
+    return {
+        "fps": round(1e3 / float(milliseconds.mean()), 2),
+        **{f"p{p}_ms": round(float(np.percentile(milliseconds, p)), 2) for p in (50, 95, 99)},
+        "first_frame_ms": round(_first_frame_ms(avatar, samples, options), 2),
+        "rss_mb": round(rss_mb(), 1),
+        "real_time_factor": round(float(milliseconds.mean()) * float(options.rate) / 1e3, 4),
+        "stages": stages,
+        "encode_photo_ms": round(encode_ms, 1),
+        "load_ms": round((loaded - began) * 1e3 - encode_ms, 1),
+        "frames": len(frames),
+        "size": options.size,
+        "steps": options.steps,
+        "device": compute.device,
+        "precision": compute.precision,
+        "threads": compute.threads,
+        "machine": ", ".join((platform.machine(), f"{os.cpu_count()} CPUs", platform.system())),
+    }
+
+
+def _drawn(
+    avatar: Avatar, voice: Path, options: RenderOptions
+) -> tuple[list[Frame], Float, dict[str, float]]:
+    """The demo's frames, what each took after the warm-up (ms), and what a frame's stages took."""
+    speech = avatar.speak(voice, options=options)
+    frames, stamps = [], [time.perf_counter()]
+    for frame in speech:
+        frames.append(frame)
+        stamps.append(time.perf_counter())
+    drawn = speech.times.frames
+    stages = {k: round(v / drawn * 1e3, 3) for k, v in speech.times.seconds.items()}
+    whole = (stamps[-1] - stamps[0]) / drawn * 1e3
+    stages["audio_and_motion"] = round(whole - sum(stages.values()), 3)
+    return frames, (np.diff(stamps)[WARM_UP:] * 1e3).astype(np.float32), stages
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures of `measure` as text."""
+    r = result
+    lines = [
+        f"{r['size']}x{r['size']}, K = {r['steps']}, {r['device']}, {r['precision']}, "
+        f"{r['threads']} threads; {r['machine']}",
+        f"  {r['fps']:.1f} fps   real-time factor {r['real_time_factor']:.3f}",
+        f"  ms a frame: p50 {r['p50_ms']:.1f}   p95 {r['p95_ms']:.1f}   p99 {r['p99_ms']:.1f}",
+        f"  first frame {r['first_frame_ms']:.0f} ms after its look-ahead",
+        f"  photo encoded in {r['encode_photo_ms']:.0f} ms, RSS {r['rss_mb']:.0f} MB",
+        "  stage               ms a frame     fps",
+    ]
+    for stage, ms in r["stages"].items():
+        lines.append(f"  {stage:<18} {ms:>11.2f} {1e3 / max(ms, 1e-6):>7.0f}")
+    return "\n".join(lines)
+
+
+def _first_frame_ms(avatar: Avatar, samples: Float, options: RenderOptions) -> float:
+    """Median over five sessions: from the last sample the first frame needs to its picture."""
+    needed = samples[: (LOOK_AHEAD + 1) * SAMPLES_PER_FRAME]
+    times = []
+    for _ in range(5):
+        engine = avatar.speak(needed, sample_rate=SAMPLE_RATE, options=options).engine()
+        began = time.perf_counter()
+        next(engine.push(needed))
+        times.append((time.perf_counter() - began) * 1e3)
+    return float(np.median(times))
+
+
+def _video_encoder_ms(frames: list[Frame], options: RenderOptions) -> float:
+    size = options.size
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        path = Path(folder) / "bench.mp4"
+        with VideoWriter(path, width=size, height=size, fps=options.rate) as writer:
+            for frame in frames:
+                writer.write(frame.image, frame.audio)
+        return round((time.perf_counter() - began) / len(frames) * 1e3, 3)

@@ -1,0 +1,237 @@
+"""Command line: ``parlante speak | live | serve | encode | bench | doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from parlante import __version__
+from parlante.app.arguments import (
+    add_avatar_options,
+    add_compute_options,
+    add_render_options,
+    avatar_of,
+    bundle_of,
+    compute_of,
+    render_options,
+)
+from parlante.contract import SAMPLE_RATE
+from parlante.errors import ParlanteError
+from parlante.runtime.assets import demo
+
+if TYPE_CHECKING:
+    from parlante.media.camera import CameraWriter
+    from parlante.media.stream import StreamWriter
+    from parlante.media.writer import VideoWriter
+    from parlante.options import RenderOptions
+    from parlante.session.live import Live
+
+READ_AHEAD_S = 5.0
+PHOTOS = "one or more photos of a person, a short video, or a face made by encode"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns 0, or 1 after printing a `ParlanteError`, or 130 when
+    interrupted."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.WARNING)
+    try:
+        return int(arguments.run(arguments))
+    except ParlanteError as error:
+        print(f"parlante: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="parlante", description="One portrait and any speech in, a talking video out."
+    )
+    parser.add_argument("--version", action="version", version=f"parlante {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what is done")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _speak_parser(commands.add_parser("speak", help="make a video of a photo speaking"))
+    _live_parser(
+        commands.add_parser(
+            "live", help="speak standard input, as it arrives, into a file, a stream or a camera"
+        )
+    )
+    _serve_parser(
+        commands.add_parser("serve", help="a web page on which the face listens and speaks")
+    )
+    encode = commands.add_parser("encode", help="encode a face once, for the other commands")
+    encode.add_argument("photo", nargs="+", type=Path, help="one or more photos, or a short video")
+    encode.add_argument("-o", "--output", type=Path, required=True, help=".npz")
+    add_avatar_options(encode)
+    encode.set_defaults(run=_encode)
+
+    bench = commands.add_parser("bench", help="measure this machine with the built-in demo")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    add_render_options(bench, size=256)
+    add_compute_options(bench.add_argument_group("the networks"))
+    bench.set_defaults(run=_bench)
+
+    doctor = commands.add_parser(
+        "doctor", help="what is installed, which devices there are, is the bundle whole"
+    )
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _speak_parser(speak: argparse.ArgumentParser) -> None:
+    speak.add_argument(
+        "files", nargs="*", type=Path, metavar="PHOTO … AUDIO", help=f"{PHOTOS}; then the speech"
+    )
+    speak.add_argument("--demo", action="store_true", help="use the built-in photo and voice")
+    speak.add_argument(
+        "-o", "--output", type=Path, default=Path("speech.mp4"), help=".mp4, .mov or .mkv"
+    )
+    add_render_options(speak)
+    add_avatar_options(speak)
+    speak.set_defaults(run=_speak)
+
+
+def _live_parser(live: argparse.ArgumentParser) -> None:
+    live.add_argument("photo", nargs="*", type=Path, help=f"{PHOTOS}; none for the demo")
+    live.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        help="rtmp://, udp://, tcp://, srt://, camera: or camera:DEVICE (virtual), or a video file",
+    )
+    live.add_argument(
+        "--rate", type=int, default=SAMPLE_RATE, help="Hz of the input: int16, mono, no header"
+    )
+    add_render_options(live)
+    add_avatar_options(live)
+    live.set_defaults(run=_live)
+
+
+def _serve_parser(serve: argparse.ArgumentParser) -> None:
+    serve.add_argument("photo", nargs="*", type=Path, help=f"{PHOTOS}; none for the demo")
+    serve.add_argument("--host", default="127.0.0.1", help="another one asks for a token")
+    serve.add_argument("--port", type=int, default=8080)
+    add_render_options(serve)
+    add_avatar_options(serve)
+    serve.set_defaults(run=_serve)
+
+
+def _speak(arguments: argparse.Namespace) -> int:
+    if arguments.demo:
+        if arguments.files:
+            raise ParlanteError("--demo brings its own photo and voice; leave the files out")
+        with demo() as (photo, voice):
+            _render(arguments, [photo], voice)
+    elif len(arguments.files) < 2:
+        raise ParlanteError(
+            "give a photo and a speech file: parlante speak PHOTO AUDIO -o OUT.mp4 (or --demo)"
+        )
+    else:
+        *photos, audio = arguments.files
+        _render(arguments, photos, audio)
+    return 0
+
+
+def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> None:
+    options = render_options(arguments)
+    speech = avatar_of(arguments, photos).speak(audio, options=options)
+    with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name) as bar:
+        speech.save(arguments.output, progress=lambda count: bar.update(count - bar.n))
+
+
+def _live(arguments: argparse.Namespace) -> int:
+    from parlante.speech.audio import check_sample_rate
+
+    rate, options = check_sample_rate(arguments.rate), render_options(arguments)
+    if options.pixels != "rgb":
+        raise ParlanteError(f"pixels={options.pixels!r}; files, streams and cameras take rgb")
+    with demo() as (photo, _):
+        avatar = avatar_of(arguments, arguments.photo or [photo])
+    with (
+        avatar.live(options=options) as session,
+        _output(arguments.output, options) as out,
+        tqdm(unit="frame", desc=arguments.output) as bar,
+    ):
+        Thread(target=_feed, args=(session, rate), daemon=True).start()
+        for frame in session:
+            out.write(frame.image, frame.audio)
+            bar.update()
+    return 0
+
+
+def _output(name: str, options: RenderOptions) -> CameraWriter | StreamWriter | VideoWriter:
+    from parlante.media.camera import CameraWriter
+    from parlante.media.stream import StreamWriter
+    from parlante.media.writer import VideoWriter
+
+    size, fps = options.size, options.rate
+    if "://" in name:
+        return StreamWriter(name, width=size, height=size, fps=fps)
+    if name.startswith("camera:"):
+        device = name.removeprefix("camera:") or None
+        return CameraWriter(device, width=size, height=size, fps=fps)
+    return VideoWriter(name, width=size, height=size, fps=fps)
+
+
+def _feed(session: Live, rate: int) -> None:
+    """Push standard input, no further ahead than READ_AHEAD_S, and end the session's input."""
+    rest = b""
+    while piece := os.read(0, 1 << 13):
+        rest += piece
+        whole = len(rest) // 2 * 2
+        session.push_audio(np.frombuffer(rest[:whole], "<i2"), rate)
+        rest = rest[whole:]
+        while session.status().queued_s > READ_AHEAD_S:
+            time.sleep(0.1)
+    session.close_input()
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from parlante.app.serve import serve
+
+    options = render_options(arguments)
+    with demo() as (photo, _):
+        avatar = avatar_of(arguments, arguments.photo or [photo])
+    serve(avatar, host=arguments.host, port=arguments.port, options=options)
+    return 0
+
+
+def _encode(arguments: argparse.Namespace) -> int:
+    avatar_of(arguments, arguments.photo).save(arguments.output)
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from parlante.app.bench import measure, table
+    from parlante.media.files import PartialFile, write_whole
+
+    if arguments.json is not None:
+        PartialFile(arguments.json).drop()  # before minutes of work: can it be written at all?
+    result = measure(render_options(arguments), compute_of(arguments), bundle_of(arguments))
+    print(table(result))
+    if arguments.json is not None:
+        write_whole(arguments.json, f"{json.dumps(result, indent=1)}\n".encode())
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from parlante.app.doctor import report, text
+
+    found = report()
+    print(text(found))
+    return 0 if found["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

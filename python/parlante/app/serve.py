@@ -1,0 +1,244 @@
+"""`parlante serve`: a web page on which an avatar idles, speaks and can be interrupted.
+
+One WebSocket is one `Live` session. The server sends, for each frame, one binary message: pts as
+uint64 and the length of the JPEG as uint32 (little-endian), the JPEG, then the frame's samples as
+int16 (16 kHz, mono). The page sends sound as binary int16 at the rate it named, and commands as
+JSON: ``{"rate": 48000}``, ``{"do": "flush"}``, ``{"do": "interrupt"}``, ``{"say": "text"}``. Once a
+second the server answers with its status as JSON. ``POST /speak`` takes a sound file for the page
+that names itself: ``/speak?session=…``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import secrets
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+from dataclasses import asdict
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+
+from parlante.avatar import Avatar
+from parlante.contract import SAMPLE_RATE, Float
+from parlante.errors import ParlanteError
+from parlante.options import RenderOptions
+from parlante.runtime.assets import asset
+from parlante.session.engine import Frame
+from parlante.session.live import MAX_QUEUED_S, Live
+from parlante.speech.audio import decode_audio
+
+try:
+    from aiohttp import WSMsgType, web
+except ImportError as error:
+    raise ParlanteError('serve needs aiohttp; install "parlante[serve]"') from error
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from parlante.options import RenderKeywords
+
+MAX_UPLOAD = 20 * 2**20  # bytes of a sound file
+MAX_MESSAGE = 2**20  # bytes of a piece of sound
+MAX_TEXT = 500  # characters to say
+MAX_SESSIONS = 2
+JPEG_QUALITY = 88
+HEADER = struct.Struct("<QI")
+
+
+def needs_token(host: str) -> bool:
+    """Whether ``host`` can be reached from other machines."""
+    if host == "localhost":
+        return False
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return True
+
+
+def pack_frame(frame: Frame) -> bytes:
+    """One BGR frame as the page reads it."""
+    _, jpeg = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return HEADER.pack(frame.pts, len(jpeg)) + jpeg.tobytes() + frame.audio.tobytes()
+
+
+def speech_of(text: str) -> Float:
+    """``text`` spoken by espeak-ng, float32 [n] at 16 kHz. ParlanteError where there is none."""
+    program = shutil.which("espeak-ng") or shutil.which("espeak")
+    if program is None:
+        raise ParlanteError("no text-to-speech on this machine; install espeak-ng")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "said.wav"
+        command = [program, "-w", str(path), "--stdin"]
+        subprocess.run(command, input=text.encode(), check=True, timeout=20, capture_output=True)
+        return np.concatenate(list(decode_audio(path)))
+
+
+class _Server:
+    def __init__(self, avatar: Avatar, token: str | None, options: RenderOptions) -> None:
+        self._avatar, self._token, self._options = avatar, token, options
+        self._sessions: dict[str, Live] = {}
+        self._running = 0
+
+    def application(self) -> web.Application:
+        application = web.Application(client_max_size=MAX_UPLOAD, middlewares=[self._guard])
+        application.router.add_get("/", self._page)
+        application.router.add_get("/live", self._live)
+        application.router.add_post("/speak", self._speak)
+        application.on_shutdown.append(self._shut_down)
+        return application
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if self._token is None:
+            # A foreign name that was made to lead here carries a foreign page.
+            if needs_token(urlsplit(f"//{request.host}").hostname or ""):
+                raise web.HTTPForbidden(text="open 127.0.0.1 or localhost")
+        elif not hmac.compare_digest(request.query.get("token", "").encode(), self._token.encode()):
+            raise web.HTTPForbidden(text="wrong token; open the address that the server printed")
+        # A page of another site must not speak through this one.
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.partition("://")[2] != request.host:
+            raise web.HTTPForbidden(text="another site's page")
+        return await handler(request)  # type: ignore[no-any-return]
+
+    async def _page(self, request: web.Request) -> web.Response:
+        text = (asset("web") / "index.html").read_text("utf-8")
+        return web.Response(text=text, content_type="text/html")
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        if self._running >= MAX_SESSIONS:
+            raise web.HTTPServiceUnavailable(text=f"{MAX_SESSIONS} sessions run already")
+        self._running += 1
+        try:
+            return await self._session(request)
+        finally:
+            self._running -= 1
+
+    async def _session(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=20)
+        await socket.prepare(request)
+        name = secrets.token_urlsafe(8)
+        with await asyncio.to_thread(self._avatar.live, options=self._options) as live:
+            self._sessions[name] = live
+            sending = asyncio.create_task(self._send(socket, live, name))
+            try:
+                await self._receive(socket, live)
+            finally:
+                del self._sessions[name]
+                live.close()
+                await sending
+        return socket
+
+    async def _send(self, socket: web.WebSocketResponse, live: Live, name: str) -> None:
+        await socket.send_json({"session": name})
+        told, began = 0, time.monotonic()
+        async for frame in live:
+            packed = await asyncio.to_thread(pack_frame, frame)
+            try:
+                # A connection that takes nothing for a second is dead.
+                await asyncio.wait_for(socket.send_bytes(packed), 1.0)
+                status = live.status()
+                if status.frames - told >= 25:
+                    rate = (status.frames - told) / max(time.monotonic() - began, 1e-3)
+                    told, began = status.frames, time.monotonic()
+                    await socket.send_json({"fps": round(rate, 1), **asdict(status)})
+            except (ConnectionError, TimeoutError, asyncio.TimeoutError):
+                live.close()
+        await socket.close()
+
+    async def _receive(self, socket: web.WebSocketResponse, live: Live) -> None:
+        rate = SAMPLE_RATE
+        async for message in socket:
+            try:
+                if message.type == WSMsgType.BINARY:
+                    live.push_audio(np.frombuffer(message.data, "<i2"), rate)
+                elif message.type == WSMsgType.TEXT:
+                    asked = json.loads(message.data)
+                    rate = asked.get("rate", rate)
+                    if asked.get("do") == "interrupt":
+                        live.interrupt()
+                    elif asked.get("do") == "flush":
+                        live.flush()
+                    elif "say" in asked:
+                        said = await asyncio.to_thread(speech_of, str(asked["say"])[:MAX_TEXT])
+                        live.push_audio(said)
+                        live.flush()
+            except (ParlanteError, ValueError, AttributeError, subprocess.SubprocessError) as error:
+                await socket.send_json({"error": str(error)})
+
+    async def _speak(self, request: web.Request) -> web.Response:
+        live = self._sessions.get(request.query.get("session", ""))
+        if live is None:
+            raise web.HTTPNotFound(text="no such session")
+        body = await request.read()
+        try:
+            samples = await asyncio.to_thread(_decoded, body)
+            live.push_audio(samples)
+            live.flush()
+        except ParlanteError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        return web.json_response({"seconds": len(samples) / SAMPLE_RATE})
+
+    async def _shut_down(self, application: web.Application) -> None:
+        for live in self._sessions.values():
+            live.close()
+
+
+def _decoded(body: bytes) -> Float:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sound"
+        path.write_bytes(body)
+        chunks, count = [], 0
+        for chunk in decode_audio(path):
+            chunks.append(chunk)
+            count += len(chunk)
+            if count > MAX_QUEUED_S * SAMPLE_RATE:
+                raise ParlanteError(f"the sound lasts longer than {MAX_QUEUED_S} s")
+        return np.concatenate(chunks)
+
+
+def application(
+    avatar: Avatar,
+    *,
+    token: str | None = None,
+    options: RenderOptions | None = None,
+    **keywords: Unpack[RenderKeywords],
+) -> web.Application:
+    """The web application; ``options`` and ``keywords`` are those of `Avatar.live`.
+
+    Raises:
+        ParlanteError: an option is out of its range; ``pixels`` is not rgb.
+    """
+    chosen = RenderOptions.of(options, **keywords)
+    if chosen.pixels != "rgb":
+        raise ParlanteError(f"pixels={chosen.pixels!r}; the page is made from rgb")
+    # The JPEG encoder takes BGR.
+    return _Server(avatar, token, RenderOptions.of(chosen, pixels="bgr")).application()
+
+
+def serve(
+    avatar: Avatar,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    options: RenderOptions | None = None,
+) -> None:
+    """Serve until interrupted; a host that others can reach asks for a token, which is printed."""
+    token = secrets.token_urlsafe(16) if needs_token(host) else None
+    address = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
+    web.run_app(
+        application(avatar, token=token, options=options),
+        host=host,
+        port=port,
+        print=lambda _: print(f"parlante: {address}", flush=True),  # noqa: T201
+    )

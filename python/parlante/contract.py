@@ -1,0 +1,79 @@
+"""The numbers and array types that the rooms of the SDK and the training code agree on.
+
+Change one of these and the networks have to be trained again, and the bundle exported.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float: TypeAlias = NDArray[np.float32]
+Double: TypeAlias = NDArray[np.float64]
+Image: TypeAlias = NDArray[np.uint8]  # [H, W, C], RGB unless said otherwise
+Samples: TypeAlias = NDArray[Any]  # of sound: [n] or [n, channels]
+
+Pixels = Literal["rgb", "bgr", "rgba", "nv12"]  # how a frame lies in memory
+Precision = Literal["float32", "float16", "int8"]  # what the renderer's networks compute in
+
+# --- time: integer sample counts, never seconds ---------------------------------------------------
+
+SAMPLE_RATE: Final = 16_000  # Hz; what speech is resampled to
+SAMPLES_PER_FRAME: Final = 640  # of a frame of motion
+NATIVE_FPS: Final = Fraction(SAMPLE_RATE, SAMPLES_PER_FRAME)  # 25
+
+# --- log-mel --------------------------------------------------------------------------------------
+
+FFT_SIZE: Final = 512
+HOP_LENGTH: Final = 160  # samples from one column to the next
+MEL_BANDS: Final = 80
+MEL_LOW_HZ: Final = 20.0
+MEL_HIGH_HZ: Final = 7600.0
+MEL_FLOOR: Final = 1e-10
+SILENCE: Final = float(np.log(np.float32(MEL_FLOOR)))  # value of a silent band
+MEL_PER_FRAME: Final = SAMPLES_PER_FRAME // HOP_LENGTH
+# Columns that the audio encoder sees before and from the first column of its frame.
+MEL_BEFORE: Final = 9
+MEL_AFTER: Final = 8
+
+# --- motion ---------------------------------------------------------------------------------------
+
+EMBEDDING: Final = 128  # of a frame of sound
+# Embeddings that the lip decoder sees before and after a frame's own.
+CONTEXT_BEFORE: Final = 12
+CONTEXT_AFTER: Final = 3
+# Frames of sound that have to follow a frame before it can be drawn.
+LOOK_AHEAD: Final = CONTEXT_AFTER + (MEL_AFTER - MEL_PER_FRAME) // MEL_PER_FRAME
+POSE: Final = 6  # rotation vector, shift x and y, log scale
+# The dynamics VAE draws windows of WINDOW frames, which go on from the last TAIL frames.
+TAIL: Final = 10
+WINDOW: Final = 25
+LATENT: Final = 32
+
+# --- face -----------------------------------------------------------------------------------------
+
+VERTICES: Final = 468  # of the MediaPipe face mesh; landmarks from there on are irises
+IDENTITY: Final = 100  # modes of the 3DMM
+EXPRESSION: Final = 53
+# Widths of the codes that an expression splits into; the two of blinks are right and left.
+LIP: Final = 16
+BLINK: Final = 2
+RESIDUAL: Final = 12
+ATTRIBUTES: Final = LIP + BLINK + RESIDUAL + POSE  # of a frame, as the renderer is told them
+
+# --- picture --------------------------------------------------------------------------------------
+
+GRID: Final = 256  # side of the crop as the networks see it, pixels
+UNSHUFFLE: Final = 4  # side of the block of pixels that becomes channels of one cell
+CELLS: Final = GRID // UNSHUFFLE
+CELL_PIXELS: Final = UNSHUFFLE * UNSHUFFLE
+# What `pack` writes for a pixel: warp RGB, matte, mouth opening, upper teeth, lower teeth, gums and
+# tongue.
+PLANES: Final = 8
+COLOR_PLANES: Final = 3 * CELL_PIXELS  # channels of an unshuffled picture
+FEATURES: Final = 32  # of the source photo, a cell
+STYLE: Final = 64  # of the source photo, as a whole
+CONDITION: Final = PLANES * CELL_PIXELS + FEATURES  # channels that the condition network reads

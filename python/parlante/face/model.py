@@ -1,0 +1,166 @@
+"""The 3DMM: ICT-FaceKit at the 468 MediaPipe vertices, and its fit to landmarks.
+
+A face is ``landmarks = scale · F · R · (neutral + identity · α + expression · ε) + translation``;
+see `parlante.face.pose` for the axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parlante.contract import VERTICES, Float
+from parlante.face.pose import Pose, fit_pose
+from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, RIGID
+
+# Right eye first, as everywhere that both eyes are named.
+BLINK_MODES = ("eyeBlink_R", "eyeBlink_L")
+
+EXPRESSION_MAX = 1.5  # blink and jaw modes of wide-eyed or wide-mouthed people go past 1
+# Ridge weights, in squared model units per vertex: chosen on training clips so that one frame of a
+# clip gives nearly the identity and the expression that the whole clip gives.
+IDENTITY_PRIOR = 0.05
+EXPRESSION_PRIOR = 0.005
+DEPTH_WEIGHT = 0.15  # MediaPipe's z is coarse next to its x and y
+FIT_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Fit:
+    """3DMM fit of N frames of one person: identity float32 [100], expression float32 [N, 53], pose
+    of N."""
+
+    identity: Float
+    expression: Float
+    pose: Pose
+
+
+@dataclass(frozen=True)
+class FaceModel:
+    """ICT-FaceKit reduced to the face mesh (vertices 0–467) and the mouth interior (the rest).
+
+    neutral float32 [V, 3]; identity float32 [100, V, 3]; expression float32 [53, V, 3] (deltas);
+    face_triangles int32 [898, 3]; interior_triangles int32 [T, 3] (indices from the first interior
+    vertex); interior_part int32 [V − 468]: 0 upper teeth, 1 lower teeth, 2 gums and tongue;
+    interior_shade float32 [V − 468] in [0, 1].
+    """
+
+    neutral: Float
+    identity: Float
+    expression: Float
+    expression_names: tuple[str, ...]
+    face_triangles: NDArray[np.int32]
+    interior_triangles: NDArray[np.int32]
+    interior_part: NDArray[np.int32]
+    interior_shade: Float
+
+    @classmethod
+    def load(cls, path: Path) -> FaceModel:
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(
+                neutral=arrays["neutral"],
+                identity=arrays["identity"].astype(np.float32),
+                expression=arrays["expression"].astype(np.float32),
+                expression_names=tuple(str(name) for name in arrays["expression_names"]),
+                face_triangles=arrays["face_triangles"],
+                interior_triangles=arrays["interior_triangles"],
+                interior_part=arrays["interior_part"],
+                interior_shade=arrays["interior_shade"],
+            )
+
+    def shape(self, identity: Float, expression: Float) -> Float:
+        """Model points [N, V, 3] for one identity [100] and N expressions [N, 53]."""
+        own = self.neutral + np.tensordot(identity, self.identity, 1)
+        return np.asarray(own + np.tensordot(expression, self.expression, 1), np.float32)
+
+    @cached_property
+    def mode_groups(self) -> dict[str, tuple[int, ...]]:
+        """Indices of the expression modes that the lip, blink and residual codes stand for."""
+        groups: dict[str, list[int]] = {"lip": [], "blink": [], "residual": []}
+        for i, name in enumerate(self.expression_names):
+            lip, blink = name.startswith(("jaw", "mouth")), name.startswith("eyeBlink")
+            groups["lip" if lip else "blink" if blink else "residual"].append(i)
+        return {name: tuple(indices) for name, indices in groups.items()}
+
+    @cached_property
+    def _weights(self) -> Float:
+        """Square-root weights [468, 3] of the expression fit: lips and lids count most."""
+        weight = np.ones(VERTICES)
+        weight[list(LIPS_OUTER)] = 2.0
+        weight[list(LIPS_INNER + EYE_RIGHT + EYE_LEFT)] = 3.0
+        return np.asarray(np.sqrt(weight)[:, None] * np.sqrt([1.0, 1.0, DEPTH_WEIGHT]), np.float32)
+
+    @cached_property
+    def _expression_system(self) -> tuple[Float, Float, float]:
+        basis = (self.expression[:, :VERTICES] * self._weights).reshape(len(self.expression), -1)
+        gram = basis @ basis.T + EXPRESSION_PRIOR * VERTICES / 10 * np.eye(
+            len(basis), dtype=np.float32
+        )
+        return basis, gram, float(np.linalg.eigvalsh(gram)[-1])
+
+    @cached_property
+    def _identity_system(self) -> tuple[Float, Float]:
+        basis = (self.identity[:, :VERTICES] * self._weights).reshape(len(self.identity), -1)
+        gram = basis @ basis.T + IDENTITY_PRIOR * VERTICES / 10 * np.eye(
+            len(basis), dtype=np.float32
+        )
+        return basis, np.linalg.inv(gram)
+
+    def _fit_expression(self, residual: Float) -> Float:
+        """Box-constrained ridge (accelerated projected gradient) for residuals [N, 468, 3] → [N,
+        53]."""
+        basis, gram, lipschitz = self._expression_system
+        linear = (residual * self._weights).reshape(len(residual), -1) @ basis.T
+        current = ahead = np.clip(linear @ np.linalg.inv(gram), 0, EXPRESSION_MAX)
+        momentum = 1.0
+        for _ in range(60):
+            following = np.clip(ahead - (ahead @ gram - linear) / lipschitz, 0, EXPRESSION_MAX)
+            grown = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+            ahead = following + (momentum - 1) / grown * (following - current)
+            current, momentum = following, grown
+        return np.asarray(current, np.float32)
+
+    def fit(self, landmarks: Float, identity: Float | None = None) -> Fit:
+        """Fit identity (one for all frames), expression and pose to landmarks [N, ≥468, 3] in
+        pixels.
+
+        With ``identity`` given only expression and pose are fitted.
+        """
+        pixels = np.asarray(landmarks[:, :VERTICES], np.float32)
+        rigid = np.array(RIGID)
+        fixed = identity is not None
+        alpha = (
+            np.zeros(len(self.identity), np.float32)
+            if identity is None
+            else np.asarray(identity, np.float32)
+        )
+        epsilon = np.zeros((len(pixels), len(self.expression)), np.float32)
+        # A few spread frames settle the identity; all frames then share it.
+        sample = (
+            np.unique(np.linspace(0, len(pixels) - 1, 64).astype(int))
+            if not fixed
+            else np.arange(0)
+        )
+        chosen, chosen_epsilon = pixels[sample], epsilon[sample]
+        for _ in range(0 if fixed else FIT_ROUNDS):
+            model = self.shape(alpha, chosen_epsilon)[:, :VERTICES]
+            observed = fit_pose(model[:, rigid], chosen[:, rigid]).undo(chosen)
+            chosen_epsilon = self._fit_expression(
+                observed - self.shape(alpha, chosen_epsilon * 0)[:, :VERTICES]
+            )
+            basis, inverse = self._identity_system
+            bent = np.tensordot(chosen_epsilon, self.expression[:, :VERTICES], 1)
+            rest = ((observed - self.neutral[:VERTICES] - bent).mean(0) * self._weights).reshape(-1)
+            alpha = np.asarray(inverse @ (basis @ rest), np.float32)
+        own = self.shape(alpha, np.zeros((1, len(self.expression)), np.float32))[:, :VERTICES]
+        for _ in range(2):
+            model = (own + np.tensordot(epsilon, self.expression[:, :VERTICES], 1)).astype(
+                np.float32
+            )
+            pose = fit_pose(model[:, rigid], pixels[:, rigid])
+            epsilon = self._fit_expression(pose.undo(pixels) - own)
+        return Fit(alpha, epsilon, pose)

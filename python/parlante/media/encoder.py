@@ -1,0 +1,139 @@
+"""H.264 and the sound beside it: what files and network streams share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+import av
+import av.container
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
+
+from parlante.contract import SAMPLE_RATE, Image
+from parlante.errors import OutputError
+
+_AAC_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# Mono AAC-LC is transparent for speech at 4 bits a sample.
+_AAC_BITS_PER_SAMPLE: Final = 4
+_PRESETS: Final = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")
+_MAX_SIDE: Final = 8192
+_MAX_FPS: Final = 240
+_BT709: Final = 1  # primaries and transfer function in ITU-T H.273
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """Of a file or stream.
+
+    width, height: even, 16 to 8192 pixels; fps: 1 to 240, whole or an exact fraction; sample_rate:
+    Hz, one that AAC knows; preset: x264's trade of time against size; threads: of x264, 0 lets it
+    choose.
+
+    Raises:
+        OutputError: any of these is not so.
+    """
+
+    width: int
+    height: int
+    fps: Fraction | int = 25
+    sample_rate: int = SAMPLE_RATE
+    preset: str = "veryfast"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name, side in (("width", self.width), ("height", self.height)):
+            if not 16 <= side <= _MAX_SIDE or side % 2:
+                raise OutputError(
+                    f"{name} is {side}; 4:2:0 video needs an even number from 16 to {_MAX_SIDE}"
+                )
+        if not isinstance(self.fps, (int, Fraction)) or not 1 <= self.fps <= _MAX_FPS:
+            raise OutputError(
+                f"fps is {self.fps!r}; give 1 to {_MAX_FPS} as an int or a Fraction, such as "
+                "Fraction(30000, 1001)"
+            )
+        if self.sample_rate not in _AAC_RATES:
+            raise OutputError(
+                f"sample_rate is {self.sample_rate}; give one of "
+                f"{', '.join(map(str, _AAC_RATES))} Hz"
+            )
+        if self.preset not in _PRESETS:
+            raise OutputError(f"preset is {self.preset!r}; give one of {', '.join(_PRESETS)}")
+        if self.threads < 0:
+            raise OutputError(f"threads is {self.threads}; give 0 (automatic) or more")
+
+
+def check_picture(image: NDArray[Any], shape: tuple[int, int, int]) -> None:
+    """OutputError unless ``image`` is uint8 of this ``shape``."""
+    if image.dtype != np.uint8 or image.shape != shape:
+        raise OutputError(f"frame is {image.dtype} {list(image.shape)}; give uint8 {list(shape)}")
+
+
+class Encoder:
+    """The H.264 and the sound of an open container."""
+
+    def __init__(
+        self,
+        container: av.container.OutputContainer,
+        form: Format,
+        audio_codec: str,
+        options: dict[str, str],
+    ) -> None:
+        self.container = container
+        self.shape = (form.height, form.width, 3)
+        self.frames = self.samples = 0
+        self._frame_duration = 1 / Fraction(form.fps)
+        self._sample_duration = Fraction(1, form.sample_rate)
+        video = container.add_stream("libx264", rate=form.fps)
+        video.width, video.height = form.width, form.height
+        video.pix_fmt = "yuv420p"
+        video.time_base = self._frame_duration
+        context = video.codec_context
+        context.time_base = self._frame_duration
+        context.options = {"preset": form.preset, **options}
+        context.thread_count = form.threads
+        context.color_range = ColorRange.MPEG
+        context.colorspace = Colorspace.ITU709
+        context.color_primaries = _BT709
+        context.color_trc = _BT709
+        self._video = video
+        audio = container.add_stream(audio_codec, rate=form.sample_rate, layout="mono")
+        assert isinstance(audio, av.AudioStream)
+        audio.time_base = self._sample_duration
+        if audio_codec == "aac":
+            audio.bit_rate = _AAC_BITS_PER_SAMPLE * form.sample_rate
+        self._audio = audio
+
+    def check(self, image: Image, audio: NDArray[np.int16]) -> None:
+        """OutputError unless both are what `write` takes."""
+        check_picture(image, self.shape)
+        if audio.dtype != np.int16 or audio.ndim != 1:
+            raise OutputError(f"audio is {audio.dtype} {list(audio.shape)}; give int16 [samples]")
+
+    def write(self, image: Image, audio: NDArray[np.int16]) -> None:
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        picture = picture.reformat(
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+        )
+        picture.pts, picture.time_base = self.frames, self._frame_duration
+        self.container.mux(self._video.encode(picture))
+        if len(audio):
+            sound = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(audio[None]), format="s16", layout="mono"
+            )
+            sound.sample_rate = self._sample_duration.denominator
+            sound.pts, sound.time_base = self.samples, self._sample_duration
+            self.container.mux(self._audio.encode(sound))
+        self.frames += 1
+        self.samples += len(audio)
+
+    def finish(self) -> None:
+        """Write what the encoders still hold, and close the container."""
+        self.container.mux(self._video.encode(None))
+        if self.samples:
+            self.container.mux(self._audio.encode(None))
+        self.container.close()

@@ -1,0 +1,77 @@
+"""Writing files: what carries the name that was asked for is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import weakref
+from pathlib import Path
+
+from parlante.errors import OutputError
+from parlante.media.container import reason
+
+
+class PartialFile:
+    """A file under construction: it has a temporary name in the folder it will end up in.
+
+    `commit` gives it its own name; until then, and after `drop`, what had that name is as it was.
+    A forgotten one is removed when the interpreter ends.
+    """
+
+    def __init__(self, target: Path) -> None:
+        """Create the temporary file.
+
+        Raises:
+            OutputError: there is no such folder, it may not be written to, or ``target`` is there
+                and no file.
+        """
+        target = target.resolve()  # replaces what a link points at, not the link
+        if not target.parent.is_dir():
+            raise OutputError(
+                f"{target}: the folder {target.parent} does not exist; create it first"
+            )
+        if target.exists() and not target.is_file():
+            raise OutputError(f"{target} is there and is no file; choose another name")
+        self.target = target
+        self.path = target.with_name(f".parlante-{secrets.token_hex(8)}.partial")
+        try:
+            self.path.open("xb").close()
+        except OSError as error:
+            raise OutputError(
+                f"{target} cannot be written ({reason(error)}); check the folder's permissions and "
+                "the space left"
+            ) from error
+        self._remove = weakref.finalize(self, _unlink, self.path)
+
+    def commit(self) -> None:
+        """Give the file its name, once its bytes are on the disk. Raises OSError."""
+        with self.path.open("rb+") as file:
+            os.fsync(file.fileno())
+        self.path.replace(self.target)
+        self._remove.detach()
+
+    def drop(self) -> None:
+        """Remove the file; after `commit`, or a second time, this does nothing."""
+        self._remove()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, all of it or nothing.
+
+    Raises:
+        OutputError: it cannot be written; what was there before is as it was.
+    """
+    partial = PartialFile(path)
+    try:
+        partial.path.write_bytes(data)
+        partial.commit()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({reason(error)}); free some space") from error
+    finally:
+        partial.drop()
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

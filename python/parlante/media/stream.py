@@ -1,0 +1,105 @@
+"""Network streams."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from fractions import Fraction
+from typing import Final
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from parlante.contract import SAMPLE_RATE, Image
+from parlante.errors import OutputError
+from parlante.media.container import reason
+from parlante.media.encoder import Encoder, Format
+
+_STREAMS: Final = {
+    "rtmp": "flv",
+    "rtmps": "flv",
+    "udp": "mpegts",
+    "tcp": "mpegts",
+    "srt": "mpegts",
+}
+_TIMEOUT_S: Final = 10.0
+
+
+class StreamWriter:
+    """Sends frames and mono speech to a URL as they come: rtmp:// and rtmps:// (FLV), udp://, tcp://
+    and srt:// (MPEG-TS), H.264 and AAC, for `Live` frames.
+
+    A key frame every two seconds and no frame held back. A context manager; use from one thread at
+    a time.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        width: int,
+        height: int,
+        fps: Fraction | int = 25,
+        sample_rate: int = SAMPLE_RATE,
+        kilobits: int = 2_500,
+        preset: str = "veryfast",
+    ) -> None:
+        """Connect to ``url``.
+
+        Args:
+            width, height, fps, sample_rate, preset: as of `VideoWriter`.
+            kilobits: most kilobits a second of the picture, 100 to 50,000.
+
+        Raises:
+            OutputError: any of these is not so, or nobody answers at the URL.
+        """
+        scheme = url.partition("://")[0].lower()
+        if "://" not in url or scheme not in _STREAMS:
+            raise OutputError(f"{url}: give a URL that starts with {', '.join(_STREAMS)}")
+        if not 100 <= kilobits <= 50_000:
+            raise OutputError(f"kilobits is {kilobits}; give 100 to 50000")
+        form = Format(width=width, height=height, fps=fps, sample_rate=sample_rate, preset=preset)
+        self._url = url
+        options = {
+            "tune": "zerolatency",
+            "g": str(math.ceil(2 * fps)),
+            **dict.fromkeys(("b", "maxrate", "bufsize"), f"{kilobits}k"),
+        }
+        try:
+            container = av.open(url, mode="w", format=_STREAMS[scheme], timeout=_TIMEOUT_S)
+            self._encoder = Encoder(container, form, "aac", options)
+            container.start_encoding()  # connects
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise OutputError(f"{url} cannot be reached ({reason(error)})") from error
+        self._closed = False
+
+    def write(self, image: Image, audio: NDArray[np.int16]) -> None:
+        """Send one frame, RGB u8 [height, width, 3], and its audio, int16 [k].
+
+        Raises:
+            OutputError: wrong shape or dtype; closed; the connection is lost, which closes it.
+        """
+        if self._closed:
+            raise OutputError(f"{self._url} is closed; open a new StreamWriter to send more")
+        self._encoder.check(image, audio)
+        try:
+            self._encoder.write(image, audio)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._closed = True
+            raise OutputError(
+                f"{self._url} is lost after {self._encoder.frames} frames ({reason(error)})"
+            ) from error
+
+    def close(self) -> None:
+        """Send what is left and hang up; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+                self._encoder.finish()
+
+    def __enter__(self) -> StreamWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

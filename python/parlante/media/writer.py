@@ -1,0 +1,187 @@
+"""Video files."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import av
+import av.container
+import numpy as np
+from numpy.typing import NDArray
+
+from parlante.contract import SAMPLE_RATE, Image
+from parlante.errors import OutputError
+from parlante.media.container import reason
+from parlante.media.encoder import Encoder, Format
+from parlante.media.files import PartialFile
+
+# suffix: (container, audio codec). Matroska cannot say where in its last packet AAC ends.
+_CONTAINERS: Final = {
+    ".mp4": ("mp4", "aac"),
+    ".mov": ("mov", "aac"),
+    ".mkv": ("matroska", "flac"),
+}
+# Durations in an MP4 header are multiples of 1 / timescale; above a million nothing is gained.
+_MAX_MOVIE_TIMESCALE: Final = 1_000_000
+
+
+def _container(path: Path) -> tuple[str, str]:
+    """Container and audio codec of a file of that name."""
+    if path.suffix.lower() not in _CONTAINERS:
+        raise OutputError(f"{path} ends in {path.suffix!r}; name the video .mp4, .mov or .mkv")
+    return _CONTAINERS[path.suffix.lower()]
+
+
+class VideoWriter:
+    """Writes frames and mono speech to .mp4 or .mov (H.264, AAC) or .mkv (H.264, FLAC).
+
+    Frame i is shown at i / fps and sample j sounds at j / sample_rate, exactly: both streams start
+    at 0, encoder delay is in the edit list. Pictures are 4:2:0, BT.709, limited range; .mp4 and
+    .mov can be played while they are downloaded.
+
+    A context manager: leaving the block closes the file, an exception in the block removes it. Use
+    from one thread at a time.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        width: int,
+        height: int,
+        fps: Fraction | int = 25,
+        sample_rate: int = SAMPLE_RATE,
+        crf: int = 18,
+        preset: str = "veryfast",
+        threads: int = 0,
+    ) -> None:
+        """Open `path` for writing; what is there stays until `close`.
+
+        Args:
+            path: ends in .mp4, .mov or .mkv; its folder exists.
+            width, height: even, up to 8192.
+            fps: frames a second, a whole number or an exact fraction such as Fraction(30000, 1001).
+            sample_rate: of the audio, Hz; one of 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 or 48 kHz.
+            crf: x264's constant quality, 0 (lossless) to 51; 18 looks like the original.
+            preset: x264's trade of time against size, ultrafast to slow.
+            threads: of x264; 0 lets it choose.
+
+        Raises:
+            OutputError: any of these is not so, or the folder may not be written to.
+        """
+        if not 0 <= crf <= 51:
+            raise OutputError(f"crf is {crf}; give 0 (lossless) to 51")
+        form = Format(
+            width=width,
+            height=height,
+            fps=fps,
+            sample_rate=sample_rate,
+            preset=preset,
+            threads=threads,
+        )
+        container_name, audio_codec = _container(Path(path))
+        self._file = PartialFile(Path(path))
+        self._path = self._file.target
+        self._closed = False
+        try:
+            container = self._open(container_name, form)
+            self._encoder = Encoder(container, form, audio_codec, {"crf": str(crf)})
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._file.drop()
+            raise OutputError(
+                f"{self._path} cannot be encoded ({reason(error)}); install the av package from "
+                "PyPI, which brings libx264 and aac"
+            ) from error
+
+    def _open(self, container_name: str, form: Format) -> av.container.OutputContainer:
+        options = {}
+        if container_name != "matroska":
+            # In the default ticks of 1 ms the edit list would cut or pad the last samples.
+            timescale = math.lcm(form.sample_rate, Fraction(form.fps).numerator)
+            if timescale > _MAX_MOVIE_TIMESCALE:
+                timescale = form.sample_rate
+            options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
+        return av.open(f"file:{self._file.path}", mode="w", format=container_name, options=options)
+
+    @property
+    def frames(self) -> int:
+        """Frames written so far."""
+        return self._encoder.frames
+
+    @property
+    def samples(self) -> int:
+        """Audio samples written so far."""
+        return self._encoder.samples
+
+    def write(self, image: Image, audio: NDArray[np.int16]) -> None:
+        """Append one frame, and audio of any length to what was written before.
+
+        Args:
+            image: RGB, u8 [height, width, 3].
+            audio: int16 [k], k >= 0.
+
+        Raises:
+            OutputError: wrong shape or dtype; closed; disk full or another failure to write, after
+                which nothing is left of the file.
+        """
+        if self._closed:
+            raise OutputError(f"{self._path} is closed; open a new VideoWriter to write more")
+        self._encoder.check(image, audio)
+        try:
+            self._encoder.write(image, audio)
+        except BaseException as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        """Finish the file and give it its name; a second call does nothing.
+
+        Raises:
+            OutputError: no frame was written, or the file cannot be finished; nothing is left.
+        """
+        if self._closed:
+            return
+        if self.frames == 0:
+            self.abort()
+            raise OutputError(f"{self._path}: no frame was written; write at least one")
+        try:
+            self._encoder.finish()
+            self._closed = True
+            self._file.commit()
+        except BaseException as error:
+            self._fail(error)
+
+    def abort(self) -> None:
+        """Drop what was written; a file that had the name before is as it was."""
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+                self._encoder.container.close()
+        self._file.drop()
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def _fail(self, error: BaseException) -> None:
+        self.abort()
+        if isinstance(error, (av.FFmpegError, OSError, ValueError)):
+            raise OutputError(
+                f"{self._path} could not be written after {self.frames} frames "
+                f"({reason(error)}); free space on the disk or choose another folder"
+            ) from error
+        raise error

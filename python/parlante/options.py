@@ -1,0 +1,203 @@
+"""How a video is drawn: one value that says everything, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal, TypedDict, get_args
+
+import cv2
+import numpy as np
+
+from parlante.contract import Image, Pixels
+from parlante.errors import ParlanteError
+from parlante.media.photo import Picture, load_image
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+Color = tuple[int, int, int]
+
+GREEN: Color = (0, 177, 64)  # chroma-key green
+MIN_SIZE, MAX_SIZE = 128, 1080
+MAX_STEPS = 50
+MAX_FPS = 120
+MAX_GAIN = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Backdrop:
+    """A picture to put behind the person: uint8 [H, W, 3] RGB of any size."""
+
+    rgb: Image
+
+    def square(self, size: int) -> Image:
+        """Its middle square, uint8 [size, size, 3]."""
+        side = min(self.rgb.shape[:2])
+        top, left = ((length - side) // 2 for length in self.rgb.shape[:2])
+        cut = self.rgb[top : top + side, left : left + side]
+        how = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(cut, (size, size), interpolation=how), np.uint8)
+
+
+class RenderKeywords(TypedDict, total=False):
+    """The keywords of `Avatar.speak` and `Avatar.live`; see `RenderOptions` for what they mean."""
+
+    steps: int
+    seed: int
+    size: int
+    fps: Fraction | int | float
+    pose: float
+    blink: float
+    expression: float
+    pixels: Pixels
+    background: Literal["green"] | Color | Picture | Backdrop | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderOptions:
+    """What a video looks like. Give it to `Avatar.speak` or `Avatar.live`, or give its fields there
+    as keywords.
+
+    Raises:
+        ParlanteError: a value is out of its range.
+        ImageError: the background cannot be read.
+    """
+
+    steps: int = field(default=2, metadata={"help": "diffusion steps a frame, 1 to 50"})
+    """Diffusion steps a frame (K of the paper), 1 to 50. 1 is fastest, 4 or more change little."""
+
+    seed: int = field(default=0, metadata={"help": "of head motion, blinks and noise"})
+    """Seed of head motion, blinks and noise, 0 to 2⁶⁴ − 1. The same seed gives the same video, bit
+    for bit; change it for another performance of the same speech."""
+
+    size: int = field(default=512, metadata={"help": "side of the picture, pixels, 128 to 1080"})
+    """Side of the square picture in pixels, even, 128 to 1080. Time a frame grows with it."""
+
+    fps: Fraction | int | float = field(
+        default=Fraction(25), metadata={"help": "frames a second, 1 to 120"}
+    )
+    """Frames a second, 1 to 120; 29.97 and the like mean 30000/1001. Change it to match the
+    recording or display that the video goes to. Kept as an exact fraction."""
+
+    pose: float = field(default=1.0, metadata={"help": "strength of head motion, 0 to 2"})
+    """Strength of head motion, 0 (still) to 2 (double)."""
+
+    blink: float = field(default=1.0, metadata={"help": "strength of blinks, 0 to 2"})
+    """Strength of blinks, 0 (never) to 2."""
+
+    expression: float = field(default=1.0, metadata={"help": "strength of lip motion, 0 to 2"})
+    """Strength of lip motion, 0 (shut) to 2 (double)."""
+
+    pixels: Pixels = field(
+        default="rgb", metadata={"help": "of the frames: rgb, bgr, rgba (straight alpha) or nv12"}
+    )
+    """How a frame lies in memory: ``"rgb"``, ``"bgr"`` (as OpenCV wants it), ``"rgba"`` (straight
+    alpha: the matte, where there is no background) or ``"nv12"`` (BT.709). Files, streams and the
+    web page are made from rgb."""
+
+    background: Literal["green"] | Color | Picture | Backdrop | None = field(
+        default=None,
+        metadata={"help": "instead of the photo's own: green, a colour R,G,B, or a picture file"},
+    )
+    """Instead of the photo's own background: ``"green"`` (chroma key), a colour (r, g, b), or a
+    picture (path, bytes of an image file, or array), whose middle square is taken."""
+
+    def __post_init__(self) -> None:
+        if self.pixels not in get_args(Pixels):
+            raise ParlanteError(
+                f"pixels={self.pixels!r}; give one of {', '.join(get_args(Pixels))}"
+            )
+        checked = {
+            "size": _size(self.size),
+            "steps": _whole("steps", self.steps, 1, MAX_STEPS),
+            "seed": _whole("seed", self.seed, 0, 2**64 - 1),
+            "fps": frame_rate(self.fps),
+            **{name: _gain(name, getattr(self, name)) for name in ("pose", "blink", "expression")},
+            "background": _background(self.background),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(
+        cls, options: RenderOptions | None = None, **keywords: Unpack[RenderKeywords]
+    ) -> RenderOptions:
+        """``options`` (the defaults where None), with ``keywords`` in the place of its fields."""
+        try:
+            return replace(options or cls(), **keywords)
+        except TypeError as error:
+            unknown = sorted(keywords.keys() - cls.__dataclass_fields__.keys())
+            raise ParlanteError(
+                f"unknown option {', '.join(unknown) or error}; there are "
+                f"{', '.join(cls.__dataclass_fields__)}"
+            ) from None
+
+    @property
+    def rate(self) -> Fraction:
+        """``fps`` as the fraction that it is."""
+        assert isinstance(self.fps, Fraction)
+        return self.fps
+
+    @property
+    def backdrop(self) -> Color | Image | None:
+        """What is behind the person: a colour, a picture uint8 [size, size, 3], or None for what
+        the photo shows."""
+        if isinstance(self.background, Backdrop):
+            return self.background.square(self.size)
+        assert self.background is None or isinstance(self.background, tuple)
+        return self.background
+
+
+def frame_rate(fps: Fraction | int | float) -> Fraction:
+    """An exact rate: 29.97, 23.976 and 59.94 become n · 1000/1001. ParlanteError outside 1…120."""
+    number = isinstance(fps, (int, float, Fraction, np.integer, np.floating))
+    if isinstance(fps, bool) or not number or not 1 <= fps <= MAX_FPS:
+        raise ParlanteError(f"fps={fps!r}; give a number from 1 to {MAX_FPS}")
+    if isinstance(fps, Fraction):
+        return fps
+    nearest = round(float(fps))
+    if float(fps) == nearest:
+        return Fraction(nearest)
+    ntsc = Fraction(round(float(fps) * 1.001) * 1000, 1001)
+    near = abs(float(ntsc) - float(fps)) < 0.01
+    return ntsc if near else Fraction(float(fps)).limit_denominator(1001)
+
+
+def _background(given: object) -> Color | Backdrop | None:
+    if given is None or isinstance(given, Backdrop):
+        return given
+    if isinstance(given, str) and given == "green":
+        return GREEN
+    if isinstance(given, tuple):
+        if len(given) != 3:
+            raise ParlanteError(f"background={given!r}; a colour has red, green and blue")
+        red, green, blue = (_whole("background", v, 0, 255) for v in given)
+        return red, green, blue
+    return Backdrop(load_image(given).rgb)  # type: ignore[arg-type]
+
+
+def _whole(name: str, value: int, low: int, high: int) -> int:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, np.integer))
+        or not low <= value <= high
+    ):
+        raise ParlanteError(f"{name}={value!r}; give a whole number from {low} to {high}")
+    return int(value)
+
+
+def _size(size: int) -> int:
+    if _whole("size", size, MIN_SIZE, MAX_SIZE) % 2:
+        raise ParlanteError(f"size={size}; give an even number, H.264 has no others")
+    return int(size)
+
+
+def _gain(name: str, value: float) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, np.integer, np.floating))
+        or not 0 <= value <= MAX_GAIN
+    ):
+        raise ParlanteError(f"{name}={value!r}; give a number from 0 (off) to 2 (double)")
+    return float(value)

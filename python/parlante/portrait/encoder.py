@@ -1,0 +1,227 @@
+"""The portrait encoder: everything about a face that is computed once and kept.
+
+Photo → face → landmarks → square crop of head and shoulders → 3DMM fit, matte, background plate,
+and the renderer's source features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+
+from parlante.contract import GRID, VERTICES, Float, Image
+from parlante.errors import FaceNotFoundError, SeveralFacesError
+from parlante.face.detection import Detection, FaceDetector
+from parlante.face.landmarks import (
+    MIN_PRESENCE,
+    FaceLandmarks,
+    LandmarkTracker,
+    roi_from_detection,
+    roi_from_landmarks,
+)
+from parlante.face.model import FaceModel
+from parlante.face.topology import NOSE_TIP, eye_aperture, lip_aperture
+from parlante.media.photo import Photo
+from parlante.portrait.manner import manner_of
+from parlante.portrait.matte import Matte
+from parlante.portrait.plate import background_plate
+from parlante.portrait.portrait import FORMAT, Portrait, resized
+from parlante.runtime.bundle import Bundle
+from parlante.speech.dynamics import ANYBODY
+
+_log = logging.getLogger(__name__)
+
+# Where the training clips hold the face: its landmarks' larger side over the crop's, and its
+# centre.
+FACE_SHARE = 0.575
+FACE_CENTRE = (0.5, 0.55)
+MAX_SIDE = 1080  # detail beyond the largest output is not kept
+MIN_FACE = 32  # pixels across the landmarks of a face that can be animated at all
+
+Box = tuple[int, int, int]  # left, top and side of a square, pixels
+
+
+class PortraitEncoder:
+    """Encodes photos with the networks of one bundle; see `encode`."""
+
+    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int = 2) -> None:
+        self.model = FaceModel.load(bundle.path("face_model.npz"))
+        self._detector = FaceDetector(
+            bundle.session("face_detector", device=device, threads=threads)
+        )
+        self._landmarks = FaceLandmarks(
+            bundle.session("face_landmarks", device=device, threads=threads)
+        )
+        self._matte = Matte(bundle.session("matte", device=device, threads=threads))
+        self._source = bundle.session("source_encode", device=device, threads=threads)
+        self._bundle, self._device = bundle, device
+
+    def key(self, photos: Sequence[Photo], face: int | None, *, video: bool = False) -> str:
+        """SHA-256 over what decides the result: pixels, whether they are those of a video, the face
+        picked, and the bundle."""
+        digest = hashlib.sha256(f"{FORMAT} {self._bundle.key} {face} {video}".encode())
+        for photo in photos:
+            digest.update(repr(photo.rgb.shape).encode())
+            digest.update(np.ascontiguousarray(photo.rgb).data)
+            if photo.alpha is not None:
+                digest.update(np.ascontiguousarray(photo.alpha).data)
+        return digest.hexdigest()
+
+    def encode(self, photos: Sequence[Photo], *, face: int | None = None) -> Portrait:
+        """Encode one person from one or several photos.
+
+        The best photo (frontal, mouth shut, eyes open, sharp) is the source; all of them serve the
+        identity fit. ``face`` picks among several faces of a photo, 0 is the largest.
+
+        Raises:
+            FaceNotFoundError: no face in any photo, or only faces too small to animate.
+            SeveralFacesError: a photo holds several faces and ``face`` is None.
+        """
+        found: list[tuple[Photo, Float]] = []
+        for photo in photos:
+            points = self._find(photo, face)
+            if points is not None:
+                found.append((photo, points))
+        if not found:
+            sizes = ", ".join(f"{p.rgb.shape[1]}x{p.rgb.shape[0]}" for p in photos)
+            raise FaceNotFoundError(
+                f"no face found in {len(photos)} picture(s) ({sizes} pixels); give a photo in "
+                f"which the face is seen from the front and is at least {MIN_FACE} pixels across"
+            )
+        fitted = self.model.fit(np.stack([points for _, points in found]))
+        scores = [
+            _quality(photo, points, rotation)
+            for (photo, points), rotation in zip(found, fitted.pose.rotation, strict=True)
+        ]
+        best = int(np.argmax(scores))
+        _log.debug("source picture %d of %d, scores %s", best, len(found), scores)
+        return self._encode(*found[best], fitted.identity, self.key(photos, face))
+
+    def manner(self, frames: Iterable[Image]) -> Float:
+        """`manner_of` the person with the largest face in a video of 25 frames a second, uint8
+        [H, W, 3] RGB."""
+        tracker = LandmarkTracker(self._detector, self._landmarks)
+        tracked = [None if found is None else found[0] for found in tracker.track(frames)]
+        return manner_of(self._bundle, self.model, tracked, device=self._device)
+
+    def _find(self, photo: Photo, face: int | None) -> Float | None:
+        """Landmarks [478, 3] in pixels of the photo, or None without a face."""
+        detections = self._detector.detect(photo.rgb)
+        if not detections:
+            return None
+        if len(detections) > 1 and face is None and not _dominates(detections):
+            boxes = "; ".join(
+                f"face={i} at x {d.box[0]:.0f}-{d.box[2]:.0f}, y {d.box[1]:.0f}-{d.box[3]:.0f}"
+                for i, d in enumerate(detections)
+            )
+            raise SeveralFacesError(f"{len(detections)} faces in the picture; pick one: {boxes}")
+        index = face or 0
+        if index >= len(detections):
+            raise FaceNotFoundError(
+                f"face={index} was asked for, the picture holds {len(detections)}; faces count "
+                "from 0, largest first"
+            )
+        roi = roi_from_detection(detections[index])
+        for _ in range(2):
+            points, presence = self._landmarks.landmarks(photo.rgb, roi)
+            if presence < MIN_PRESENCE:
+                return None
+            roi = roi_from_landmarks(points)
+        return points if np.ptp(points[:VERTICES, :2], axis=0).max() >= MIN_FACE else None
+
+    def _encode(self, photo: Photo, points: Float, identity: Float, key: str) -> Portrait:
+        box = crop_box(points, photo.rgb.shape[1], photo.rgb.shape[0])
+        side = min(box[2], MAX_SIDE)
+        image = resized(_cut(photo.rgb, box), side)
+        landmarks = _on_grid(points, box)
+        fitted = self.model.fit(landmarks[None], identity)
+        matte = self._matte_of(photo, box, image, landmarks)
+        features, style = self._source.run(
+            ["features", "style"], {"source": _tensor(resized(image, GRID))}
+        )
+        return Portrait(
+            image=np.dstack([image, matte]),
+            plate=background_plate(image, matte),
+            landmarks=landmarks,
+            identity=fitted.identity,
+            expression=fitted.expression[0],
+            rotation=fitted.pose.rotation,
+            translation=fitted.pose.translation,
+            scale=fitted.pose.scale,
+            features=features[0],
+            style=style,
+            manner=ANYBODY,
+            key=key,
+        )
+
+    def _matte_of(self, photo: Photo, box: Box, image: Image, landmarks: Float) -> Image:
+        """Matte uint8 [S, S] of the cropped ``image``, by its pixels and the photo's own alpha."""
+        nose = (landmarks[NOSE_TIP, :2] + 0.5) * (len(image) / GRID) - 0.5
+        matte = self._matte.predict(image, at=(float(nose[0]), float(nose[1])))
+        drawn = np.round(matte * 255).astype(np.uint8)
+        if photo.alpha is None:
+            return drawn
+        # A cut-out: what the photo leaves transparent is not the person.
+        return np.minimum(drawn, resized(_cut(photo.alpha, box), len(image)))
+
+
+def _cut(image: Image, box: Box) -> Image:
+    left, top, side = box
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
+
+
+def _on_grid(points: Float, box: Box) -> Float:
+    """The mesh's landmarks [468, 3] of a photo, in pixels of the crop's 256-grid."""
+    left, top, side = box
+    scale = GRID / side
+    landmarks = points[:VERTICES] * np.float32(scale)
+    landmarks[:, :2] = (points[:VERTICES, :2] - (left, top) + 0.5) * scale - 0.5
+    return np.asarray(landmarks, np.float32)
+
+
+def _tensor(image: Image) -> Float:
+    """uint8 [H, W, 3] as float32 [1, 3, H, W] in [−1, 1]."""
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
+    return np.asarray(planes / np.float32(127.5) - np.float32(1))
+
+
+def crop_box(points: Float, width: int, height: int) -> Box:
+    """Left, top and side (pixels) of the square around head and shoulders, within the picture.
+
+    The face lies in it as in the training clips where the picture has room; else the square moves
+    inwards.
+    """
+    low, high = points[:VERTICES, :2].min(0), points[:VERTICES, :2].max(0)
+    side = int(min(round(float((high - low).max()) / FACE_SHARE), width, height))
+    centre = (low + high) / 2
+    left = int(np.clip(round(float(centre[0]) - FACE_CENTRE[0] * side), 0, width - side))
+    top = int(np.clip(round(float(centre[1]) - FACE_CENTRE[1] * side), 0, height - side))
+    return left, top, side
+
+
+def _dominates(detections: list[Detection]) -> bool:
+    """Whether the largest face is so much larger that nobody means another (a face on a poster)."""
+    sizes = [float(d.box[2] - d.box[0]) for d in detections]
+    return sizes[0] > 3 * sizes[1]
+
+
+def _quality(photo: Photo, points: Float, rotation: Float) -> float:
+    """Higher is a better source: frontal, eyes open, mouth shut, large and sharp."""
+    side = float(np.ptp(points[:VERTICES, :2], axis=0).max())
+    box = crop_box(points, photo.rgb.shape[1], photo.rgb.shape[0])
+    grey = cv2.cvtColor(
+        resized(_cut(photo.rgb, box), GRID),
+        cv2.COLOR_RGB2GRAY,
+    )
+    sharpness = float(cv2.Laplacian(grey, cv2.CV_32F).var())
+    return float(
+        -3 * np.abs(rotation[:2]).sum()
+        + 2 * min(float(eye_aperture(points[None]).min()), 0.3)
+        - 2 * float(lip_aperture(points[None])[0])
+        + 0.3 * np.log2(max(sharpness, 1.0))
+        + 0.5 * min(np.log2(side / GRID), 0.0)
+    )

@@ -1,0 +1,160 @@
+"""One encoded face, and the file it travels in: one ``.npz``, without pickle."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+import zipfile
+import zlib
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from parlante.contract import CELLS, EXPRESSION, FEATURES, IDENTITY, STYLE, VERTICES, Float, Image
+from parlante.errors import ImageError, OutputError
+from parlante.face.pose import Pose
+from parlante.media.files import write_whole
+from parlante.speech.dynamics import ANYBODY
+
+FORMAT = 2  # of the .npz
+SUFFIX = ".npz"
+
+# What zip, zlib and NumPy's header parser let through on files that are damaged or no .npz at all.
+_PARSER_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    EOFError,
+    SyntaxError,
+    RuntimeError,
+    MemoryError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One encoded face.
+
+    image uint8 [S, S, 4]: the crop, RGB and straight-alpha matte, S ≤ 1080; plate uint8 [S, S, 3];
+    landmarks float32 [468, 3] in pixels of the 256-grid; identity float32 [100]; expression float32
+    [53]; rotation, translation float32 [1, 3] and scale float32 [1]: the photo's own pose; features
+    float32 [32, 64, 64]; style float32 [1, 64]; manner float32 [2, 32]: how the person moves head
+    and lids (`parlante.portrait.manner`); key: SHA-256 of photo, choices and bundle.
+    """
+
+    image: Image
+    plate: Image
+    landmarks: Float
+    identity: Float
+    expression: Float
+    rotation: Float
+    translation: Float
+    scale: Float
+    features: Float
+    style: Float
+    manner: Float
+    key: str
+
+    @property
+    def pose(self) -> Pose:
+        return Pose(self.rotation, self.translation, self.scale)
+
+    @cached_property
+    def _resized(self) -> dict[int, tuple[Image, Image]]:
+        return {}
+
+    def at(self, size: int) -> tuple[Image, Image]:
+        """Image [size, size, 4] and plate [size, size, 3], kept once made."""
+        if size not in self._resized:
+            self._resized[size] = (resized(self.image, size), resized(self.plate, size))
+        return self._resized[size]
+
+    def dump(self) -> bytes:
+        """The portrait as the bytes of an .npz file."""
+        buffer = io.BytesIO()
+        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        np.savez_compressed(buffer, format=np.int64(FORMAT), **arrays)  # type: ignore[arg-type]
+        return buffer.getvalue()
+
+    def save(self, path: Path) -> None:
+        """Write the portrait to an .npz file, whole or not at all.
+
+        Raises:
+            OutputError: the name ends in something else, or the file cannot be written.
+        """
+        if path.suffix.lower() != SUFFIX:
+            raise OutputError(f"{path} ends in {path.suffix!r}; name an encoded face {SUFFIX}")
+        write_whole(path, self.dump())
+
+    @classmethod
+    def parse(cls, data: bytes, name: str) -> Portrait:
+        """Inverse of `dump`; ImageError names ``name`` when the bytes are no portrait."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                if int(arrays["format"]) != FORMAT:
+                    raise ImageError(
+                        f"{name} is an encoded face of format {int(arrays['format'])}, this "
+                        f"version reads {FORMAT}; encode the photo again"
+                    )
+                values: dict[str, Any] = {f.name: np.asarray(arrays[f.name]) for f in fields(cls)}
+        except _PARSER_ERRORS as error:
+            raise ImageError(
+                f"{name} is not an encoded face ({error}); make one with Avatar.save"
+            ) from None
+        portrait = cls(**{**values, "key": str(values["key"])})
+        portrait._check(name)
+        return portrait
+
+    def _check(self, name: str) -> None:
+        side = self.image.shape[0] if self.image.ndim == 3 else 0
+        wanted = {
+            "image": (np.uint8, (side, side, 4)),
+            "plate": (np.uint8, (side, side, 3)),
+            "landmarks": (np.float32, (VERTICES, 3)),
+            "identity": (np.float32, (IDENTITY,)),
+            "expression": (np.float32, (EXPRESSION,)),
+            "rotation": (np.float32, (1, 3)),
+            "translation": (np.float32, (1, 3)),
+            "scale": (np.float32, (1,)),
+            "features": (np.float32, (FEATURES, CELLS, CELLS)),
+            "style": (np.float32, (1, STYLE)),
+            "manner": (np.float32, ANYBODY.shape),
+        }
+        for field, (dtype, shape) in wanted.items():
+            array = getattr(self, field)
+            if (
+                array.dtype != dtype
+                or array.shape != shape
+                or not (side and np.isfinite(array).all())
+            ):
+                raise ImageError(
+                    f"{name}: {field} is {array.dtype} {array.shape}, expected finite "
+                    f"{np.dtype(dtype)} {shape}; the file is damaged, encode the photo again"
+                )
+
+
+def resized(image: Image, size: int) -> Image:
+    if image.shape[0] == size:
+        return image
+    mode = cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_CUBIC
+    return np.ascontiguousarray(cv2.resize(image, (size, size), interpolation=mode))
+
+
+def read_portrait(path: Path) -> Portrait:
+    """Load a portrait saved by `Portrait.dump`; ImageError when there is none."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(
+            f"{path} cannot be read ({error.strerror}); give a file made by Avatar.save"
+        ) from None
+    return Portrait.parse(data, str(path))

@@ -1,0 +1,115 @@
+"""The diffusion chain of a frame: the condition network once, the denoiser K times."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parlante.contract import CELLS, COLOR_PLANES, Float
+from parlante.render.network import DTYPES, BoundNetwork
+from parlante.render.ops import Ops
+from parlante.render.schedule import Step, make_schedule
+from parlante.render.warp import Warp
+from parlante.runtime.bundle import RENDERER, Bundle
+from parlante.runtime.compute import Compute
+
+
+@dataclass
+class StageTimes:
+    """Seconds spent in each stage since the start, and frames drawn."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    frames: int = 0
+
+    def add(self, stage: str, since: float) -> float:
+        """Book the time from ``since`` until now on ``stage``; returns now."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
+        return now
+
+
+class Chain:
+    """From a warp to the frame x̂_0, in arrays that stay where they are.
+
+    The noise field is fixed by the seed and carried with the mesh, so that frames do not flicker.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        ops: Ops,
+        warp: Warp,
+        told: Float,
+        style: Float,
+        *,
+        steps: int,
+        seed: int,
+        compute: Compute,
+    ) -> None:
+        self._ops, self._warp, self._seed = ops, warp, seed
+        sessions = {
+            name: bundle.session(
+                compute.network(name), device=compute.device, threads=compute.threads
+            )
+            for name in RENDERER
+        }
+        sampling = bundle.manifest.networks[compute.network("denoise")]
+        self._schedule = make_schedule(
+            steps, sampler=sampling["sampler"], start=int(sampling["start"])
+        )
+        self.x = np.empty((1, COLOR_PLANES, CELLS, CELLS), np.float32)
+        # The same in the denoiser's number format, where that is another.
+        self._next: NDArray[Any] | None = None
+        self._next_format: dict[str, Any] = sampling.get("x_t", {})
+        dtype = DTYPES[sampling["inputs"]["x_t"]["type"]]
+        if dtype is not np.float32:
+            self._next = np.empty(self.x.shape, dtype)
+        self._timestep = np.empty(1, np.float32)
+        condition = BoundNetwork(
+            sessions["condition"],
+            {"condition": warp.condition, "attributes": told, "style": style},
+        )
+        denoise = BoundNetwork(
+            sessions["denoise"],
+            {
+                "x_t": self.x if self._next is None else self._next,
+                "timestep": self._timestep,
+                **condition.outputs,
+            },
+        )
+        self.networks = {"condition": condition, "denoise": denoise}
+
+    def run(self, times: StageTimes, now: float) -> float:
+        """Fill `x` for the warp as it is; returns the time."""
+        self.networks["condition"].run()
+        now = times.add("condition", now)
+        self._step(None, None, self._schedule.start)
+        denoise = self.networks["denoise"]
+        for step in self._schedule.steps:
+            now = times.add("denoise_step", now)
+            self._timestep[0] = step.timestep
+            denoise.run()
+            now = times.add("denoise", now)
+            self._step(denoise.outputs["residual"], self.x, step)
+        return times.add("denoise_step", now)
+
+    def _step(self, residual: Float | None, x_t: Float | None, step: Step) -> None:
+        """x_t, in its place, to what the next step starts from."""
+        self._ops.denoise_step(
+            residual,
+            x_t,
+            self._warp.condition,
+            self._warp.flow,
+            self.x,
+            c_x0=step.c_x0,
+            c_xt=step.c_xt,
+            sigma=step.sigma,
+            seed=self._seed,
+            step=step.index,
+            next=self._next,
+            **self._next_format,
+        )

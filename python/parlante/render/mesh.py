@@ -1,0 +1,230 @@
+"""The warp mesh: how one photographed head moves when the 3DMM's expression and pose move.
+
+Motion is relative: the landmarks measured on the photo are the geometry, the 3DMM supplies the
+change. Around the 468 face vertices three rings (hair and neck, surroundings, border) carry the
+motion outwards until it vanishes, so the mesh covers the whole crop. The opening between the lips
+is a surface of its own, so that the renderer knows which pixels are mouth interior.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parlante.contract import GRID, VERTICES, Float
+from parlante.face.model import BLINK_MODES, FaceModel
+from parlante.face.pose import Pose
+from parlante.face.topology import (
+    EYE_LEFT,
+    EYE_RIGHT,
+    FACE_OVAL,
+    LIP_PAIRS,
+    LIPS_INNER,
+    LIPS_OUTER,
+    eye_aperture,
+)
+from parlante.portrait.portrait import Portrait
+
+RING = len(FACE_OVAL)
+HOLE = len(LIPS_INNER)
+RING_START = VERTICES + HOLE
+WARP_VERTICES = RING_START + 3 * RING
+
+# How far the first ring stands off the face oval (of the distance to the face's middle): hair needs
+# more room above than the neck below. The border ring lies outside the crop by this share of its
+# side.
+RING_SIDE, RING_TOP, RING_BOTTOM = 1.30, 1.60, 1.20
+BORDER = 0.25
+# Pixels by which the rings lie behind the face: where a turned cheek and the hair beside it
+# overlap, the cheek is seen, whole.
+RING_DEPTH = 40.0
+# Model units (about a pixel of the crop): lids nearer than that are shut, lest slivers of the eye
+# shine through.
+LID_GAP = 0.12
+HOLE_DEPTH = 0.5  # pixels: the mouth's opening lies just behind the lips
+
+
+def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Face triangles, those between the inner lips moved to their own vertices, and the ring
+    strips."""
+    hole_of = {vertex: VERTICES + k for k, vertex in enumerate(LIPS_INNER)}
+    out = [
+        [hole_of[v] for v in triangle] if all(v in hole_of for v in triangle) else list(triangle)
+        for triangle in face.tolist()
+    ]
+    loops = [list(FACE_OVAL)] + [[RING_START + r * RING + k for k in range(RING)] for r in range(3)]
+    for inner, outer in pairwise(loops):
+        for k in range(RING):
+            n = (k + 1) % RING
+            out.append([inner[k], inner[n], outer[k]])
+            out.append([inner[n], outer[n], outer[k]])
+    return np.array(out, np.int32)
+
+
+@dataclass(frozen=True)
+class WarpMesh:
+    """Geometry of one photographed head, ready to be moved.
+
+    triangles int32 [T, 3]; attributes float32 [WARP_VERTICES, 3]: per vertex source x, source y
+    (pixels of the 256-grid) and 1 on the mouth opening; interior_triangles and interior_attributes
+    [Vi, 3]: shade of upper teeth, lower teeth, gums and tongue. All are static; `move` gives the
+    positions.
+    """
+
+    model: FaceModel
+    triangles: NDArray[np.int32]
+    attributes: Float
+    interior_attributes: Float
+    closed_blink: Float
+    shut_jaw: float
+    _source_expression: Float
+    _measured: Float
+    _ring_rest: Float
+    _ring_head: Float
+    _ring_follow: Float
+    _interior_rest: Float
+
+    @classmethod
+    def of(cls, model: FaceModel, portrait: Portrait) -> WarpMesh:
+        """Mesh of an encoded face, in pixels of the 256-grid."""
+        p = portrait
+        return cls.build(model, p.landmarks, p.identity, p.expression, p.pose)
+
+    @classmethod
+    def build(
+        cls,
+        model: FaceModel,
+        landmarks: Float,
+        identity: Float,
+        expression: Float,
+        pose: Pose,
+        size: int = GRID,
+    ) -> WarpMesh:
+        """Mesh of one photo: landmarks float32 [≥468, 3] in pixels of the size² crop, its fitted
+        identity [100], expression [53] and pose (of one frame)."""
+        points = np.asarray(landmarks[:VERTICES], np.float32)
+        measured = pose.undo(points[None])[0]
+        fitted = model.shape(identity, expression[None])[0]
+
+        rings, follow = _rings(points, size)
+        attributes = np.zeros((WARP_VERTICES, 3), np.float32)
+        attributes[:VERTICES, :2] = points[:, :2]
+        attributes[VERTICES:RING_START, :2] = points[list(LIPS_INNER), :2]
+        attributes[VERTICES:RING_START, 2] = 1
+        attributes[RING_START:, :2] = rings[:, :2]
+        interior_attributes = np.zeros((len(model.interior_part), 3), np.float32)
+        interior_attributes[np.arange(len(model.interior_part)), model.interior_part] = (
+            model.interior_shade
+        )
+
+        lips = list(LIPS_OUTER)
+        return cls(
+            model=model,
+            triangles=_triangles(model.face_triangles),
+            attributes=attributes,
+            interior_attributes=interior_attributes,
+            closed_blink=_closed_blink(model, measured, expression),
+            shut_jaw=_shut_jaw(model, measured),
+            _source_expression=np.asarray(expression, np.float32),
+            _measured=measured,
+            _ring_rest=rings,
+            _ring_head=pose.undo(rings[None])[0],
+            _ring_follow=follow.astype(np.float32),
+            _interior_rest=fitted[VERTICES:] + (measured[lips] - fitted[lips]).mean(0),
+        )
+
+    def move(self, expression: Float, pose: Pose) -> tuple[Float, Float]:
+        """Positions for N frames: warp vertices [N, WARP_VERTICES, 3] and interior vertices [N, Vi,
+        3], in pixels of the 256-grid, for expressions float32 [N, 53] and poses of N frames."""
+        change = np.tensordot(expression - self._source_expression, self.model.expression, 1)
+        face = np.asarray(self._measured + change[:, :VERTICES], np.float32)
+        _part_lips(face)
+        for eye in (EYE_RIGHT, EYE_LEFT):
+            _shut_lids(face, self._measured, eye)
+        interior = pose.apply(np.asarray(self._interior_rest + change[:, VERTICES:], np.float32))
+        moved = pose.apply(face)
+        hole = moved[:, list(LIPS_INNER)] + np.array([0, 0, HOLE_DEPTH], np.float32)
+        ring = self._ring_rest + self._ring_follow * (pose.apply(self._ring_head) - self._ring_rest)
+        ring[..., 2] += RING_DEPTH
+        return np.concatenate([moved, hole, ring], 1, dtype=np.float32), interior
+
+
+def _rings(points: Float, size: int) -> tuple[Float, Float]:
+    """The three rings around landmarks [468, 3] of a size² crop: places [3 · RING, 3], and how far
+    each vertex follows the head, 0 to 1 [3 · RING, 1]."""
+    oval = points[list(FACE_OVAL)]
+    centre = oval.mean(0)
+    up = np.cos(2 * np.pi * np.arange(RING) / RING).astype(np.float32)[:, None]
+    stand_off = (
+        RING_SIDE
+        + (RING_TOP - RING_SIDE) * np.maximum(up, 0)
+        + (RING_SIDE - RING_BOTTOM) * np.minimum(up, 0)
+    )
+    first = centre + (oval - centre) * stand_off
+    first[:, 2] = oval[:, 2]
+    direction = first - centre
+    lower, upper = -BORDER * size, (1 + BORDER) * size - 1
+    with np.errstate(divide="ignore"):
+        reach = np.where(
+            direction[:, :2] > 0,
+            (upper - centre[:2]) / direction[:, :2],
+            (lower - centre[:2]) / direction[:, :2],
+        )
+    reach = np.nan_to_num(np.abs(reach), nan=np.inf, posinf=np.inf).min(1, keepdims=True)
+    border = centre + direction * np.maximum(reach, 1.05)
+    border[:, 2] = first[:, 2]
+    second = (first + border) / 2
+    rings = np.concatenate([first, second, border])
+    below = np.maximum(-up, 0)
+    follow = np.concatenate([1 - 0.5 * below, 0.4 * (1 - below), np.zeros_like(up)])
+    return rings, follow
+
+
+def _sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """Upper and lower points of a ring of lips or lids, those opposite each other in pairs."""
+    half = len(ring) // 2
+    return list(ring[1:half]), list(ring[:half:-1])
+
+
+def _part_lips(face: Float) -> None:
+    """Where the inner lips [N, ≥468, 3] (model axes) have passed through each other, let them
+    touch."""
+    top, bottom = _sides(LIPS_INNER)
+    overlap = np.minimum(face[:, top, 1] - face[:, bottom, 1], 0) / 2
+    face[:, top, 1] -= overlap
+    face[:, bottom, 1] += overlap
+
+
+def _shut_lids(face: Float, measured: Float, eye: tuple[int, ...]) -> None:
+    """Where the lids of an eye of face [N, ≥468, 3] (model axes) have passed through each other or
+    are less than `LID_GAP` apart, let them meet; up to twice that they come nearer. What is that
+    narrow in the photo, ``measured`` [≥468, 3], stays as it is."""
+    top, bottom = _sides(eye)
+    least = np.clip((measured[top, 1] - measured[bottom, 1]) / 4, 1e-3, LID_GAP)
+    gap = face[:, top, 1] - face[:, bottom, 1]
+    share = np.clip(2 * least / np.maximum(gap, least) - 1, 0, 1)[..., None]
+    nearer = share * (face[:, top] - face[:, bottom]) / 2
+    face[:, top] -= nearer
+    face[:, bottom] += nearer
+
+
+def _shut_jaw(model: FaceModel, measured: Float) -> float:
+    """Change of the jawOpen coefficient that brings this photo's inner lips together."""
+    upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
+    jaw = model.expression[model.expression_names.index("jawOpen")]
+    rate = float((jaw[upper, 1] - jaw[lower, 1]).mean())
+    return -float((measured[upper, 1] - measured[lower, 1]).mean()) / rate
+
+
+def _closed_blink(model: FaceModel, measured: Float, expression: Float) -> Float:
+    """eyeBlink coefficients (right, left; float32 [2]) that shut this photo's lids."""
+    modes = [model.expression_names.index(name) for name in BLINK_MODES]
+    grid = np.linspace(0, 2.0, 41, dtype=np.float32)
+    out = np.empty(2, np.float32)
+    for eye, mode in enumerate(modes):
+        step = (grid - expression[mode])[:, None, None] * model.expression[mode, :VERTICES]
+        out[eye] = grid[eye_aperture(measured + step)[:, eye].argmin()]
+    return out

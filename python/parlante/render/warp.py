@@ -1,0 +1,59 @@
+"""The warp of one portrait: mesh to backward flow and geometry maps, packed for the networks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from parlante.contract import CELLS, CONDITION, GRID, Float
+from parlante.face.model import FaceModel
+from parlante.portrait.portrait import Portrait
+from parlante.render.mesh import WarpMesh
+from parlante.render.ops import Ops
+
+
+class Warp:
+    """Arrays that `move` fills for a frame.
+
+    flow float32 [256, 256, 3]: x and y of the source pixel, and 1 on the mouth's opening (at_rest:
+    where nothing moves); condition float32 [1, 160, 64, 64]: what `pack` makes of it.
+    """
+
+    def __init__(self, ops: Ops, model: FaceModel, portrait: Portrait, mesh: WarpMesh) -> None:
+        self._ops, self._portrait, self._mesh = ops, portrait, mesh
+        self._interior_triangles = model.interior_triangles
+        self._source, self._plate = portrait.at(GRID)
+        self.at_rest = np.zeros((GRID, GRID, 3), np.float32)
+        self.at_rest[..., 1], self.at_rest[..., 0] = np.mgrid[:GRID, :GRID]
+        self.flow = np.empty_like(self.at_rest)
+        self._interior = np.empty_like(self.at_rest)
+        self._depth = np.empty((GRID, GRID), np.float32)
+        self.condition = np.empty((1, CONDITION, CELLS, CELLS), np.float32)
+
+    def move(self, expression: Float, pose_change: Float) -> None:
+        """Warp to an expression [53] and a pose change [6] from the photo's pose."""
+        pose = self._portrait.pose.changed_by(pose_change[None])
+        vertices, interior = self._mesh.move(expression[None], pose)
+        np.copyto(self.flow, self.at_rest)
+        self._interior.fill(0)
+        self._ops.rasterize(
+            vertices[0], self._mesh.triangles, self._mesh.attributes, self.flow, self._depth
+        )
+        self._ops.rasterize(
+            interior[0],
+            self._interior_triangles,
+            self._mesh.interior_attributes,
+            self._interior,
+            self._depth,
+        )
+        self.pack()
+
+    def pack(self) -> None:
+        """Make `condition` of the flow as it is."""
+        self._ops.pack(
+            self._source,
+            self._plate,
+            self.flow,
+            self._interior,
+            self._portrait.features,
+            self.condition,
+        )

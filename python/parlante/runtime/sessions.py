@@ -1,0 +1,106 @@
+"""ONNX Runtime sessions: which device a network runs on, and with which options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import onnxruntime
+
+from parlante.errors import BundleError, DeviceError
+from parlante.runtime.machine import cpu_features, cuda_device_count
+from parlante.runtime.manifest import REINSTALL
+
+Device = Literal["cpu", "cuda", "openvino"]
+
+_PROVIDERS: Final[Mapping[Device, str]] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+# The onnxruntime that has a provider.
+_DISTRIBUTIONS: Final = {"cuda": "onnxruntime-gpu", "openvino": "onnxruntime-openvino"}
+_FATAL: Final = 4  # ORT's log level; what goes wrong is raised
+
+
+def resolve_device(device: str) -> Device:
+    """The device that networks run on when `device`, "cpu", "cuda", "openvino" or "auto", is asked
+    for.
+
+    Raises:
+        DeviceError: unknown, or asked for and not there.
+    """
+    if device == "cpu":
+        return "cpu"
+    if device not in ("cuda", "openvino", "auto"):
+        raise DeviceError(f"device is {device!r}; give 'cpu', 'cuda', 'openvino' or 'auto'")
+    wanted: Device = "openvino" if device == "openvino" else "cuda"
+    available = onnxruntime.get_available_providers()
+    if _PROVIDERS[wanted] not in available:
+        missing = (
+            f"this onnxruntime {onnxruntime.__version__} has only {', '.join(available)}: install "
+            f"{_DISTRIBUTIONS[wanted]} in its place"
+        )
+    elif wanted == "cuda" and cuda_device_count() == 0:
+        missing = "there is no NVIDIA GPU, or its driver does not answer"
+    else:
+        return wanted
+    if device == "auto":
+        return "cpu"
+    raise DeviceError(f"device is {device!r}, but {missing}; or use device='cpu'")
+
+
+def new_session(
+    content: bytes, name: str, device: Device, threads: int
+) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.use_deterministic_compute = True
+    options.log_severity_level = _FATAL
+    # Between runs the cores belong to the native operators and to the other networks.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    provider = _PROVIDERS[device]
+    try:
+        session = onnxruntime.InferenceSession(
+            content,
+            options,
+            providers=[(provider, _provider_options(device, threads))],
+            enable_fallback=0,
+        )
+    except Exception as error:  # ORT raises what its C++ half throws, without a common base
+        if device != "cpu":
+            raise DeviceError(_device_failed(device, name, str(error))) from error
+        raise BundleError(
+            f"model bundle: onnxruntime {onnxruntime.__version__} cannot load network {name!r} "
+            f"({error}); install a newer onnxruntime, or {REINSTALL}"
+        ) from error
+    if session.get_providers()[0] != provider:
+        raise DeviceError(_device_failed(device, name, "it fell back to the CPU"))
+    return session
+
+
+def _provider_options(device: Device, threads: int) -> dict[str, str]:
+    if device == "cuda":
+        # The exhaustive search, ORT's default, times algorithms at the first run: slow, and another
+        # choice, with other last bits, each time.
+        return {"cudnn_conv_algo_search": "HEURISTIC"}
+    if device == "openvino":
+        precision = "bf16" if cpu_features() & {"avx512_bf16", "amx_bf16"} else "f32"
+        own = {"CPU": {"INFERENCE_PRECISION_HINT": precision}}
+        return {
+            "device_type": "CPU",
+            "num_of_threads": str(threads),
+            "load_config": json.dumps(own),
+        }
+    return {}
+
+
+def _device_failed(device: Device, name: str, why: str) -> str:
+    return (
+        f"device is {device!r}, but onnxruntime {onnxruntime.__version__} cannot run network "
+        f"{name!r} there ({why}); check that the libraries of {_DISTRIBUTIONS[device]} are "
+        "installed, or use device='cpu'"
+    )

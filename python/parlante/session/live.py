@@ -1,0 +1,303 @@
+"""Live sessions: sound arrives in pieces, a face that idles, speaks, and can be interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+from threading import Condition, Thread, current_thread
+from typing import Protocol
+
+import numpy as np
+
+from parlante._core import Resampler
+from parlante.contract import SAMPLE_RATE, SAMPLES_PER_FRAME, Float, Samples
+from parlante.errors import AudioError, SessionClosedError
+from parlante.session.engine import Engine, Frame
+from parlante.speech.audio import check_sample_rate, to_mono
+
+MAX_QUEUED_S = 120  # of speech that waits; a producer that is further ahead gets an AudioError
+MAX_LATE_S = 1.0  # a session further behind its clock than this starts the clock anew
+
+
+class Clock(Protocol):
+    """What paces a session; `SystemClock`, or a test's own."""
+
+    def now(self) -> float:
+        """Seconds from any start; never goes back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Return when ``seconds`` have passed."""
+
+
+class SystemClock:
+    """The machine's monotonic clock."""
+
+    now = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
+
+@dataclass(frozen=True)
+class LiveStatus:
+    """frames delivered, of them repeated because time was short; how late the latest frame was
+    begun, seconds; speech queued, seconds."""
+
+    frames: int
+    repeated: int
+    late_s: float
+    queued_s: float
+
+
+class Live:
+    """A session made by `Avatar.live`: iterate it (``for`` or ``async for``) for `Frame`s.
+
+    With ``realtime`` a frame is due every 1/fps seconds, whether or not there is speech: without,
+    the face idles. A frame for which the machine or the consumer is more than a frame late repeats
+    the picture before, with its own sound, so picture and sound never part; one more than a second
+    late moves the clock. What comes out is, bit for bit, `Avatar.speak` of the sound that came out.
+
+    Without ``realtime`` frames are made as soon as there is sound for them, none while there is
+    none, and the frames are those of `Avatar.speak`.
+
+    Its other methods may be called from any thread; one thread at a time may iterate. A context
+    manager, which closes the session.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        realtime: bool = True,
+        clock: Clock | None = None,
+        on_frame: Callable[[Frame], object] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock or SystemClock()
+        self._changed = Condition()
+        self._queue: deque[Float | None] = deque()  # None: an utterance ends here
+        self._queued = 0  # samples
+        self._in_utterance = False
+        self._resampler: tuple[int, Resampler] | None = None
+        self._interrupted = self._input_closed = self._closed = False
+        self._frames = self._repeated = 0
+        self._late = 0.0
+        self._iterator = self._paced() if realtime else self._unpaced()
+        self._thread: Thread | None = None
+        if on_frame is not None:
+            self._thread = Thread(target=self._deliver, args=(on_frame,), daemon=True)
+            self._thread.start()
+
+    def push_audio(self, samples: Samples, sample_rate: int = SAMPLE_RATE) -> None:
+        """Queue speech: int16, float32 or float64 [n] or [n, channels], any n and rate.
+
+        Raises:
+            AudioError: the samples cannot be used, or two minutes are queued already.
+            SessionClosedError: after `close` or `close_input`.
+        """
+        rate = check_sample_rate(sample_rate)
+        mono = to_mono(samples)
+        with self._changed:
+            self._check_open()
+            if self._queued > MAX_QUEUED_S * SAMPLE_RATE:
+                raise AudioError(
+                    f"{MAX_QUEUED_S} s of speech are queued already; push no faster than frames "
+                    "are taken, or interrupt() first"
+                )
+            if self._resampler is not None and self._resampler[0] != rate:
+                self._end_resampling()
+            if rate != SAMPLE_RATE:
+                if self._resampler is None:
+                    self._resampler = rate, Resampler(rate, SAMPLE_RATE)
+                mono = self._resampler[1].process(mono)
+            self._append(mono)
+
+    def flush(self) -> None:
+        """The utterance is over: what is queued is spoken to its last sample."""
+        with self._changed:
+            self._check_open()
+            self._end_utterance()
+
+    def interrupt(self) -> None:
+        """Drop all speech not yet delivered: the next frame has its mouth shut."""
+        with self._changed:
+            if not self._closed:
+                self._clear()
+                self._resampler = None
+                self._interrupted = True
+
+    def close_input(self) -> None:
+        """No more audio will come: the iterator ends after the last frame of what is queued."""
+        with self._changed:
+            if not (self._closed or self._input_closed):
+                self._end_utterance()
+                self._input_closed = True
+
+    def close(self) -> None:
+        """End the session at once; a second call does nothing."""
+        with self._changed:
+            self._closed = True
+            self._clear()
+        if self._thread is not None and self._thread is not current_thread():
+            self._thread.join()
+
+    def status(self) -> LiveStatus:
+        """How the session is doing."""
+        with self._changed:
+            return LiveStatus(self._frames, self._repeated, self._late, self._queued / SAMPLE_RATE)
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._thread is not None:
+            raise SessionClosedError("on_frame gets the frames of this session; leave it out")
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._iterator)
+
+    def __aiter__(self) -> AsyncIterator[Frame]:
+        iter(self)
+        return self
+
+    async def __anext__(self) -> Frame:
+        frame = await asyncio.to_thread(next, self._iterator, None)
+        if frame is None:
+            raise StopAsyncIteration
+        return frame
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- queue; the lock is held ------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed or self._input_closed:
+            raise SessionClosedError("the session takes no more audio; make a new one with live()")
+
+    def _append(self, samples: Float) -> None:
+        if len(samples):
+            self._queue.append(np.clip(samples, -1, 1))
+            self._queued += len(samples)
+            self._in_utterance = True
+            self._changed.notify_all()
+
+    def _end_resampling(self) -> None:
+        if self._resampler is not None:
+            self._append(self._resampler[1].flush())
+            self._resampler = None
+
+    def _end_utterance(self) -> None:
+        self._end_resampling()
+        if self._in_utterance:
+            self._queue.append(None)
+        self._in_utterance = False
+        self._changed.notify_all()
+
+    def _clear(self) -> None:
+        self._queue.clear()
+        self._queued = 0
+        self._in_utterance = False
+        self._changed.notify_all()
+
+    def _take(self, most: int) -> tuple[Float, bool]:
+        """At most ``most`` samples of one utterance, and whether it ends with them."""
+        pieces, missing = [np.zeros(0, np.float32)], most
+        while missing and self._queue and self._queue[0] is not None:
+            piece = self._queue.popleft()
+            assert piece is not None
+            if len(piece) > missing:
+                self._queue.appendleft(piece[missing:])
+                piece = piece[:missing]
+            pieces.append(piece)
+            missing -= len(piece)
+        self._queued -= most - missing
+        over = bool(self._queue) and self._queue[0] is None
+        if over:
+            self._queue.popleft()
+        return np.concatenate(pieces), over
+
+    # --- frames -----------------------------------------------------------------------------------
+
+    def _paced(self) -> Iterator[Frame]:
+        engine, clock = self._engine, self._clock
+        timeline = engine.timeline
+        ahead = timeline.look_ahead
+        engine.take(np.zeros(ahead, np.float32))
+        start = clock.now()
+        spans: deque[tuple[int, int, bool]] = deque()  # of speech: its samples, and does it end?
+        for number in count():
+            due = start + timeline.due(number)
+            if clock.now() < due:
+                clock.sleep(due - clock.now())
+            late = max(0.0, clock.now() - due)
+            if late > MAX_LATE_S:
+                start += late
+            begin, end = timeline.begin(number), timeline.begin(number + 1)
+            block, over = np.zeros(0, np.float32), False
+            with self._changed:
+                if self._interrupted:
+                    self._interrupted = False
+                    engine.interrupt()
+                    engine.take(np.zeros(begin + ahead - engine.received, np.float32))
+                    spans.clear()
+                # The beginning of a block waits for the rest, unless there will be none.
+                if self._queued >= end - begin or any(p is None for p in self._queue):
+                    block, over = self._take(end - begin)
+                left = len(block) or spans or self._queue
+                if self._closed or (self._input_closed and not left):
+                    return
+            if len(block) or over:
+                spans.append((begin + ahead, begin + ahead + len(block), over))
+            engine.take(np.pad(block, (0, end - begin - len(block))))
+            frame = engine.next(engine.received, draw=not self._missed(late))
+            assert frame is not None
+            spoken, ended = bool(spans) and spans[0][0] < end, False
+            while spans and spans[0][1] <= end:
+                ended |= spans.popleft()[2]
+            yield self._count(replace(frame, spoken=spoken, utterance_end=ended), late)
+
+    def _unpaced(self) -> Iterator[Frame]:
+        engine = self._engine
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._queue or self._interrupted or self._input_closed or self._closed
+                )
+                if self._closed or (self._input_closed and not self._queue):
+                    return
+                if self._interrupted:
+                    self._interrupted = False
+                    engine.interrupt()
+                samples, over = self._take(SAMPLES_PER_FRAME)
+            for frame in engine.push(samples):
+                yield self._count(frame)
+                if self._interrupted or self._closed:
+                    break
+            if over and not self._interrupted:
+                for frame in engine.flush():
+                    yield self._count(frame)
+                    if self._interrupted or self._closed:
+                        break
+                engine.interrupt()  # no silence of the look-ahead before the next utterance
+
+    def _missed(self, late: float) -> bool:
+        """Whether a frame begun ``late`` seconds after it was due has to repeat a picture."""
+        return bool(late * self._engine.timeline.fps >= 1)
+
+    def _count(self, frame: Frame, late: float = 0.0) -> Frame:
+        with self._changed:
+            self._frames += 1
+            self._repeated += self._missed(late)
+            self._late = late
+        return frame
+
+    def _deliver(self, on_frame: Callable[[Frame], object]) -> None:
+        try:
+            for frame in self._iterator:
+                on_frame(frame)
+        finally:
+            self.close()

@@ -1,0 +1,112 @@
+"""Speech to motion, streaming: audio samples in, one `Motion` a video frame out.
+
+log-mel → audio encoder → lip decoder (deterministic) and dynamics VAE (drawn); where nobody speaks,
+lips stay shut (`VoiceActivity`). A frame needs 160 ms of audio beyond its own end (80 ms in the
+encoder, 80 ms in the decoder). Every network sees a fixed window whose content depends on the
+sample count alone, so any chunking of the audio gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from parlante import _core
+from parlante.contract import (
+    CONTEXT_AFTER,
+    CONTEXT_BEFORE,
+    LOOK_AHEAD,
+    MEL_AFTER,
+    MEL_BANDS,
+    MEL_BEFORE,
+    MEL_PER_FRAME,
+    POSE,
+    SAMPLES_PER_FRAME,
+    SILENCE,
+    Float,
+)
+from parlante.runtime.bundle import Bundle
+from parlante.speech.dynamics import ANYBODY, Dynamics
+from parlante.speech.voice_activity import VoiceActivity
+
+# Drawn closures of resting lids and of lids that have met: people's open eyes are never quite as
+# wide as the widest that training measures them against.
+LIDS_OPEN, LIDS_SHUT = 0.25, 0.75
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What one frame does: lip code float32 [16]; pose change float32 [6] from rest (rotation
+    vector, translation in model units, log scale); closure float32 [2] of right and left eye, 1
+    shut."""
+
+    lip: Float
+    pose: Float
+    closure: Float
+
+
+class MotionStream:
+    """Turns 16 kHz samples into `Motion`s as they come.
+
+    Not safe for use from several threads at once. ``seed`` decides pose and blinks, in the
+    ``manner`` float32 [2, 32] of a person (`parlante.portrait.manner`).
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, seed: int = 0, manner: Float = ANYBODY, device: str = "cpu"
+    ) -> None:
+        self._encode = bundle.session("audio_encode", device=device, threads=1)
+        self._decode = bundle.session("lip_decode", device=device, threads=1)
+        self._dynamics = Dynamics(bundle, seed, manner, device)
+        self._voice = VoiceActivity(
+            bundle.session("voice_activity", device=device, threads=1),
+            samples_per_frame=SAMPLES_PER_FRAME,
+            look_ahead=LOOK_AHEAD * SAMPLES_PER_FRAME,
+        )
+        context = CONTEXT_BEFORE + 1 + CONTEXT_AFTER
+        self._embeddings: deque[Float] = deque(maxlen=context)
+        silence = self._embed(np.full((MEL_BEFORE + MEL_AFTER, MEL_BANDS), SILENCE, np.float32))
+        self._rest = self._lip([silence] * context)
+        self.hush()
+
+    def hush(self) -> Float:
+        """Forget all sound, as if the frame of the next motion began with the next sample after a
+        long silence; head and lids go on. Returns the lip code [16] of silence."""
+        self._mel = _core.LogMel()
+        self._voice.reset()
+        before = MEL_BEFORE + CONTEXT_BEFORE * MEL_PER_FRAME
+        self._columns: Float = np.full((before, MEL_BANDS), SILENCE, np.float32)
+        self._embeddings.clear()
+        return self._rest
+
+    def _embed(self, columns: Float) -> Float:
+        (embedding,) = self._encode.run(["embedding"], {"mel": columns[None]})
+        return np.asarray(embedding[0, 0])
+
+    def _lip(self, embeddings: Iterable[Float]) -> Float:
+        (lip,) = self._decode.run(["lip"], {"embeddings": np.stack(list(embeddings))[None]})
+        return np.asarray(lip[0, 0])
+
+    def push(self, samples: Float) -> list[Motion]:
+        """Motions of the frames that ``samples`` float32 [n] complete, in order."""
+        samples = np.ascontiguousarray(samples, np.float32)
+        self._voice.push(samples)
+        columns = self._mel.process(samples)
+        self._columns = np.concatenate([self._columns, columns])
+        motions = []
+        while len(self._columns) >= MEL_BEFORE + MEL_AFTER:
+            self._embeddings.append(self._embed(self._columns[: MEL_BEFORE + MEL_AFTER]))
+            self._columns = self._columns[MEL_PER_FRAME:]
+            if len(self._embeddings) == self._embeddings.maxlen:
+                motions.append(self._next())
+        return motions
+
+    def _next(self) -> Motion:
+        follow = np.float32(self._voice.next())
+        lip = self._rest + follow * (self._lip(self._embeddings) - self._rest)
+        drawn = self._dynamics.next(self._embeddings[CONTEXT_BEFORE])
+        closure = np.clip((drawn[POSE:] - LIDS_OPEN) / (LIDS_SHUT - LIDS_OPEN), 0, 1)
+        return Motion(lip, drawn[:POSE], closure)

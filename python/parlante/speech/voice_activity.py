@@ -1,0 +1,63 @@
+"""Is somebody speaking? Lips follow speech, not music, noise or animals."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+
+from parlante.contract import Float
+
+CHUNK = 512  # samples at 16 kHz that one run judges
+BEFORE = 64  # samples before them that it sees, too
+STATE = (2, 1, 128)
+NOBODY, SOMEBODY = 0.3, 0.5  # probabilities of speech below and above which the answer is clear
+HOLD = 8000  # samples that lips still follow the sound after speech, or after the start
+FADE = 1 / 3  # of a frame's change
+
+
+class VoiceActivity:
+    """How far lips follow the sound, frame by frame, 0 to 1; by Silero VAD (Silero Team, MIT).
+
+    A frame follows when there is speech in its own samples, in those of the look-ahead or in the
+    half second before. Not safe for use from several threads at once.
+    """
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, *, samples_per_frame: int, look_ahead: int
+    ) -> None:
+        """session: the bundle's ``voice_activity``; look_ahead: samples after a frame's own that
+        have been pushed when `next` is called for it."""
+        self._run = session.run
+        self._frame, self._ahead = samples_per_frame, look_ahead
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, with the next sample."""
+        self._state = np.zeros(STATE, np.float32)
+        self._samples: Float = np.zeros(BEFORE, np.float32)  # not judged yet
+        self._speech: list[float] = []  # probabilities, a chunk each
+        self._first = 0  # number of the first chunk still held
+        self._start = 0  # first sample of the next frame
+        self._follow = 1.0
+
+    def push(self, samples: Float) -> None:
+        """Judge samples float32 [n]."""
+        self._samples = np.concatenate([self._samples, samples])
+        while len(self._samples) >= BEFORE + CHUNK:
+            seen = {"input": self._samples[None, : BEFORE + CHUNK], "state": self._state}
+            probability, self._state = self._run(["output", "stateN"], seen)
+            self._speech.append(float(probability[0, 0]))
+            self._samples = self._samples[CHUNK:]
+
+    def next(self) -> float:
+        """Of the next frame."""
+        end = (self._start + self._frame + self._ahead) // CHUNK
+        begin = max(0, self._start - HOLD) // CHUNK
+        del self._speech[: begin - self._first]
+        self._first = begin
+        heard = max(self._speech[: end - begin], default=0.0)
+        wanted = (heard - NOBODY) / (SOMEBODY - NOBODY) if self._start >= HOLD else 1.0
+        wanted = min(max(wanted, 0.0), 1.0)
+        self._follow += min(max(wanted - self._follow, -FADE), FADE)
+        self._start += self._frame
+        return self._follow
