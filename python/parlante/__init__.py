@@ -8,30 +8,66 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from parlante.avatar import Avatar as Avatar
     from parlante.avatar import Speech as Speech
+    from parlante.errors import AudioError as AudioError
+    from parlante.errors import BundleError as BundleError
+    from parlante.errors import DeviceError as DeviceError
+    from parlante.errors import FaceNotFoundError as FaceNotFoundError
+    from parlante.errors import ImageError as ImageError
+    from parlante.errors import OutputError as OutputError
     from parlante.errors import ParlanteError as ParlanteError
+    from parlante.errors import SessionClosedError as SessionClosedError
+    from parlante.errors import SeveralFacesError as SeveralFacesError
+    from parlante.media.camera import CameraWriter as CameraWriter
+    from parlante.media.stream import StreamWriter as StreamWriter
+    from parlante.media.writer import VideoWriter as VideoWriter
     from parlante.options import RenderOptions as RenderOptions
+    from parlante.runtime.bundle import Bundle as Bundle
     from parlante.session.engine import Frame as Frame
     from parlante.session.live import Live as Live
 
 __version__ = "0.2.0"
-
-_HOME = {
-    "Avatar": "parlante.avatar",
-    "Frame": "parlante.session.engine",
-    "Live": "parlante.session.live",
-    "ParlanteError": "parlante.errors",
-    "RenderOptions": "parlante.options",
-    "Speech": "parlante.avatar",
-}
 __all__ = [
+    "AudioError",
     "Avatar",
+    "Bundle",
+    "BundleError",
+    "CameraWriter",
+    "DeviceError",
+    "FaceNotFoundError",
     "Frame",
+    "ImageError",
     "Live",
+    "OutputError",
     "ParlanteError",
     "RenderOptions",
+    "SessionClosedError",
+    "SeveralFacesError",
     "Speech",
+    "StreamWriter",
+    "VideoWriter",
     "__version__",
 ]
+
+_HOME = {
+    "AudioError": "parlante.errors",
+    "Avatar": "parlante.avatar",
+    "Bundle": "parlante.runtime.bundle",
+    "BundleError": "parlante.errors",
+    "CameraWriter": "parlante.media.camera",
+    "DeviceError": "parlante.errors",
+    "FaceNotFoundError": "parlante.errors",
+    "Frame": "parlante.session.engine",
+    "ImageError": "parlante.errors",
+    "Live": "parlante.session.live",
+    "OutputError": "parlante.errors",
+    "ParlanteError": "parlante.errors",
+    "RenderOptions": "parlante.options",
+    "SessionClosedError": "parlante.errors",
+    "SeveralFacesError": "parlante.errors",
+    "Speech": "parlante.avatar",
+    "StreamWriter": "parlante.media.stream",
+    "VideoWriter": "parlante.media.writer",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parlante.contract import Precision, Samples
+from parlante.contract import Picture, Precision, Samples
 from parlante.errors import ImageError, OutputError
-from parlante.media.photo import Picture
 from parlante.media.writer import VideoWriter
 from parlante.options import RenderOptions
 from parlante.portrait.cache import PortraitCache

@@ -6,6 +6,7 @@ Change one of these and the networks have to be trained again, and the bundle ex
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ Float: TypeAlias = NDArray[np.float32]
 Double: TypeAlias = NDArray[np.float64]
 Image: TypeAlias = NDArray[np.uint8]  # [H, W, C], RGB unless said otherwise
 Samples: TypeAlias = NDArray[Any]  # of sound: [n] or [n, channels]
+Picture: TypeAlias = str | Path | bytes | Image  # a path, the bytes of an image file, or pixels
 
 Pixels = Literal["rgb", "bgr", "rgba", "nv12"]  # how a frame lies in memory
 Precision = Literal["float32", "float16", "int8"]  # what the renderer's networks compute in

@@ -6,12 +6,10 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
-import cv2
 import numpy as np
 
-from parlante.contract import Image, Pixels
+from parlante.contract import Image, Picture, Pixels
 from parlante.errors import ParlanteError
-from parlante.media.photo import Picture, load_image
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -33,6 +31,8 @@ class Backdrop:
 
     def square(self, size: int) -> Image:
         """Its middle square, uint8 [size, size, 3]."""
+        import cv2  # when it is needed: options are made before anything is drawn
+
         side = min(self.rgb.shape[:2])
         top, left = ((length - side) // 2 for length in self.rgb.shape[:2])
         cut = self.rgb[top : top + side, left : left + side]
@@ -174,6 +174,8 @@ def _background(given: object) -> Color | Backdrop | None:
             raise ParlanteError(f"background={given!r}; a colour has red, green and blue")
         red, green, blue = (_whole("background", v, 0, 255) for v in given)
         return red, green, blue
+    from parlante.media.photo import load_image
+
     return Backdrop(load_image(given).rgb)  # type: ignore[arg-type]
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
-from parlante.contract import Image
+from parlante.contract import Image, Picture
 from parlante.errors import ImageError
 
 _log = logging.getLogger(__name__)
@@ -43,8 +43,6 @@ _PARSER_ERRORS: Final = (
     struct.error,
     Pillow.DecompressionBombError,
 )
-
-Picture = str | Path | bytes | NDArray[Any]  # a path, the bytes of an image file, or uint8 pixels
 
 
 class Photo(NamedTuple):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from parlante.contract import NATIVE_FPS, Image
+from parlante.contract import NATIVE_FPS, Image, Picture
 from parlante.errors import ImageError
-from parlante.media.photo import Photo, Picture, load_image
+from parlante.media.photo import Photo, load_image
 from parlante.media.video import read_video
 from parlante.portrait.manner import SECONDS
 

@@ -17,9 +17,11 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from parlante.contract import Double
+
 TRAINING_TIMESTEPS = 1000
 SHIFT_NOISE = 0.6  # κ: as much noise as the usual chain has at timestep 400
-Sampler = Literal["ddpm", "ddim", "shift"]
+Sampler = Literal["ddim", "shift"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Schedule:
     steps: tuple[Step, ...]
 
 
-def cosine_alphas_cumprod(timesteps: int = TRAINING_TIMESTEPS) -> NDArray[np.float64]:
+def cosine_alphas_cumprod(timesteps: int = TRAINING_TIMESTEPS) -> Double:
     """ᾱ_t [timesteps] of Nichol & Dhariwal 2021, eq. 17, with β_t ≤ 0.999."""
     t = np.arange(timesteps + 1) / timesteps
     alpha_bar = np.cos((t + 0.008) / 1.008 * (math.pi / 2)) ** 2
@@ -53,7 +55,7 @@ def cosine_alphas_cumprod(timesteps: int = TRAINING_TIMESTEPS) -> NDArray[np.flo
     return np.cumprod(1 - betas)
 
 
-def shift_weights(timesteps: int) -> NDArray[np.float64]:
+def shift_weights(timesteps: int) -> Double:
     """η_t [timesteps], how far x_t is towards the warp: √η rises evenly to 1."""
     return np.square(np.arange(1, timesteps + 1) / timesteps)
 
@@ -75,26 +77,24 @@ def respaced_timesteps(count: int, start: int = TRAINING_TIMESTEPS) -> NDArray[n
 def make_schedule(
     count: int,
     *,
-    sampler: Sampler = "ddpm",
+    sampler: Sampler = "ddim",
     eta: float = 0.0,
     start: int = TRAINING_TIMESTEPS,
 ) -> Schedule:
     """Tables of `count` steps from timestep start − 1 down.
 
     `start` < 1000 begins from the warp with less noise (a truncated schedule); for "shift" it is
-    how many timesteps there are. `eta` scales the noise of "ddim" and "shift": 0 draws none, 1 has
-    the posterior's variance; it must be 0 for "ddpm". Raises ValueError on anything out of range.
+    how many timesteps there are. `eta` scales the noise: 0 draws none, 1 has the posterior's
+    variance. Raises ValueError on anything out of range.
 
-    DDPM: Ho et al. 2020, eq. 7, between respaced timesteps, the smaller variance (its β̃_t).
-    DDIM: Song et al. 2021, eq. 12 and 16, with the noise implied by the clipped x̂_0.
+    DDIM: Song et al. 2021, eq. 12 and 16, with the noise implied by the clipped x̂_0. At `eta` 1
+    that is DDPM (Ho et al. 2020, eq. 7, the smaller variance β̃_t) between respaced timesteps.
     Shift: Yue et al. 2023, eq. 7, between respaced timesteps.
     """
     if sampler not in get_args(Sampler):
         raise ValueError(f"sampler: expected one of {get_args(Sampler)}, got {sampler!r}")
     if not 0 <= eta <= 1:
         raise ValueError(f"eta: expected 0..1, got {eta}")
-    if sampler == "ddpm" and eta != 0:
-        raise ValueError(f"eta: expected 0 with sampler 'ddpm', got {eta}")
     timesteps = respaced_timesteps(count, start).tolist()
     if sampler == "shift":
         return _shift_schedule(timesteps, shift_weights(start), eta)
@@ -105,21 +105,16 @@ def make_schedule(
         now = float(alphas_cumprod[timestep])
         previous = float(alphas_cumprod[timesteps[i + 1]]) if i + 1 < count else 1.0
         variance = (1 - previous) / (1 - now) * (1 - now / previous)
-        if sampler == "ddpm":
-            c_x0 = math.sqrt(previous) * (1 - now / previous) / (1 - now)
-            c_xt = math.sqrt(now / previous) * (1 - previous) / (1 - now)
-            sigma = math.sqrt(variance)
-        else:
-            sigma = eta * math.sqrt(variance)
-            # The direction to x_t: the implied noise is (x_t − √ᾱ_t x̂_0) / √(1 − ᾱ_t).
-            c_xt = math.sqrt(max(1 - previous - sigma * sigma, 0.0) / (1 - now))
-            c_x0 = math.sqrt(previous) - math.sqrt(now) * c_xt
+        sigma = eta * math.sqrt(variance)
+        # The direction to x_t: the implied noise is (x_t − √ᾱ_t x̂_0) / √(1 − ᾱ_t).
+        c_xt = math.sqrt(max(1 - previous - sigma * sigma, 0.0) / (1 - now))
+        c_x0 = math.sqrt(previous) - math.sqrt(now) * c_xt
         steps.append(Step(timestep, i + 1, c_x0, c_xt, sigma))
     begin = Step(timesteps[0], 0, math.sqrt(first), 0.0, math.sqrt(1 - first))
     return Schedule(begin, tuple(steps))
 
 
-def _shift_schedule(timesteps: list[int], weights: NDArray[np.float64], eta: float) -> Schedule:
+def _shift_schedule(timesteps: list[int], weights: Double, eta: float) -> Schedule:
     steps = []
     for i, timestep in enumerate(timesteps):
         now = float(weights[timestep])
