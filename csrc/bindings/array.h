@@ -10,8 +10,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "finite.h"
-#include "next_input.h"
+#include "support/finite.h"
+#include "support/number_formats.h"
 
 namespace parlante::bindings {
 

@@ -1,10 +1,10 @@
-#include "compose.h"
+#include "ops/compose.h"
 
 #include <pybind11/pybind11.h>
 
 #include <string>
 
-#include "visual_arguments.h"
+#include "bindings/visual_arguments.h"
 
 namespace py = pybind11;
 using namespace parlante;
@@ -16,11 +16,11 @@ void bind_compose(py::module_& module) {
       [](const HostArray& source, const HostArray& plate, const HostArray& warp,
          const HostArray& x0, const HostArray& condition, HostArray& out, const std::string& format,
          const py::object& background, int threads) {
-        const auto a = check_compose(source, plate, warp, x0, condition, out, format, background);
+        const auto arguments =
+            check_compose(source, plate, warp, x0, condition, out, format, background);
         require_threads(threads);
         const py::gil_scoped_release release;
-        compose(a.source, a.plate, a.warp, a.x0, a.condition, a.out, a.format, a.background,
-                threads);
+        compose(arguments, threads);
       },
       py::arg("source"), py::arg("plate"), py::arg("warp"), py::arg("x0"), py::arg("condition"),
       py::arg("out"), py::kw_only(), py::arg("format") = "rgb", py::arg("background") = "plate",

@@ -1,4 +1,4 @@
-#include "log_mel.h"
+#include "ops/log_mel.h"
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -6,7 +6,7 @@
 #include <mutex>
 #include <optional>
 
-#include "array.h"
+#include "bindings/array.h"
 
 namespace py = pybind11;
 using namespace parlante;
@@ -15,14 +15,13 @@ using namespace parlante::bindings;
 namespace {
 
 /// Two Python threads in one stream would be a mistake, but must not corrupt memory.
-struct Stream {
-  explicit Stream(std::size_t lanes) : log_mel(lanes) {}
-
+/// (pybind11 tells types of different files apart by name, whatever their namespace.)
+struct LogMelStream {
   LogMel log_mel;
   std::mutex mutex;
 };
 
-py::array process(Stream& stream, const HostArray& x, std::optional<HostArray> out) {
+py::array process(LogMelStream& stream, const HostArray& x, std::optional<HostArray> out) {
   const std::span<const float> samples = input_signal(x, "x");
   const std::size_t columns = stream.log_mel.columns_after(samples.size());
   if (!out) {
@@ -36,26 +35,24 @@ py::array process(Stream& stream, const HostArray& x, std::optional<HostArray> o
   return *out;
 }
 
-void reset(Stream& stream) {
+void reset(LogMelStream& stream) {
   const py::gil_scoped_release release;
   const std::lock_guard lock(stream.mutex);
   stream.log_mel.reset();
 }
 
 py::array log_mel_of_signal(const HostArray& x, std::optional<HostArray> out) {
-  Stream stream(0);
+  LogMelStream stream;
   return process(stream, x, std::move(out));
 }
 
 }  // namespace
 
 void bind_log_mel(py::module_& module) {
-  py::class_<Stream>(module, "LogMel",
-                     "Streaming log-mel extractor of 16 kHz mono: a column f32[80] every 160 "
-                     "samples. One object per stream.")
-      .def(py::init<std::size_t>(), py::kw_only(), py::arg("lanes") = 0,
-           "lanes: columns computed side by side, 2, 4 or 8, 0 for the most that this CPU offers; "
-           "all give the same bits.")
+  py::class_<LogMelStream>(module, "LogMel",
+                           "Streaming log-mel extractor of 16 kHz mono: a column f32[80] every 160 "
+                           "samples. One object per stream.")
+      .def(py::init<>())
       .def(
           "process", &process, py::arg("x"), py::arg("out") = py::none(),
           "Takes samples f32[n], finite, in [-1, 1]; returns the columns f32[k, 80] that became "

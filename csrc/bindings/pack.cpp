@@ -1,8 +1,8 @@
-#include "pack.h"
+#include "ops/pack.h"
 
 #include <pybind11/pybind11.h>
 
-#include "visual_arguments.h"
+#include "bindings/visual_arguments.h"
 
 namespace py = pybind11;
 using namespace parlante;
@@ -13,10 +13,10 @@ void bind_pack(py::module_& module) {
       "pack",
       [](const HostArray& source, const HostArray& plate, const HostArray& warp,
          const HostArray& interior, const HostArray& features, HostArray& condition, int threads) {
-        const auto a = check_pack(source, plate, warp, interior, features, condition);
+        const auto arguments = check_pack(source, plate, warp, interior, features, condition);
         require_threads(threads);
         const py::gil_scoped_release release;
-        pack(a.source, a.plate, a.warp, a.interior, a.features, a.condition, threads);
+        pack(arguments, threads);
       },
       py::arg("source"), py::arg("plate"), py::arg("warp"), py::arg("interior"),
       py::arg("features"), py::arg("condition"), py::kw_only(), py::arg("threads") = 1,

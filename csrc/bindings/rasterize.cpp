@@ -1,8 +1,8 @@
-#include "rasterize.h"
+#include "ops/rasterize.h"
 
 #include <pybind11/pybind11.h>
 
-#include "visual_arguments.h"
+#include "bindings/visual_arguments.h"
 
 namespace py = pybind11;
 using namespace parlante;
@@ -13,10 +13,10 @@ void bind_rasterize(py::module_& module) {
       "rasterize",
       [](const HostArray& vertices, const HostArray& triangles, const HostArray& attributes,
          HostArray& out, HostArray& depth, int threads) {
-        const auto a = check_rasterize(vertices, triangles, attributes, out, depth);
+        const auto arguments = check_rasterize(vertices, triangles, attributes, out, depth);
         require_threads(threads);
         const py::gil_scoped_release release;
-        rasterize(a.vertices, a.triangles, a.attributes, a.out, a.depth, threads);
+        rasterize(arguments, threads);
       },
       py::arg("vertices"), py::arg("triangles"), py::arg("attributes"), py::arg("out"),
       py::arg("depth"), py::kw_only(), py::arg("threads") = 1,

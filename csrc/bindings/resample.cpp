@@ -1,10 +1,11 @@
-#include "resample.h"
+#include "ops/resample.h"
 
 #include <pybind11/pybind11.h>
 
 #include <mutex>
 
-#include "array.h"
+#include "bindings/array.h"
+#include "contract.h"
 
 namespace py = pybind11;
 using namespace parlante;
@@ -13,14 +14,15 @@ using namespace parlante::bindings;
 namespace {
 
 /// Two Python threads in one stream would be a mistake, but must not corrupt memory.
-struct Stream {
-  Stream(std::uint32_t in_rate, std::uint32_t out_rate) : resampler(in_rate, out_rate) {}
+/// (pybind11 tells types of different files apart by name, whatever their namespace.)
+struct ResampleStream {
+  ResampleStream(std::uint32_t in_rate, std::uint32_t out_rate) : resampler(in_rate, out_rate) {}
 
   Resampler resampler;
   std::mutex mutex;
 };
 
-py::array_t<float> process(Stream& stream, const HostArray& x) {
+py::array_t<float> process(ResampleStream& stream, const HostArray& x) {
   const std::span<const float> samples = input_signal(x, "x");
   const std::size_t count = stream.resampler.outputs_after(samples.size());
   py::array_t<float> out(static_cast<py::ssize_t>(count));
@@ -31,7 +33,7 @@ py::array_t<float> process(Stream& stream, const HostArray& x) {
   return out;
 }
 
-py::array_t<float> flush(Stream& stream) {
+py::array_t<float> flush(ResampleStream& stream) {
   const std::size_t count = stream.resampler.outputs_left();
   py::array_t<float> out(static_cast<py::ssize_t>(count));
   const std::span<float> values(out.mutable_data(), count);
@@ -41,7 +43,7 @@ py::array_t<float> flush(Stream& stream) {
   return out;
 }
 
-void reset(Stream& stream) {
+void reset(ResampleStream& stream) {
   const py::gil_scoped_release release;
   const std::lock_guard lock(stream.mutex);
   stream.resampler.reset();
@@ -50,11 +52,12 @@ void reset(Stream& stream) {
 }  // namespace
 
 void bind_resample(py::module_& module) {
-  py::class_<Stream>(module, "Resampler",
-                     "Streaming sample-rate conversion of f32 signals, without delay. Rates from "
-                     "4000 to 768000 Hz. One object per stream.")
+  py::class_<ResampleStream>(
+      module, "Resampler",
+      "Streaming sample-rate conversion of f32 signals, without delay. Rates from "
+      "4000 to 768000 Hz. One object per stream.")
       .def(py::init<std::uint32_t, std::uint32_t>(), py::arg("in_rate"),
-           py::arg("out_rate") = 16000)
+           py::arg("out_rate") = kSampleRate)
       .def("process", &process, py::arg("x"),
            "Takes finite samples f32[n]; returns the output f32[m] that they decide.")
       .def("flush", &flush,

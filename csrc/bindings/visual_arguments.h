@@ -1,25 +1,17 @@
-// Argument checks of the visual ops, shared by the bindings of the CPU loops (Array = py::array)
-// and of the CUDA twins (Array = DeviceArray). Each returns the views that the op takes.
+// Argument checks of the visual ops, shared by the bindings of the CPU loops (Array = HostArray)
+// and of the CUDA twins (Array = DeviceArray). Each returns what the op takes.
 #pragma once
 
 #include <optional>
 #include <string>
 
-#include "compose.h"
-#include "denoise_step.h"
-#include "pack.h"
-#include "rasterize.h"
-#include "view.h"
+#include "bindings/views.h"
+#include "ops/compose.h"
+#include "ops/denoise_step.h"
+#include "ops/pack.h"
+#include "ops/rasterize.h"
 
 namespace parlante::bindings {
-
-struct RasterizeArguments {
-  TableView<const float> vertices;
-  TableView<const std::int32_t> triangles;
-  TableView<const float> attributes;
-  ImageView<float> out;
-  ImageView<float> depth;
-};
 
 template <class Array>
 RasterizeArguments check_rasterize(const Array& vertices, const Array& triangles,
@@ -36,15 +28,6 @@ RasterizeArguments check_rasterize(const Array& vertices, const Array& triangles
   arguments.depth = {output<float>(depth, "depth", {rows, columns}), rows, columns, 1};
   return arguments;
 }
-
-struct PackArguments {
-  ImageView<const std::uint8_t> source;
-  ImageView<const std::uint8_t> plate;
-  ImageView<const float> warp;
-  ImageView<const float> interior;
-  PlanesView<const float> features;
-  PlanesView<float> condition;
-};
 
 template <class Array>
 PackArguments check_pack(const Array& source, const Array& plate, const Array& warp,
@@ -74,48 +57,6 @@ PackArguments check_pack(const Array& source, const Array& plate, const Array& w
   return arguments;
 }
 
-struct DenoiseArguments {
-  PlanesView<const float> residual;
-  PlanesView<const float> residual_uncond;
-  PlanesView<const float> x_t;
-  PlanesView<const float> condition;
-  ImageView<const float> warp;
-  PlanesView<float> out;
-};
-
-template <class Array>
-DenoiseArguments check_denoise_step(const std::optional<Array>& residual,
-                                    const std::optional<Array>& x_t, const Array& condition,
-                                    const std::optional<Array>& warp, Array& out,
-                                    const std::optional<Array>& residual_uncond,
-                                    const DenoiseStep& step) {
-  DenoiseArguments arguments{};
-  arguments.out = output_planes(out, "out", kColorPlanes, kAny, kAny);
-  const int rows = arguments.out.rows;
-  const int columns = arguments.out.columns;
-  const auto optional_planes = [&](const std::optional<Array>& array, const char* name) {
-    return array ? input_planes(*array, name, kColorPlanes, rows, columns)
-                 : PlanesView<const float>{};
-  };
-  arguments.residual = optional_planes(residual, "residual");
-  arguments.residual_uncond = optional_planes(residual_uncond, "residual_uncond");
-  arguments.x_t = optional_planes(x_t, "x_t");
-  arguments.condition = input_first_planes(condition, "condition", kColorPlanes, rows, columns);
-  if (warp) {
-    arguments.warp = input_image<float>(*warp, "warp", rows * kUnshuffle, columns * kUnshuffle, 3);
-  }
-  if (!x_t && step.c_xt != 0) {
-    throw py::value_error("x_t: expected an array where c_xt is not 0, got None");
-  }
-  if (residual_uncond && !residual) {
-    throw py::value_error("residual: expected an array beside residual_uncond, got None");
-  }
-  if (!residual_uncond && step.guidance != 1) {
-    throw py::value_error("residual_uncond: expected an array where guidance is not 1, got None");
-  }
-  return arguments;
-}
-
 template <class Array>
 NextInput check_next_input(std::optional<Array>& next, const PlanesView<float>& out, float scale,
                            float zero_point) {
@@ -139,16 +80,33 @@ NextInput check_next_input(std::optional<Array>& next, const PlanesView<float>& 
   return arguments;
 }
 
-struct ComposeArguments {
-  ImageView<const std::uint8_t> source;
-  ImageView<const std::uint8_t> plate;
-  ImageView<const float> warp;
-  PlanesView<const float> x0;
-  PlanesView<const float> condition;
-  std::uint8_t* out;
-  PixelFormat format;
-  Background background;
-};
+template <class Array>
+DenoiseArguments check_denoise_step(const std::optional<Array>& residual,
+                                    const std::optional<Array>& x_t, const Array& condition,
+                                    const std::optional<Array>& warp, Array& out,
+                                    std::optional<Array>& next, float scale, float zero_point,
+                                    const DenoiseStep& step) {
+  DenoiseArguments arguments{};
+  arguments.out = output_planes(out, "out", kColorPlanes, kAny, kAny);
+  const int rows = arguments.out.rows;
+  const int columns = arguments.out.columns;
+  const auto optional_planes = [&](const std::optional<Array>& array, const char* name) {
+    return array ? input_planes(*array, name, kColorPlanes, rows, columns)
+                 : PlanesView<const float>{};
+  };
+  arguments.residual = optional_planes(residual, "residual");
+  arguments.x_t = optional_planes(x_t, "x_t");
+  arguments.condition = input_first_planes(condition, "condition", kColorPlanes, rows, columns);
+  if (warp) {
+    arguments.warp = input_image<float>(*warp, "warp", rows * kUnshuffle, columns * kUnshuffle, 3);
+  }
+  if (!x_t && step.c_xt != 0) {
+    throw py::value_error("x_t: expected an array where c_xt is not 0, got None");
+  }
+  arguments.next = check_next_input(next, arguments.out, scale, zero_point);
+  arguments.step = step;
+  return arguments;
+}
 
 inline PixelFormat parse_format(const std::string& format) {
   if (format == "rgb") {

@@ -1,4 +1,4 @@
-#include "compose.h"
+#include "ops/compose.h"
 
 #include <pybind11/pybind11.h>
 
@@ -19,13 +19,12 @@ void bind_compose(py::module_& module) {
          const py::object& x0, const py::object& condition, const py::object& out,
          const std::string& format, const py::object& background, std::uintptr_t stream) {
         DeviceArray out_array(out, "out");
-        const auto a =
+        const auto arguments =
             check_compose(DeviceArray(source, "source"), DeviceArray(plate, "plate"),
                           DeviceArray(warp, "warp"), DeviceArray(x0, "x0"),
                           DeviceArray(condition, "condition"), out_array, format, background);
         const py::gil_scoped_release release;
-        compose_cuda(a.source, a.plate, a.warp, a.x0, a.condition, a.out, a.format, a.background,
-                     to_stream(stream));
+        compose_cuda(arguments, to_stream(stream));
       },
       py::arg("source"), py::arg("plate"), py::arg("warp"), py::arg("x0"), py::arg("condition"),
       py::arg("out"), py::kw_only(), py::arg("format") = "rgb", py::arg("background") = "plate",

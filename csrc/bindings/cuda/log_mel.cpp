@@ -1,4 +1,4 @@
-#include "log_mel.h"
+#include "ops/log_mel.h"
 
 #include <pybind11/pybind11.h>
 

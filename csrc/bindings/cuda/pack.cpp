@@ -1,4 +1,4 @@
-#include "pack.h"
+#include "ops/pack.h"
 
 #include <pybind11/pybind11.h>
 
@@ -17,12 +17,11 @@ void bind_pack(py::module_& module) {
          const py::object& interior, const py::object& features, const py::object& condition,
          std::uintptr_t stream) {
         DeviceArray condition_array(condition, "condition");
-        const auto a = check_pack(DeviceArray(source, "source"), DeviceArray(plate, "plate"),
-                                  DeviceArray(warp, "warp"), DeviceArray(interior, "interior"),
-                                  DeviceArray(features, "features"), condition_array);
+        const auto arguments = check_pack(
+            DeviceArray(source, "source"), DeviceArray(plate, "plate"), DeviceArray(warp, "warp"),
+            DeviceArray(interior, "interior"), DeviceArray(features, "features"), condition_array);
         const py::gil_scoped_release release;
-        pack_cuda(a.source, a.plate, a.warp, a.interior, a.features, a.condition,
-                  to_stream(stream));
+        pack_cuda(arguments, to_stream(stream));
       },
       py::arg("source"), py::arg("plate"), py::arg("warp"), py::arg("interior"),
       py::arg("features"), py::arg("condition"), py::kw_only(), py::arg("stream"),

@@ -1,4 +1,4 @@
-#include "rasterize.h"
+#include "ops/rasterize.h"
 
 #include <pybind11/pybind11.h>
 
@@ -17,11 +17,11 @@ void bind_rasterize(py::module_& module) {
          const py::object& out, const py::object& depth, std::uintptr_t stream) {
         DeviceArray out_array(out, "out");
         DeviceArray depth_array(depth, "depth");
-        const auto a =
+        const auto arguments =
             check_rasterize(DeviceArray(vertices, "vertices"), DeviceArray(triangles, "triangles"),
                             DeviceArray(attributes, "attributes"), out_array, depth_array);
         const py::gil_scoped_release release;
-        rasterize_cuda(a.vertices, a.triangles, a.attributes, a.out, a.depth, to_stream(stream));
+        rasterize_cuda(arguments, to_stream(stream));
       },
       py::arg("vertices"), py::arg("triangles"), py::arg("attributes"), py::arg("out"),
       py::arg("depth"), py::kw_only(), py::arg("stream"),

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "cuda_stream.h"
+#include "support/cuda/stream.h"
 
 namespace parlante::bindings {
 

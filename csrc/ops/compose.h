@@ -1,0 +1,131 @@
+// compose: the finished frame at the photo's own resolution, as 8-bit pixels.
+//
+// The source is warped at full size, so skin and hair keep the photo's detail; only the network's
+// residual, x0 - c, is upsampled from the crop's grid.
+#pragma once
+
+#include <cstdint>
+
+#include "support/cuda/stream.h"
+#include "support/host_device.h"
+#include "support/sampling.h"
+#include "support/unshuffle.h"
+#include "support/views.h"
+
+namespace parlante {
+
+enum class PixelFormat { kRgb, kBgr, kRgba, kNv12 };
+
+enum class Backdrop {
+  kPlate,    // the plate, to which the residual belongs too
+  kPicture,  // the plate, a picture of its own; the residual is matted with the head
+  kColor,    // a plain colour; the residual is matted with the head
+  kAlpha,    // none: straight (not premultiplied) colour, for a format with an alpha channel
+};
+
+struct Background {
+  Backdrop kind;
+  float red, green, blue;  // 0..255, of kColor
+};
+
+/// One frame of Hs x Ws pixels from a crop grid of H x W (= 4h x 4w).
+struct ComposeArguments {
+  ImageView<const std::uint8_t> source;  ///< [Hs, Ws, 4] RGB and straight alpha
+  ImageView<const std::uint8_t> plate;   ///< [Hs, Ws, 3] background, not warped
+  ImageView<const float> warp;           ///< [H, W, 3] x, y of the source, in crop grid pixels
+  PlanesView<const float> x0;            ///< [48, h, w]
+  PlanesView<const float> condition;     ///< [>= 48, h, w]; its first 48 planes are c (unshuffle.h)
+  /// kRgb, kBgr: [Hs, Ws, 3]; kRgba: [Hs, Ws, 4], A is the warped matte; kNv12: [Hs * 3 / 2, Ws],
+  /// BT.709, limited range, chroma sited in the middle of its four pixels; Hs and Ws even.
+  std::uint8_t* out;
+  PixelFormat format;
+  Background background;
+};
+
+/// Composes a frame. Where the sizes are equal it is round(127.5 * (x0 + 1)), up to the rounding of
+/// c + (x0 - c).
+void compose(const ComposeArguments& arguments, int threads);
+
+/// The same in device memory, queued on `stream`. Arrays are aligned to 16 bytes.
+void compose_cuda(const ComposeArguments& arguments, CudaStream stream);
+
+/// Maps the pixel centres of one grid to another over the same square: scale * x + offset.
+/// Exactly x for grids of the same size.
+struct GridMap {
+  float scale;
+  float offset;
+
+  PARLANTE_HD float operator()(float x) const { return scale * x + offset; }
+};
+
+PARLANTE_HD GridMap grid_map(int from, int to) {
+  const float scale = static_cast<float>(to) / static_cast<float>(from);
+  return {scale, 0.5f * scale - 0.5f};
+}
+
+/// The neighbours of a position on the crop grid. Past the outermost pixels t is negative, on both
+/// sides: a warp is continued there, since it holds positions and clamping would repeat the last
+/// one over half a grid pixel; the residual is clamped by clamped_weight.
+PARLANTE_HD Tap grid_tap(float coordinate, int size) {
+  const float last = static_cast<float>(size - 1);
+  if (coordinate > last) {
+    return {size - 1, size > 1 ? size - 2 : 0, last - coordinate};
+  }
+  const int first = coordinate > 0.0f ? static_cast<int>(coordinate) : 0;
+  return {first, first + (first + 1 < size ? 1 : 0), coordinate - static_cast<float>(first)};
+}
+
+PARLANTE_HD float clamped_weight(float t) { return t > 0.0f ? t : 0.0f; }
+
+/// The network's correction in levels of 0..255.
+PARLANTE_HD float residual_levels(float x0, float c) { return (x0 - c) * 127.5f; }
+
+/// Clamps to 0..255; NaN becomes 0.
+PARLANTE_HD float clamp_level(float level) {
+  return level > 0.0f ? (level < 255.0f ? level : 255.0f) : 0.0f;
+}
+
+PARLANTE_HD std::uint8_t to_byte(float level) {
+  return static_cast<std::uint8_t>(static_cast<std::int32_t>(level + 0.5f));
+}
+
+/// One channel of the frame, 0..255.
+template <Backdrop kind>
+PARLANTE_HD float compose_channel(float color, float alpha, float residual, float plate,
+                                  float backdrop) {
+  if constexpr (kind == Backdrop::kPlate) {
+    return clamp_level(over(color, alpha, plate) + residual);
+  } else if constexpr (kind == Backdrop::kPicture) {
+    return clamp_level(over(color + residual, alpha, plate));
+  } else if constexpr (kind == Backdrop::kColor) {
+    return clamp_level(over(color + residual, alpha, backdrop));
+  } else {
+    return clamp_level(color + residual);
+  }
+}
+
+// BT.709 weights; limited range: luma 16..235, chroma 16..240.
+PARLANTE_HD float luma_709(float red, float green, float blue) {
+  return 0.2126f * red + 0.7152f * green + 0.0722f * blue;
+}
+
+PARLANTE_HD std::uint8_t luma_byte(float red, float green, float blue) {
+  return to_byte(16.0f + luma_709(red, green, blue) * (219.0f / 255.0f));
+}
+
+struct Chroma {
+  std::uint8_t blue, red;
+};
+
+/// Chroma of the mean of 2x2 pixels.
+PARLANTE_HD Chroma chroma_bytes(float red, float green, float blue) {
+  const float luma = luma_709(red, green, blue);
+  return {to_byte(128.0f + (blue - luma) * (224.0f / 255.0f / 1.8556f)),
+          to_byte(128.0f + (red - luma) * (224.0f / 255.0f / 1.5748f))};
+}
+
+PARLANTE_HD float mean_of_4(float a, float b, float c, float d) {
+  return ((a + b) + (c + d)) * 0.25f;
+}
+
+}  // namespace parlante
