@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import visual_peers as peers
+from benchmarks import visual_samples as samples
 from benchmarks.counted import count
 from parlante import _core
-from tests import visual_samples as samples
 
 # Of the compiler behind torch.compile.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
@@ -31,10 +31,10 @@ CROP = 256
 STEP = {"c_x0": peers.C_X0, "c_xt": peers.C_XT, "seed": 1, "step": 1}
 ONE, TWO = "parlante, 1 thread", "parlante, 2 threads"
 Peer = Callable[[Any], Any]
-# Floating-point operations a pixel or value, by the shared bodies in csrc/*.h; noise is integers
-# but for the last transform of each three normals.
+# Floating-point operations a pixel or value, by the shared bodies in csrc/ops/*.h; noise is
+# integers but for the last transform of each three normals.
 RASTERIZE_FLOP, PACK_FLOP, SAMPLE_FLOP, COMPOSE_FLOP = 16, 42, 9, 61
-STEP_FLOP, GUIDE_FLOP, NOISE_FLOP = 4, 3, 14
+STEP_FLOP, NOISE_FLOP = 4, 14
 
 
 def threads_of(name: str) -> int:
@@ -96,24 +96,20 @@ def step_arrays() -> dict[str, Any]:
     return arrays
 
 
-# The runtime's own steps draw no noise but for the first; guidance is for networks that have it.
-KINDS = {"": (0.0, False), ", noise": (peers.SIGMA, False), ", guided": (0.0, True)}
+# The runtime's own steps draw no noise but for the first.
+SIGMAS = {"": 0.0, ", noise": peers.SIGMA}
 
 
 @pytest.mark.parametrize("name", [ONE, TWO, "NumPy", "torch", "torch.compile", "diffusers"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SIGMAS)
 def test_denoise_step(benchmark: BenchmarkFixture, kind: str, name: str) -> None:
-    sigma, guided = KINDS[kind]
+    sigma = SIGMAS[kind]
     arrays = step_arrays()
     options: dict[str, Any] = STEP | {"sigma": sigma}
-    if guided:
-        options["guidance"] = peers.GUIDANCE
-    else:
-        del arrays["residual_uncond"]
     out = np.zeros_like(arrays["x_t"])
     _core.denoise_step(**arrays, out=out, **options)
     read = [v for k, v in arrays.items() if k != "warp" or sigma]
-    flop = STEP_FLOP + (GUIDE_FLOP if guided else 0) + (NOISE_FLOP if sigma else 0)
+    flop = STEP_FLOP + (NOISE_FLOP if sigma else 0)
     count(benchmark, f"denoise_step{kind}", [*read, out], flop * out.size)
     if name.startswith("parlante"):
         options["threads"] = threads_of(name)
@@ -136,7 +132,6 @@ def test_denoise_step(benchmark: BenchmarkFixture, kind: str, name: str) -> None
 @pytest.mark.parametrize("dtype", [np.float16, np.uint8])
 def test_denoise_step_and_next_input(benchmark: BenchmarkFixture, dtype: Any, name: str) -> None:
     arrays = step_arrays()
-    del arrays["residual_uncond"]
     options: dict[str, Any] = STEP | {"sigma": 0.0}
     options |= {"scale": peers.SCALE, "zero_point": peers.ZERO_POINT}
     out = np.zeros_like(arrays["x_t"])

@@ -128,9 +128,9 @@ class Suite:
         return self.run("install", [cmake, "--install", str(build)], 30)
 
     def test(self) -> bool:
-        tests = sorted(str(path) for path in (ROOT / "tests").glob("test_cuda*.py"))
+        tests = str(ROOT / "tests" / "ops" / "cuda")
         options = ["-q", "-m", "cuda", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
-        return self.run("pytest", [sys.executable, "-m", "pytest", *options, *tests], 120)
+        return self.run("pytest", [sys.executable, "-m", "pytest", *options, tests], 120)
 
     def sanitize(self) -> None:
         sanitizer = find_tool("compute-sanitizer")
@@ -314,7 +314,7 @@ def make_kernels(serving: bool) -> Iterator[Callable[[], Kernel]]:
     import numpy as np
 
     from benchmarks import visual_peers as peers
-    from tests import visual_samples as samples
+    from benchmarks import visual_samples as samples
 
     rng = np.random.default_rng(0)
     crop = 256 if serving else 4096
@@ -348,17 +348,13 @@ def make_kernels(serving: bool) -> Iterator[Callable[[], Kernel]]:
         peers.torch_pack,
     )
 
-    def denoise(name: str, guided: bool) -> Kernel:
+    def denoise() -> Kernel:
         arrays = samples.denoise_sample(rng, (crop, crop))
         arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
-        if not guided:
-            del arrays["residual_uncond"]
         out = {"out": zeros(1, 48, crop // 4, crop // 4)}
-        guidance = {"guidance": peers.GUIDANCE} if guided else {}
-        return make(name, arrays, out, step | guidance, peers.torch_denoise_step)
+        return make(f"denoise_step {crop}", arrays, out, step, peers.torch_denoise_step)
 
-    yield lambda: denoise(f"denoise_step {crop}", False)
-    yield lambda: denoise(f"denoise_step {crop}, guided", True)
+    yield denoise
 
     @functools.lru_cache(maxsize=1)
     def compose_arrays(size: int, grid: int) -> dict[str, Any]:
@@ -418,8 +414,8 @@ def exercise() -> int:
     import numpy as np
     import torch
 
+    from benchmarks import visual_samples as samples
     from parlante import _cuda
-    from tests import visual_samples as samples
 
     rng = np.random.default_rng(0)
 
@@ -435,7 +431,7 @@ def exercise() -> int:
     pack = upload(samples.pack_sample(rng, (36, 52), 9))
     _cuda.pack(**pack, condition=zeros(1, 137, 9, 13), stream=stream)
     denoise = upload(samples.denoise_sample(rng, (36, 52)))
-    options = {"c_x0": 0.4, "c_xt": 0.7, "sigma": 0.3, "seed": 1, "step": 1, "guidance": 2.0}
+    options = {"c_x0": 0.4, "c_xt": 0.7, "sigma": 0.3, "seed": 1, "step": 1}
     _cuda.denoise_step(**denoise, out=zeros(1, 48, 9, 13), **options, stream=stream)
     for size in ((36, 52), (70, 90)):
         compose = upload(samples.compose_sample(rng, size, (36, 52)))

@@ -23,7 +23,7 @@ Tensors = dict[str, torch.Tensor]
 # The benchmarks' denoise_step: the second of four steps of DDIM with all its noise.
 SAMPLER = make_schedule(4, sampler="ddim", eta=1.0).steps[1]
 SCALE, ZERO_POINT = 0.03, 128.0  # of the bytes that an 8-bit network reads
-C_X0, C_XT, SIGMA, GUIDANCE = SAMPLER.c_x0, SAMPLER.c_xt, SAMPLER.sigma, 2.0
+C_X0, C_XT, SIGMA = SAMPLER.c_x0, SAMPLER.c_xt, SAMPLER.sigma
 
 
 def opencv_rasterize(a: Arrays, size: int) -> NDArray[np.float32]:
@@ -91,11 +91,7 @@ def numpy_denoise_step(
     a: Arrays, rng: np.random.Generator, sigma: float = SIGMA
 ) -> NDArray[np.float32]:
     """Does less: its noise stays where it is instead of travelling with the warp."""
-    residual = a["residual"]
-    if "residual_uncond" in a:
-        uncond = a["residual_uncond"]
-        residual = uncond + np.float32(GUIDANCE) * (residual - uncond)
-    x0 = np.clip(a["condition"] + residual, -1, 1)
+    x0 = np.clip(a["condition"] + a["residual"], -1, 1)
     mean = np.float32(C_X0) * x0 + np.float32(C_XT) * a["x_t"]
     if sigma == 0:
         return mean
@@ -149,10 +145,7 @@ def torch_next(x: torch.Tensor, dtype: Any) -> torch.Tensor:
 
 def torch_denoise_step(a: Tensors, sigma: float = SIGMA) -> torch.Tensor:
     """Does less: its noise stays where it is instead of travelling with the warp."""
-    residual = a["residual"]
-    if "residual_uncond" in a:
-        residual = a["residual_uncond"] + GUIDANCE * (residual - a["residual_uncond"])
-    x0 = (a["condition"] + residual).clamp(-1, 1)
+    x0 = (a["condition"] + a["residual"]).clamp(-1, 1)
     mean = C_X0 * x0 + C_XT * a["x_t"]
     return mean + sigma * torch.randn_like(x0) if sigma else mean
 
@@ -174,11 +167,8 @@ def ddim() -> Any:
 
 def diffusers_denoise_step(a: Tensors, sigma: float = SIGMA) -> torch.Tensor:
     """Does less, as `torch_denoise_step`; without noise its coefficients are not ours."""
-    residual = a["residual"]
-    if "residual_uncond" in a:
-        residual = a["residual_uncond"] + GUIDANCE * (residual - a["residual_uncond"])
     made = ddim().step(
-        a["condition"] + residual,
+        a["condition"] + a["residual"],
         SAMPLER.timestep,
         a["x_t"],
         eta=1.0 if sigma else 0.0,

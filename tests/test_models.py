@@ -32,6 +32,7 @@ import export.networks as export_module
 import models.train.loop as loop
 import parlante.render.renderer as runtime_renderer
 import parlante.speech.motion as runtime
+from benchmarks.visual_samples import pack_sample
 from export import quantize
 from export.networks import TOLERANCE, Network, compare, export, networks, store_half
 from models import dynamics, renderer, sync, warp
@@ -46,7 +47,6 @@ from parlante.face.pose import Pose, rotation_matrix
 from parlante.render.schedule import make_schedule
 from parlante.runtime.bundle import Bundle
 from tests import portrait_samples
-from tests.visual_samples import pack_sample
 
 Tensor = torch.Tensor
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <new>
 #include <numbers>
 #include <stdexcept>
@@ -16,8 +17,13 @@ namespace {
 
 // Neighbouring columns are computed side by side, one per vector lane, so that every step is the
 // same arithmetic on adjacent memory and a column's bits depend neither on its neighbours nor on
-// their number. A block is as many columns as a vector has doubles.
-constexpr std::size_t kMaxLanes = 8;
+// their number. A block is as many columns as a vector of a level (isa.h) has doubles.
+#if PARLANTE_VECTOR_TYPES
+constexpr std::size_t kLanesOf[] = {2, 4, 8};
+#else
+constexpr std::size_t kLanesOf[] = {1};
+#endif
+constexpr std::size_t kMaxLanes = *std::max_element(std::begin(kLanesOf), std::end(kLanesOf));
 
 /// Hops of kHopLength samples that a column reaches into, and the samples of the last of them.
 constexpr std::size_t kHops = (kFftSize + kHopLength - 1) / kHopLength;
@@ -175,6 +181,16 @@ struct Block {
     L::narrow(power_mirror, power[kFftPoints - k]);
   }
 
+  /// last_butterfly as a table: Clang would compute pairs of places in vectors, whose way to an
+  /// address is long.
+  static constexpr auto kButterflies = [] {
+    std::array<std::uint16_t, kFftPoints / 4> places{};
+    for (std::size_t k = 0; k < places.size(); ++k) {
+      places[k] = static_cast<std::uint16_t>(last_butterfly(k));
+    }
+    return places;
+  }();
+
   /// Last pass and unfolding: the butterflies of k and of its mirror 64 - k give four pairs of
   /// bins.
   PARLANTE_HD void last_pass(const LogMelTables& tables) {
@@ -187,7 +203,7 @@ struct Block {
     store_pair(tables, a[1], a[3], kQuarter);
     store_pair(tables, a[2], a[2], 2 * kQuarter);
     for (std::size_t k = 1; k <= kQuarter / 2; ++k) {
-      const std::size_t p = last_butterfly(k), q = last_butterfly(kQuarter - k);
+      const std::size_t p = kButterflies[k], q = kButterflies[kQuarter - k];
       for (std::size_t m = 0; m < 4; ++m) {
         a[m] = points[p + m], b[m] = points[q + m];
       }
@@ -254,11 +270,11 @@ PARLANTE_LOOP void run_block_loop(Storage& storage, const LogMelTables& tables,
 }
 
 #if PARLANTE_VECTOR_TYPES
-constexpr PerIsa<run_block_loop<2>, run_block_loop<4>, run_block_loop<8>> run_block;
-constexpr std::size_t kLanesOf[] = {2, 4, 8};
+constexpr PerIsa<run_block_loop<kLanesOf[0]>, run_block_loop<kLanesOf[1]>,
+                 run_block_loop<kLanesOf[2]>>
+    run_block;
 #else
-constexpr PerIsa<run_block_loop<1>> run_block;
-constexpr std::size_t kLanesOf[] = {1};
+constexpr PerIsa<run_block_loop<kLanesOf[0]>> run_block;
 #endif
 
 }  // namespace

@@ -74,7 +74,7 @@ PARLANTE_HD void multiply(const Complex<T>& a, const Complex<double>& b, Complex
 
 /// Where the in-place passes leave X[k], k < 64; X[k + 64 m], m < 4, come out of the last butterfly
 /// over it and the three places after it.
-PARLANTE_HD std::size_t last_butterfly(std::size_t k) {
+PARLANTE_HD constexpr std::size_t last_butterfly(std::size_t k) {
   return ((k & 3) << 4 | (k & 12) | k >> 4) << 2;  // base-4 digits reversed
 }
 

@@ -14,7 +14,22 @@ _F32 = NDArray[np.float32] | _Shared
 _I32 = NDArray[np.int32] | _Shared
 _F16 = NDArray[np.float16]
 _U8 = NDArray[np.uint8] | _Shared
-_U32 = NDArray[np.uint32] | _Shared
+
+# The numbers of csrc/contract.h.
+SAMPLE_RATE: int
+FFT_SIZE: int
+HOP_LENGTH: int
+MEL_BANDS: int
+MEL_LOW_HZ: float
+MEL_HIGH_HZ: float
+MEL_FLOOR: float
+UNSHUFFLE: int
+COLOR_PLANES: int
+PACKED_PLANES: int
+
+def isa_levels() -> list[str]: ...
+def isa_level() -> str: ...
+def set_isa_level(name: str) -> None: ...
 
 class Resampler:
     def __init__(self, in_rate: int, out_rate: int = 16000) -> None: ...
@@ -23,7 +38,7 @@ class Resampler:
     def reset(self) -> None: ...
 
 class LogMel:
-    def __init__(self, *, lanes: int = 0) -> None: ...
+    def __init__(self) -> None: ...
     def process(self, x: _F32, out: _F32 | None = None) -> NDArray[np.float32]: ...
     def reset(self) -> None: ...
 
@@ -59,14 +74,11 @@ def denoise_step(
     sigma: float,
     seed: int,
     step: int,
-    residual_uncond: _F32 | None = None,
-    guidance: float = 1.0,
     next: _F16 | _U8 | None = None,
     scale: float = 1.0,
     zero_point: float = 0.0,
     threads: int = 1,
 ) -> None: ...
-def philox4x32(counters: _U32, key: int, out: _U32) -> None: ...
 def compose(
     source: _U8,
     plate: _U8,

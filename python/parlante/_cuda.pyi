@@ -41,8 +41,6 @@ def denoise_step(
     sigma: float,
     seed: int,
     step: int,
-    residual_uncond: _DeviceArray | None = None,
-    guidance: float = 1.0,
     next: _DeviceArray | None = None,
     scale: float = 1.0,
     zero_point: float = 0.0,

@@ -1,4 +1,4 @@
-"""Random arguments of the visual ops, of any size, for the CUDA tests and the benchmarks."""
+"""Random arguments of the visual ops, of any size, for the benchmarks and the tests."""
 
 from __future__ import annotations
 
@@ -76,7 +76,6 @@ def denoise_sample(rng: np.random.Generator, size: tuple[int, int]) -> Arrays:
 
     return {
         "residual": planes(48),
-        "residual_uncond": planes(48),
         "x_t": planes(48),
         "condition": planes(49),
         "warp": smooth_warp(rng, size, 6),

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks import visual_samples as samples
 from parlante import _core
-from tests import visual_samples as samples
 
 SIZE = (52, 48)
 
@@ -52,7 +52,7 @@ def test_callers_at_once() -> None:
 FORK = """
 import os
 import numpy as np
-from tests.test_threads import arrays, composed
+from tests.ops.test_threads import arrays, composed
 
 given = arrays()
 alone = composed(given, 1)

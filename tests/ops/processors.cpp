@@ -1,16 +1,16 @@
-// Runs the CPU ops on the arrays of a file and writes their results: what tests/test_processors.py
-// compiles for another processor. Sizes are those of the test.
+// Runs the CPU ops on the arrays of a file and writes their results: what test_processors.py
+// compiles in other ways. Sizes are those of the test.
 #include <cstdint>
 #include <cstdio>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "compose.h"
-#include "denoise_step.h"
-#include "log_mel.h"
-#include "pack.h"
-#include "rasterize.h"
+#include "ops/compose.h"
+#include "ops/denoise_step.h"
+#include "ops/log_mel.h"
+#include "ops/pack.h"
+#include "ops/rasterize.h"
 
 using namespace parlante;
 
@@ -61,9 +61,12 @@ int main(int, char** arguments) {
   const auto triangles = read<std::int32_t>(kTriangles * 3);
   const auto attributes = read<float>(kVertices * 3);
   std::vector<float> drawn(kPixels * 3), depth(kPixels);
-  rasterize({vertices.data(), kVertices, 3}, {triangles.data(), kTriangles, 3},
-            {attributes.data(), kVertices, 3}, {drawn.data(), kSide, kSide, 3},
-            {depth.data(), kSide, kSide, 1}, kThreads);
+  rasterize({{vertices.data(), kVertices, 3},
+             {triangles.data(), kTriangles, 3},
+             {attributes.data(), kVertices, 3},
+             {drawn.data(), kSide, kSide, 3},
+             {depth.data(), kSide, kSide, 1}},
+            kThreads);
   write(drawn);
 
   const auto source = read<std::uint8_t>(kPixels * 4);
@@ -73,20 +76,27 @@ int main(int, char** arguments) {
   const auto features = read<float>(kFeatures * kPlane);
   std::vector<float> packed((kPackedPlanes + kFeatures) * kPlane);
   const ImageView<const float> flow{warp.data(), kSide, kSide, 3};
-  pack({source.data(), kSide, kSide, 4}, {plate.data(), kSide, kSide, 3}, flow,
-       {interior.data(), kSide, kSide, 3}, planes(features), planes(packed), kThreads);
+  pack({{source.data(), kSide, kSide, 4},
+        {plate.data(), kSide, kSide, 3},
+        flow,
+        {interior.data(), kSide, kSide, 3},
+        planes(features),
+        planes(packed)},
+       kThreads);
   write(packed);
 
   const auto residual = read<float>(kColorPlanes * kPlane);
   const auto x_t = read<float>(kColorPlanes * kPlane);
-  const DenoiseStep step{0.4f, 0.7f, 0.3f, 1.0f, 0xfedcba9876543210u, 3};
+  const DenoiseStep step{0.4f, 0.7f, 0.3f, 0xfedcba9876543210u, 3};
   std::vector<float> noised(kColorPlanes * kPlane);
   std::vector<Half> halves(noised.size());
   std::vector<std::uint8_t> bytes(noised.size());
-  denoise_step(planes(residual), {}, planes(x_t), planes(std::as_const(packed)), flow,
-               planes(noised), {halves.data(), nullptr, 1, 0}, step, kThreads);
-  denoise_step(planes(residual), {}, planes(x_t), planes(std::as_const(packed)), flow,
-               planes(noised), {nullptr, bytes.data(), 0.02f, 117}, step, kThreads);
+  for (const NextInput& next :
+       {NextInput{halves.data(), nullptr, 1, 0}, NextInput{nullptr, bytes.data(), 0.02f, 117}}) {
+    denoise_step({planes(residual), planes(x_t), planes(std::as_const(packed)), flow,
+                  planes(noised), next, step},
+                 kThreads);
+  }
   write(noised);
   write(halves);
   write(bytes);
@@ -94,9 +104,15 @@ int main(int, char** arguments) {
   const auto photo = read<std::uint8_t>(kFrame * kFrame * 4);
   const auto back = read<std::uint8_t>(kFrame * kFrame * 3);
   std::vector<std::uint8_t> picture(kFrame * kFrame * 3);
-  compose({photo.data(), kFrame, kFrame, 4}, {back.data(), kFrame, kFrame, 3}, flow,
-          planes(std::as_const(noised)), planes(std::as_const(packed)), picture.data(),
-          PixelFormat::kRgb, {Backdrop::kPlate, 0, 0, 0}, kThreads);
+  compose({{photo.data(), kFrame, kFrame, 4},
+           {back.data(), kFrame, kFrame, 3},
+           flow,
+           planes(std::as_const(noised)),
+           planes(std::as_const(packed)),
+           picture.data(),
+           PixelFormat::kRgb,
+           {Backdrop::kPlate, 0, 0, 0}},
+          kThreads);
   write(picture);
 
   const auto samples = read<float>(kSamples);

@@ -5,9 +5,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from benchmarks.visual_samples import Arrays, pack_sample
 from parlante import _core
-from tests.cuda_device import current_stream, download, upload
-from tests.visual_samples import Arrays, pack_sample
+from tests.support.cuda_device import current_stream, download, upload
 
 pytestmark = pytest.mark.cuda
 

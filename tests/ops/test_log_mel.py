@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import math
-from types import ModuleType
 
 import librosa
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from parlante._core import LogMel, log_mel
-from tests.cuda_device import current_stream, download, upload
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -94,17 +92,6 @@ def test_matches_librosa_on_any_noise(seed: int, count: int, exponent: float) ->
     samples = np.random.default_rng(seed).uniform(-1, 1, count)
     x = (samples * 10**exponent).astype(np.float32)
     np.testing.assert_allclose(log_mel(x), reference(x), rtol=0, atol=TOLERANCE)
-
-
-@pytest.mark.parametrize("lanes", [2, 4, 8])
-@pytest.mark.parametrize("count", [160, 1600, 4321])
-def test_every_vector_width_gives_the_same_bits(lanes: int, count: int) -> None:
-    try:
-        extractor = LogMel(lanes=lanes)
-    except ValueError as error:
-        pytest.skip(str(error))
-    x = SIGNALS["vowel"][:count]
-    assert extractor.process(x).tobytes() == log_mel(x).tobytes()
 
 
 @given(cuts=st.lists(st.integers(0, 6000), max_size=12))
@@ -206,8 +193,6 @@ def test_wrong_arrays() -> None:
         log_mel(np.zeros((640, 1), np.float32))
     with pytest.raises(ValueError, match="C-contiguous"):
         LogMel().process(np.zeros(640, np.float32)[::2])
-    with pytest.raises(ValueError, match="lanes: expected"):
-        LogMel(lanes=3)
 
 
 def test_streams_in_threads_do_not_disturb_each_other() -> None:
@@ -220,12 +205,3 @@ def test_streams_in_threads_do_not_disturb_each_other() -> None:
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for x, columns in zip(signals, pool.map(extract, signals), strict=True):
             assert columns.tobytes() == log_mel(x).tobytes()
-
-
-@pytest.mark.cuda
-@pytest.mark.parametrize("count", [0, 159, 160, 1120, 16000])
-def test_cuda_twin_gives_the_same_bits(cuda: ModuleType, count: int) -> None:
-    x = SIGNALS["vowel"][:count]
-    columns = upload(np.full((count // 160, 80), np.nan, np.float32))
-    cuda.LogMel()(upload(x), columns, stream=current_stream())
-    assert download(columns).tobytes() == log_mel(x).tobytes()

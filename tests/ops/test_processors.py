@@ -1,4 +1,8 @@
-"""The CPU ops compiled for a 64-bit ARM give the bits of this processor's; run by an emulator."""
+"""The CPU ops as other compilers see them give the bits of this build's.
+
+Their sources are compiled once more, into a program: for a 64-bit ARM, run by an emulator, and
+without anything that not every C++ compiler offers.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +14,44 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.visual_samples import compose_sample, denoise_sample, grid_mesh, pack_sample
 from parlante import _core
-from tests.visual_samples import compose_sample, denoise_sample, grid_mesh, pack_sample
 
-CSRC = Path(__file__).parents[1] / "csrc"
-COMPILER, EMULATOR = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64-static")
-FLAGS = "-std=c++20 -O3 -static -pthread -ffp-contract=off -fno-math-errno -fno-trapping-math"
+CSRC = Path(__file__).parents[2] / "csrc"
+COMPILER = shutil.which("c++")
+ARM_COMPILER, EMULATOR = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64-static")
+FLAGS = "-std=c++20 -O3 -pthread -ffp-contract=off -fno-math-errno -fno-trapping-math"
 SIDE, FRAME = (64, 64), (100, 100)  # as in processors.cpp
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the emulated processor is this one")
-@pytest.mark.skipif(not COMPILER, reason="no aarch64-linux-gnu-g++")
+@pytest.mark.skipif(not ARM_COMPILER, reason="no aarch64-linux-gnu-g++")
 @pytest.mark.skipif(not EMULATOR, reason="no qemu-aarch64-static")
 def test_arm_gives_the_same_bits(tmp_path: Path) -> None:
-    assert COMPILER and EMULATOR
-    sources = [*CSRC.glob("*.cpp"), Path(__file__).with_name("processors.cpp")]
-    program, given, made = (tmp_path / name for name in ("program", "given", "made"))
-    command = [COMPILER, *FLAGS.split(), f"-I{CSRC}", "-o", program, *sources]
-    subprocess.run(command, check=True)
+    assert ARM_COMPILER and EMULATOR
+    program = compiled([ARM_COMPILER, "-static"], tmp_path)
+    check([EMULATOR, str(program)], tmp_path)
 
+
+@pytest.mark.skipif(not COMPILER, reason="no c++")
+def test_portable_sources_give_the_same_bits(tmp_path: Path) -> None:
+    """No levels of instructions, no vector types, no hints to the compiler."""
+    assert COMPILER
+    program = compiled([COMPILER, "-DPARLANTE_PORTABLE"], tmp_path)
+    check([str(program)], tmp_path)
+
+
+def compiled(compiler: list[str], folder: Path) -> Path:
+    sources = [*CSRC.glob("ops/*.cpp"), *CSRC.glob("support/*.cpp")]
+    sources.append(Path(__file__).with_name("processors.cpp"))
+    program = folder / "program"
+    subprocess.run([*compiler, *FLAGS.split(), f"-I{CSRC}", "-o", program, *sources], check=True)
+    return program
+
+
+def check(program: list[str], folder: Path) -> None:
+    """Runs it on the arguments of every op, and the ops of `_core` on the same."""
+    given, made = folder / "given", folder / "made"
     rng = np.random.default_rng(0)
     mesh, packs = grid_mesh(rng, SIDE[0], 9), pack_sample(rng, SIDE, 5)
     step, frame = denoise_sample(rng, SIDE), compose_sample(rng, FRAME, SIDE)
@@ -38,7 +61,7 @@ def test_arm_gives_the_same_bits(tmp_path: Path) -> None:
     arrays += [packs[k] for k in ("source", "plate", "warp", "interior", "features")]
     arrays += [step["residual"], step["x_t"], frame["source"], frame["plate"], sound]
     given.write_bytes(b"".join(array.tobytes() for array in arrays))
-    subprocess.run([EMULATOR, program, given, made], check=True)
+    subprocess.run([*program, given, made], check=True)
 
     drawn, depth = np.zeros((*SIDE, 3), np.float32), np.zeros(SIDE, np.float32)
     _core.rasterize(**mesh, out=drawn, depth=depth)  # type: ignore[arg-type]
