@@ -99,16 +99,18 @@ class Lanes {
     }
   }
 
-#if PARLANTE_VECTOR_TYPES
+  // One lane has nothing to exchange.
   template <std::size_t kStep, std::size_t... kLane>
-  PARLANTE_HD static void exchange(Floats& a, Floats& b, std::index_sequence<kLane...>) {
+  PARLANTE_HD static void exchange([[maybe_unused]] Floats& a, [[maybe_unused]] Floats& b,
+                                   std::index_sequence<kLane...>) {
+#if PARLANTE_VECTOR_TYPES
     const Floats first = __builtin_shufflevector(
         a, b, static_cast<int>(kLane & kStep ? kLanes + kLane - kStep : kLane)...);
     b = __builtin_shufflevector(
         a, b, static_cast<int>(kLane & kStep ? kLanes + kLane : kLane + kStep)...);
     a = first;
-  }
 #endif
+  }
 };
 
 }  // namespace parlante
