@@ -15,7 +15,8 @@ using namespace parlante::bindings;
 namespace {
 
 /// Two Python threads in one stream would be a mistake, but must not corrupt memory.
-/// (pybind11 tells types of different files apart by name, whatever their namespace.)
+/// Named unlike its peers: built by Clang, pybind11 takes types of one name in the anonymous
+/// namespaces of two files for one type.
 struct LogMelStream {
   LogMel log_mel;
   std::mutex mutex;

@@ -30,11 +30,16 @@ struct Background {
 
 /// One frame of Hs x Ws pixels from a crop grid of H x W (= 4h x 4w).
 struct ComposeArguments {
-  ImageView<const std::uint8_t> source;  ///< [Hs, Ws, 4] RGB and straight alpha
-  ImageView<const std::uint8_t> plate;   ///< [Hs, Ws, 3] background, not warped
-  ImageView<const float> warp;           ///< [H, W, 3] x, y of the source, in crop grid pixels
-  PlanesView<const float> x0;            ///< [48, h, w]
-  PlanesView<const float> condition;     ///< [>= 48, h, w]; its first 48 planes are c (unshuffle.h)
+  /// [Hs, Ws, 4] RGB and straight alpha.
+  ImageView<const std::uint8_t> source;
+  /// [Hs, Ws, 3] background, not warped.
+  ImageView<const std::uint8_t> plate;
+  /// [H, W, 3] x, y of the source in pixels of the crop grid.
+  ImageView<const float> warp;
+  /// [48, h, w].
+  PlanesView<const float> x0;
+  /// [>= 48, h, w]; its first 48 planes are c (unshuffle.h).
+  PlanesView<const float> condition;
   /// kRgb, kBgr: [Hs, Ws, 3]; kRgba: [Hs, Ws, 4], A is the warped matte; kNv12: [Hs * 3 / 2, Ws],
   /// BT.709, limited range, chroma sited in the middle of its four pixels; Hs and Ws even.
   std::uint8_t* out;

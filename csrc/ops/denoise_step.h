@@ -36,14 +36,17 @@ struct NextInput {
 
 /// A view whose data is null is absent.
 struct DenoiseArguments {
-  PlanesView<const float> residual;   ///< r [48, h, w]; absent: x0 = c, which noises the warp to
-                                      ///< start from it
-  PlanesView<const float> x_t;        ///< [48, h, w]; absent: taken as 0
-  PlanesView<const float> condition;  ///< [>= 48, h, w]; its first 48 planes are c, the warped
-                                      ///< image in [-1, 1]
-  ImageView<const float> warp;        ///< [4h, 4w, 3] x, y of the source pixel, whose noise a pixel
-                                      ///< gets (and a mask that is not read); absent: its own
-  PlanesView<float> out;              ///< [48, h, w]; may be residual or x_t
+  /// r [48, h, w]; absent: x0 = c, which noises the warp to start from it.
+  PlanesView<const float> residual;
+  /// [48, h, w]; absent: taken as 0.
+  PlanesView<const float> x_t;
+  /// [>= 48, h, w]; its first 48 planes are c, the warped image in [-1, 1].
+  PlanesView<const float> condition;
+  /// [4h, 4w, 3] x, y of the source pixel, whose noise a pixel gets (and a mask that is not read);
+  /// absent: its own.
+  ImageView<const float> warp;
+  /// [48, h, w]; may be residual or x_t.
+  PlanesView<float> out;
   NextInput next;
   DenoiseStep step;
 };

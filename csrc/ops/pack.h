@@ -14,11 +14,16 @@ namespace parlante {
 
 /// One frame. The warp is H x W, multiples of 4; h = H / 4, w = W / 4.
 struct PackArguments {
-  ImageView<const std::uint8_t> source;  ///< [Hs, Ws, 4] RGB and straight alpha (the head's matte)
-  ImageView<const std::uint8_t> plate;   ///< [H, W, 3] background, not warped
-  ImageView<const float> warp;       ///< [H, W, 3] x, y in pixels of the source, mouth mask in 0..1
-  ImageView<const float> interior;   ///< [H, W, 3] maps of the mouth's inside, from the face model
-  PlanesView<const float> features;  ///< [F, hf, wf] of the source, a position for 4x4 pixels
+  /// [Hs, Ws, 4] RGB and straight alpha (the head's matte).
+  ImageView<const std::uint8_t> source;
+  /// [H, W, 3] background, not warped.
+  ImageView<const std::uint8_t> plate;
+  /// [H, W, 3] source x, source y (pixels of the source), mouth mask in 0..1.
+  ImageView<const float> warp;
+  /// [H, W, 3] maps of the inside of the mouth, drawn from the face model.
+  ImageView<const float> interior;
+  /// [F, hf, wf] source features, one position for 4x4 source pixels.
+  PlanesView<const float> features;
   /// [128 + F, h, w]: eight images, each pixel-unshuffled (unshuffle.h):
   ///   0-2  c = matte * colour + (1 - matte) * plate, in [-1, 1]
   ///   3    matte in [0, 1]      4  mouth mask      5-7  mouth mask * interior

@@ -19,13 +19,16 @@
 namespace parlante {
 
 struct RasterizeArguments {
-  TableView<const float> vertices;  ///< [V, 3] x, y in pixels (centres at integers), z: smaller is
-                                    ///< nearer
-  TableView<const std::int32_t> triangles;  ///< [F, 3] vertex indices, either winding
-  TableView<const float> attributes;  ///< [V, A], A <= kMaxAttributes, interpolated affinely at the
-                                      ///< pixel centres
-  ImageView<float> out;    ///< [H, W, A]; pixels that no triangle covers keep their value
-  ImageView<float> depth;  ///< [H, W, 1] scratch: of the nearest triangle, +inf where there is none
+  /// [V, 3] x, y in pixels (pixel centres at integers), z: smaller is nearer.
+  TableView<const float> vertices;
+  /// [F, 3] vertex indices, either winding.
+  TableView<const std::int32_t> triangles;
+  /// [V, A], A <= kMaxAttributes, interpolated affinely at the pixel centres.
+  TableView<const float> attributes;
+  /// [H, W, A]; pixels that no triangle covers keep their value.
+  ImageView<float> out;
+  /// [H, W, 1] scratch: the depth of the nearest triangle, +inf where there is none.
+  ImageView<float> depth;
 };
 
 /// Draws the triangles. Of those at equal depth the first wins. Triangles with a vertex that is not

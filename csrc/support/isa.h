@@ -27,8 +27,8 @@
 /// Marks a loop: inlined by force into the function of each level.
 #define PARLANTE_LOOP PARLANTE_HD
 
-/// Before a `for`: no iteration writes what another one reads or writes. Restrict would say less,
-/// as it is lost where a function is inlined.
+/// Before a `for`: no iteration writes what another one reads or writes, so that it is vectorised
+/// without a check. Iterations may write over what they have read themselves.
 #if defined(PARLANTE_PORTABLE)
 #define PARLANTE_INDEPENDENT
 #elif defined(__clang__)
@@ -62,7 +62,8 @@ inline Isa isa_level() { return detail::isa_level.load(std::memory_order_relaxed
 /// std::invalid_argument for a level that is not among isa_levels().
 void set_isa_level(Isa level);
 
-/// A loop at every level: the same function for all, or one for each from some level on.
+/// A loop at every level: one function for all of them, or one of its own for a level and those
+/// above it.
 template <auto kBaseline, auto kAvx2 = kBaseline, auto kAvx512 = kAvx2>
 class PerIsa;
 
