@@ -1,6 +1,7 @@
 """The numbers and array types that the rooms of the SDK and the training code agree on.
 
-Change one of these and the networks have to be trained again, and the bundle exported.
+What the native core needs, too, comes from there (csrc/contract.h). Change one of these and the
+networks have to be trained again, and the bundle exported.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from parlante import _core
 
 Float: TypeAlias = NDArray[np.float32]
 Double: TypeAlias = NDArray[np.float64]
@@ -23,18 +26,18 @@ Precision = Literal["float32", "float16", "int8"]  # what the renderer's network
 
 # --- time: integer sample counts, never seconds ---------------------------------------------------
 
-SAMPLE_RATE: Final = 16_000  # Hz; what speech is resampled to
+SAMPLE_RATE: Final = _core.SAMPLE_RATE  # Hz; what speech is resampled to
 SAMPLES_PER_FRAME: Final = 640  # of a frame of motion
 NATIVE_FPS: Final = Fraction(SAMPLE_RATE, SAMPLES_PER_FRAME)  # 25
 
 # --- log-mel --------------------------------------------------------------------------------------
 
-FFT_SIZE: Final = 512
-HOP_LENGTH: Final = 160  # samples from one column to the next
-MEL_BANDS: Final = 80
-MEL_LOW_HZ: Final = 20.0
-MEL_HIGH_HZ: Final = 7600.0
-MEL_FLOOR: Final = 1e-10
+FFT_SIZE: Final = _core.FFT_SIZE
+HOP_LENGTH: Final = _core.HOP_LENGTH  # samples from one column to the next
+MEL_BANDS: Final = _core.MEL_BANDS
+MEL_LOW_HZ: Final = _core.MEL_LOW_HZ
+MEL_HIGH_HZ: Final = _core.MEL_HIGH_HZ
+MEL_FLOOR: Final = _core.MEL_FLOOR
 SILENCE: Final = float(np.log(np.float32(MEL_FLOOR)))  # value of a silent band
 MEL_PER_FRAME: Final = SAMPLES_PER_FRAME // HOP_LENGTH
 # Columns that the audio encoder sees before and from the first column of its frame.
@@ -69,13 +72,13 @@ ATTRIBUTES: Final = LIP + BLINK + RESIDUAL + POSE  # of a frame, as the renderer
 # --- picture --------------------------------------------------------------------------------------
 
 GRID: Final = 256  # side of the crop as the networks see it, pixels
-UNSHUFFLE: Final = 4  # side of the block of pixels that becomes channels of one cell
+UNSHUFFLE: Final = _core.UNSHUFFLE  # side of the block of pixels that becomes channels of one cell
 CELLS: Final = GRID // UNSHUFFLE
 CELL_PIXELS: Final = UNSHUFFLE * UNSHUFFLE
 # What `pack` writes for a pixel: warp RGB, matte, mouth opening, upper teeth, lower teeth, gums and
 # tongue.
-PLANES: Final = 8
-COLOR_PLANES: Final = 3 * CELL_PIXELS  # channels of an unshuffled picture
+PLANES: Final = _core.PACKED_PLANES // CELL_PIXELS
+COLOR_PLANES: Final = _core.COLOR_PLANES  # channels of an unshuffled picture
 FEATURES: Final = 32  # of the source photo, a cell
 STYLE: Final = 64  # of the source photo, as a whole
 CONDITION: Final = PLANES * CELL_PIXELS + FEATURES  # channels that the condition network reads
