@@ -9,7 +9,7 @@ from parlante.runtime.bundle import Bundle
 from parlante.speech.motion import MotionStream
 from parlante.options import RenderOptions
 from parlante.render.renderer import FrameRenderer
-from tests import portrait_samples as samples
+from tests.support import portrait_samples as samples
 
 bundle = Bundle.default()
 portrait = samples.avatar().portrait

@@ -1,0 +1,279 @@
+"""The command line: what it writes, prints and returns."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+import parlante
+from parlante.app import cli, doctor
+from parlante.errors import AudioError
+from parlante.options import RenderOptions
+from parlante.portrait.portrait import read_portrait
+from parlante.runtime import assets
+from parlante.runtime.assets import networks_folder
+from parlante.runtime.bundle import Bundle
+from tests.support.portrait_samples import PHOTO, avatar, demo_speech
+
+QUICK = ("--size", "128", "--steps", "1")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests leave the user's cache alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """0.6 s of the demo voice: 15 frames."""
+    path = tmp_path_factory.mktemp("voice") / "voice.wav"
+    soundfile.write(path, demo_speech()[:9600], 16_000)
+    return path
+
+
+@pytest.fixture
+def short_demo(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo has 0.6 s of its voice only."""
+    package, asset = tmp_path_factory.mktemp("package"), assets.asset
+    (package / "demo").mkdir()
+    (package / "demo" / "portrait.jpg").write_bytes(PHOTO.read_bytes())
+    soundfile.write(package / "demo" / "speech.flac", demo_speech()[:9600], 16_000)
+    monkeypatch.setattr(
+        assets, "asset", lambda name: package / name if name == "demo" else asset(name)
+    )
+
+
+def frames_of(path: Path) -> int:
+    with av.open(str(path)) as container:
+        assert len(container.streams.audio) == 1
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_live_speaks_what_comes_in(tmp_path: Path) -> None:
+    sound = np.round(demo_speech()[:9600] * 32767).astype("<i2")
+    out = tmp_path / "live.mp4"
+    made = subprocess.run(
+        [sys.executable, "-m", "parlante.app.cli", "live", str(PHOTO), "-o", str(out), *QUICK],
+        input=sound.tobytes(),
+        capture_output=True,
+        timeout=120,
+    )
+    assert made.returncode == 0, made.stderr
+    assert 15 + 4 <= frames_of(out) < 60  # the look-ahead, and what went by before the sound came
+    with av.open(str(out)) as container:
+        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+    assert np.abs(heard).max() > 0.5 * np.abs(sound).max() / 32768
+
+
+def process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "parlante.app.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"parlante {parlante.__version__}\n"
+
+
+def test_as_a_process() -> None:
+    done = process("--version")
+    assert (done.returncode, done.stdout) == (0, f"parlante {parlante.__version__}\n")
+    done = process("speak", "nothing.jpg", "nothing.wav", "-o", "out.mp4")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("parlante: ImageError: nothing.jpg does not exist")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["sing"], ["speak", "--size", "big"], ["encode", "a"]])
+def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert "usage: parlante" in capsys.readouterr().err
+
+
+def test_speak(tmp_path: Path, wav: Path) -> None:
+    out = tmp_path / "out.mp4"
+    assert cli.main(["speak", str(PHOTO), str(wav), "-o", str(out), *QUICK]) == 0
+    assert list(tmp_path.iterdir()) == [out]
+    assert frames_of(out) == 15
+
+
+def test_speak_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_demo: None) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["speak", "--demo", "--fps", "30", *QUICK]) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["speech.mp4"]
+    assert frames_of(tmp_path / "speech.mp4") == 18
+
+
+def test_speak_passes_everything_on(
+    tmp_path: Path, wav: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    class Recorder:
+        def __init__(self, photos: list[Path], **options: Any) -> None:
+            given.update(photos=photos, **options)
+
+        def speak(self, audio: Path, **options: Any) -> Any:
+            given.update(audio=audio, **options)
+            raise AudioError("enough")
+
+    monkeypatch.setattr("parlante.avatar.Avatar", Recorder)
+    options = "--size 300 --fps 29.97 --face 1 --device auto --precision int8 --threads 3 "
+    options += f"--bundle {networks_folder()}"
+    assert cli.main(["speak", "a.jpg", "b.jpg", str(wav), *options.split()]) == 1
+    assert given.pop("bundle").key == Bundle.default().key
+    assert given == {
+        "photos": [Path("a.jpg"), Path("b.jpg")],
+        "audio": wav,
+        "options": RenderOptions(size=300, fps=29.97),
+        "face": 1,
+        "device": "auto",
+        "precision": "int8",
+        "threads": 3,
+    }
+
+
+def test_encode(tmp_path: Path) -> None:
+    out = tmp_path / "face.npz"
+    assert cli.main(["encode", str(PHOTO), "-o", str(out)]) == 0
+    assert list(tmp_path.iterdir()) == [out]
+    portrait = read_portrait(out)
+    assert portrait.key == avatar().portrait.key
+    np.testing.assert_array_equal(portrait.image, avatar().portrait.image)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "says"),
+    [
+        (["speak", "none.jpg", "{wav}"], "ImageError", "none.jpg does not exist"),
+        (["speak", "{photo}", "none.wav"], "AudioError", "none.wav does not exist"),
+        (["speak", "{photo}", "{photo}"], "AudioError", "portrait.jpg"),
+        (["speak", "{wav}", "{wav}"], "ImageError", "voice.wav"),
+        (["speak", "{photo}", "{wav}", "-o", "none/out.mp4"], "OutputError", "none"),
+        (["speak", "{photo}", "{wav}", "-o", "out.gif"], "OutputError", ".gif"),
+        (["speak", "{photo}", "{wav}", "--size", "255"], "ParlanteError", "size=255"),
+        (["speak", "{photo}", "{wav}", "--steps", "0"], "ParlanteError", "steps=0"),
+        (["speak", "{photo}", "{wav}", "--fps", "nan"], "ParlanteError", "fps=nan"),
+        (["speak", "{photo}", "{wav}", "--fps", "0"], "ParlanteError", "fps=0"),
+        (["speak", "{photo}", "{wav}", "--pose", "3"], "ParlanteError", "pose=3"),
+        (["speak", "{photo}", "{wav}", "--seed", "-1"], "ParlanteError", "seed=-1"),
+        (["speak", "{photo}", "{wav}", "--face", "-1"], "ImageError", "face=-1"),
+        (["speak", "{photo}", "{wav}", "--face", "5"], "FaceNotFoundError", "face=5"),
+        (["speak", "{photo}", "{wav}", "--device", "tpu"], "DeviceError", "'tpu'"),
+        (["speak", "{photo}", "{wav}", "--threads", "0"], "ParlanteError", "threads=0"),
+        (["speak", "{photo}"], "ParlanteError", "a photo and a speech file"),
+        (["speak"], "ParlanteError", "a photo and a speech file"),
+        (["speak", "--demo", "{photo}"], "ParlanteError", "--demo"),
+        (["encode", "none.jpg", "-o", "face.npz"], "ImageError", "none.jpg"),
+        (["encode", "{photo}", "-o", "none/face.npz"], "OutputError", "none"),
+        (["bench", "--size", "7"], "ParlanteError", "size=7"),
+        (["bench", "--json", "none/figures.json"], "OutputError", "none"),
+        (["live", "{photo}", "-o", "camera:/dev/nothing", *QUICK], "OutputError", "virtual camera"),
+    ],
+)
+def test_bad_input(
+    arguments: list[str],
+    name: str,
+    says: str,
+    tmp_path: Path,
+    wav: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([a.format(photo=PHOTO, wav=wav) for a in arguments]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    message = [line for line in shown.err.splitlines() if line.startswith("parlante: ")]
+    assert len(message) == 1
+    assert message[0].startswith(f"parlante: {name}: ")
+    assert says in message[0]
+    assert "Traceback" not in shown.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt(tmp_path: Path, wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("parlante.avatar.Speech.save", interrupted)
+    assert cli.main(["speak", str(PHOTO), str(wav), "-o", str(tmp_path / "out.mp4"), *QUICK]) == 130
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor"]) == 0
+    assert parlante.__version__ in capsys.readouterr().out
+
+
+def test_doctor_finds_a_missing_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "networks_folder", lambda: tmp_path / "none")
+    assert cli.main(["doctor"]) == 1
+    assert "none" in capsys.readouterr().out
+
+
+def test_doctor_finds_missing_codecs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "_has_codec", lambda name, mode: False)
+    assert cli.main(["doctor"]) == 1
+    assert "not ready" in capsys.readouterr().out
+
+
+def test_networks_from_elsewhere(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    short_demo: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copied = shutil.copytree(networks_folder(), tmp_path / "bundle")
+    assert cli.main(["bench", "--bundle", str(copied), *QUICK]) == 0
+    (copied / "denoise.onnx").write_bytes(b"damaged")
+    assert cli.main(["bench", "--bundle", str(copied), *QUICK]) == 1
+    assert "denoise" in capsys.readouterr().err
+    assert cli.main(["bench", "--bundle", str(tmp_path / "none"), *QUICK]) == 1
+    assert "none" in capsys.readouterr().err
+
+
+def test_bench(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    short_demo: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "figures.json"
+    assert cli.main(["bench", "--json", str(out), *QUICK]) == 0
+    result = json.loads(out.read_text())
+    wanted = "fps p50_ms p95_ms p99_ms first_frame_ms rss_mb real_time_factor stages"
+    assert set(wanted.split()) <= set(result)
+    assert (result["frames"], result["size"], result["steps"]) == (15, 128, 1)
+    assert 0 < result["p50_ms"] <= result["p95_ms"] <= result["p99_ms"]
+    # Both are means of the same times, rounded to 4 and 2 digits.
+    assert result["real_time_factor"] == pytest.approx(25 / result["fps"], rel=0.01)
+    assert {"warp", "condition", "denoise", "compose", "video_encoder"} <= set(result["stages"])
+    assert 20 < result["rss_mb"] < 20_000
+    printed = capsys.readouterr().out
+    assert f"{result['fps']:.1f} fps" in printed
+    for stage in result["stages"]:
+        assert stage in printed

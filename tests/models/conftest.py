@@ -1,0 +1,61 @@
+"""What the tests of networks and training share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from numpy.typing import NDArray
+
+from models.data import dataset
+from parlante.face.model import FaceModel
+from parlante.face.pose import Pose
+from parlante.runtime.bundle import Bundle
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    pytest.importorskip("torch", reason="needs the extra [train]").manual_seed(0)
+
+
+@pytest.fixture
+def still_clip() -> dataset.PreparedClip:
+    """A head that turns and talks, of the face model's own making."""
+    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    rng = np.random.default_rng(0)
+    n = 4
+    pose = Pose(
+        rng.uniform(-0.2, 0.2, (n, 3)).astype(np.float32),
+        np.tile(np.float32([128, 128, 0]), (n, 1)) + rng.uniform(-8, 8, (n, 3)).astype(np.float32),
+        rng.uniform(7, 8, n).astype(np.float32),
+    )
+    expression = rng.uniform(0, 0.5, (n, 53)).astype(np.float32)
+    identity = np.zeros(100, np.float32)
+    landmarks = pose.apply(model.shape(identity, expression))
+    return dataset.PreparedClip(
+        name="still",
+        path=Path("still.mp4"),
+        source="still",
+        person="still",
+        split="train",
+        keep=np.ones(n, bool),
+        expression=expression,
+        pose=pose,
+        identity=identity,
+        aperture=np.zeros(n, np.float32),
+        closure=np.zeros((n, 2), np.float32),
+        mel=None,
+        offset=0.0,
+        lips=False,
+        source_frames=np.array([0, 2]),
+        source_landmarks=landmarks[[0, 2]],
+        source_mattes=rng.integers(0, 256, (2, 256, 256)).astype(np.uint8),
+    )
+
+
+@pytest.fixture
+def photo() -> NDArray[np.uint8]:
+    """A head, uint8 [200, 200, 3]."""
+    return np.ascontiguousarray(skimage.data.astronaut()[20:220, 130:330])

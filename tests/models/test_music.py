@@ -1,0 +1,111 @@
+"""Music made for training, and lips that stay shut to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra [train]")
+
+import torch
+
+from models.data import music
+from models.evaluate.protocols import SHUT, mesh_aperture
+from models.evaluate.report import UNHEARD, speechless
+from models.train import sync as train_sync
+from parlante.contract import MEL_BANDS, SAMPLE_RATE, SAMPLES_PER_FRAME, SILENCE
+from parlante.options import RenderOptions
+from parlante.render.renderer import FrameRenderer
+from parlante.runtime.bundle import Bundle
+from parlante.speech.motion import MotionStream
+from tests.support import portrait_samples
+
+PLAIN = {
+    "harmonics": 1,
+    "fall": 1.0,
+    "dulling": 0.0,
+    "attack": 0.01,
+    "decay": 10.0,
+    "vibrato": 0.0,
+    "rate": 5.0,
+}
+
+
+@pytest.mark.parametrize("midi", [45, 69, 81])
+def test_tone_has_its_pitch(midi: int) -> None:
+    wave = music.tone(midi, 1.0, PLAIN, np.random.default_rng(0))
+    spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave))))
+    assert np.argmax(spectrum) == pytest.approx(440 * 2 ** ((midi - 69) / 12), abs=1)
+
+
+def test_high_tones_do_not_alias() -> None:
+    rich = PLAIN | {"harmonics": 40, "fall": 0.0}
+    wave = music.tone(100, 1.0, rich, np.random.default_rng(0))
+    spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) ** 2
+    pitch = 440 * 2 ** ((100 - 69) / 12)
+    nearest = np.arange(len(spectrum)) / pitch
+    between = (np.abs(nearest - np.round(nearest)) > 0.1) | (nearest < 0.5)
+    assert spectrum[between].sum() < 1e-4 * spectrum.sum()
+
+
+def test_pieces_differ_and_have_a_level() -> None:
+    first, again, other = (music.piece(np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.shape == (music.PIECE_SECONDS * SAMPLE_RATE,) and first.dtype == np.float32
+    assert np.array_equal(first, again)
+    assert abs(np.corrcoef(first, other)[0, 1]) < 0.3
+    for seed in range(12):
+        wave = music.piece(np.random.default_rng(seed))
+        assert np.isfinite(wave).all()
+        assert np.sqrt(np.mean(wave**2)) == pytest.approx(1, abs=1e-3)
+        # It plays from beginning to end.
+        assert (np.abs(wave.reshape(4, -1)).max(1) > 0.05).all()
+
+
+def test_background_is_as_loud_as_told() -> None:
+    """Silence with music in all windows has a log-mel between the levels asked for."""
+    pieces = torch.full((2, 400, MEL_BANDS), 3.0)  # of RMS 1
+    background = train_sync.Background(noise=0, music=1, loudest=-8, level=-20)
+    quiet = torch.full((200, 96, MEL_BANDS), SILENCE)
+    torch.manual_seed(0)
+    heard = train_sync.augment(quiet, pieces, background)
+    # The middle band has no tilt; 10 dB are ln 10 nepers of power.
+    decibel = (heard[:, 0, MEL_BANDS // 2] - 3) * 10 / np.log(10)
+    assert -65.5 < decibel.min() < -60 and -25 < decibel.max() < -19.5
+    alone = train_sync.Background(noise=0, music=0, loudest=-8, level=-20)
+    assert (train_sync.augment(quiet, pieces, alone) <= SILENCE + 6).all()
+
+
+def test_lips_stay_shut_to_music() -> None:
+    """Of the weights that ship, on pieces that they were not trained with."""
+    assert UNHEARD > train_sync.PIECES
+    face, bundle = portrait_samples.avatar().portrait, Bundle.default()
+    renderer = FrameRenderer(
+        bundle, portrait_samples.model(), face, RenderOptions(size=256, steps=1)
+    )
+    openings = [
+        mesh_aperture(renderer, face, MotionStream(bundle).push(speechless(i)["music, −30 dB"]))
+        for i in range(6)
+    ]
+    assert np.mean(np.concatenate(openings) < SHUT) > 0.99
+
+
+def test_lips_rest_to_music_and_speak_after_it() -> None:
+    seconds = music.piece(np.random.default_rng(99))
+    samples = np.concatenate(
+        [seconds * np.float32(10 ** (-20 / 20)), portrait_samples.demo_speech()[:48_000]]
+    )
+    stream = MotionStream(Bundle.default())
+    rest = stream.hush()
+    lips = np.stack([m.lip for m in stream.push(samples)])
+    moved = np.abs(lips - rest).max(1) > 1e-6
+    during = len(seconds) // SAMPLES_PER_FRAME
+    assert moved[:12].any()  # it cannot be known yet
+    assert moved[20 : during - 10].mean() < 0.01
+    alone = np.stack(
+        [
+            m.lip
+            for m in MotionStream(Bundle.default()).push(portrait_samples.demo_speech()[:48_000])
+        ]
+    )
+    # Where the decoder sees nothing of the music any more, lips are those of the speech.
+    np.testing.assert_allclose(lips[during + 16 :], alone[16:], atol=1e-4)

@@ -1,0 +1,342 @@
+"""The warp mesh of the demo photo, moved and rasterised: what has to move, and what must not."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from parlante import _core
+from parlante.contract import VERTICES, Float
+from parlante.face.pose import Pose
+from parlante.face.topology import (
+    EYE_LEFT,
+    EYE_RIGHT,
+    FACE_OVAL,
+    LIP_CORNERS,
+    LIPS_INNER,
+    NOSE_TIP,
+    lip_aperture,
+)
+from parlante.render.mesh import HOLE, RING, RING_START, WARP_VERTICES, WarpMesh
+from tests.support.portrait_samples import avatar, expression, mode, model
+
+SIZE = 256
+SHUT = {"mouthClose": 0.2}  # the lips of the 3DMM cross everywhere
+
+
+@cache
+def mesh() -> WarpMesh:
+    return WarpMesh.of(model(), avatar().portrait)
+
+
+@cache
+def rest() -> tuple[Float, Pose]:
+    """The photo's own expression [1, 53] and pose."""
+    return avatar().portrait.expression[None], avatar().portrait.pose
+
+
+def own_pixels(size: int = SIZE) -> Float:
+    return np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
+
+
+def rasterised(vertices: Float, attributes: Float | None = None) -> Float:
+    """Warp float32 [256, 256, 3], NaN where the mesh leaves a pixel uncovered."""
+    warp = np.full((SIZE, SIZE, 3), np.nan, np.float32)
+    depth = np.empty((SIZE, SIZE), np.float32)
+    chosen = mesh().attributes if attributes is None else attributes
+    _core.rasterize(vertices, mesh().triangles, chosen, warp, depth)
+    return warp
+
+
+def moved(shown: Float, pose: Pose | None = None) -> Float:
+    """Warp vertices [WARP_VERTICES, 3] of one expression [1, 53]."""
+    return mesh().move(shown, rest()[1] if pose is None else pose)[0][0]
+
+
+def turned(**change: float) -> Pose:
+    """The photo's pose after a change: rx, ry, rz (radians), x, y (model units), grown (log)."""
+    names = ("rx", "ry", "rz", "x", "y", "grown")
+    return rest()[1].changed_by(np.array([[change.get(n, 0) for n in names]], np.float32))
+
+
+def with_modes(**modes: float) -> Float:
+    """The photo's expression with some modes replaced."""
+    shown = rest()[0].copy()
+    for name, value in modes.items():
+        shown[0, mode(name)] = value
+    return shown
+
+
+def area(vertices: Float, loop: tuple[int, ...]) -> float:
+    return float(cv2.contourArea(vertices[list(loop), :2]))
+
+
+def mouth_pixels(warp: Float) -> int:
+    return int((warp[..., 2] > 0.5).sum())
+
+
+# At rest
+
+
+def test_rest_returns_the_source() -> None:
+    vertices = moved(*rest())
+    assert vertices.shape == (WARP_VERTICES, 3)
+    # Undoing and applying the pose rounds pixels below 512 a few times by 2^-16.
+    np.testing.assert_allclose(vertices[:, :2], mesh().attributes[:, :2], rtol=0, atol=1e-4)
+    landmarks = avatar().portrait.landmarks
+    np.testing.assert_allclose(vertices[:VERTICES], landmarks, rtol=0, atol=1e-4)
+
+
+def test_rest_is_the_identity_warp() -> None:
+    warp = rasterised(moved(*rest()))
+    np.testing.assert_allclose(warp[..., :2], own_pixels(), rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rest_of_a_photo_that_the_model_cannot_fit(seed: int) -> None:
+    """The landmarks are the geometry: what identity and expression miss is not lost."""
+    portrait = avatar().portrait
+    rough = portrait.landmarks + np.random.default_rng(seed).normal(0, 0.7, (VERTICES, 3)).astype(
+        np.float32
+    )
+    built = WarpMesh.build(
+        model(), rough, portrait.identity, portrait.expression, portrait.pose, SIZE
+    )
+    vertices = built.move(*rest())[0][0]
+    np.testing.assert_allclose(vertices[:VERTICES], rough, rtol=0, atol=1e-4)
+
+
+# Coverage
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 52), st.floats(0, 1.5)), max_size=6),
+    st.tuples(*[st.floats(-0.6, 0.6)] * 3),
+    st.tuples(st.floats(-2, 2), st.floats(-2, 2), st.floats(-0.3, 0.3)),
+)
+def test_whole_crop_is_covered(
+    modes: list[tuple[int, float]],
+    turn: tuple[float, float, float],
+    shift: tuple[float, float, float],
+) -> None:
+    """No pixel is left out, whatever the head does, and no source lies outside the mesh."""
+    shown = rest()[0].copy()
+    for index, value in modes:
+        shown[0, index] = value
+    pose = rest()[1].changed_by(np.array([[*turn, *shift]], np.float32))
+    warp = rasterised(moved(shown, pose))
+    assert np.isfinite(warp).all()
+    low, high = mesh().attributes[:, :2].min(0), mesh().attributes[:, :2].max(0)
+    slack = 1e-3  # an affine interpolation of coordinates up to 320, in float32
+    assert (warp[..., :2] >= low - slack).all()
+    assert (warp[..., :2] <= high + slack).all()
+    assert (warp[..., 2] >= -1e-5).all()
+    assert (warp[..., 2] <= 1 + 1e-5).all()
+
+
+def test_rings_go_round_and_outwards() -> None:
+    rings = mesh().attributes[RING_START:, :2].reshape(3, RING, 2)
+    areas = [
+        float(cv2.contourArea(ring))
+        for ring in (mesh().attributes[list(FACE_OVAL), :2], *(r.copy() for r in rings))
+    ]
+    assert areas == sorted(areas)
+    # The outermost one goes round the crop with room to spare.
+    border = rings[2].copy()
+    for corner in ((0, 0), (255, 0), (0, 255), (255, 255)):
+        assert cv2.pointPolygonTest(border, corner, measureDist=True) > 1
+
+
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+def test_face_at_the_edge_of_the_crop(side: str) -> None:
+    """A photo without room: the face's oval reaches over the border of its crop."""
+    portrait = avatar().portrait
+    box = portrait.landmarks[:, :2].min(0), portrait.landmarks[:, :2].max(0)
+    shift = np.zeros(3, np.float32)
+    axis, low = {"left": (0, True), "right": (0, False), "top": (1, True), "bottom": (1, False)}[
+        side
+    ]
+    shift[axis] = -box[0][axis] - 3 if low else 258 - box[1][axis]
+    pose = Pose(portrait.rotation, portrait.translation + shift, portrait.scale)
+    built = WarpMesh.build(
+        model(), portrait.landmarks + shift, portrait.identity, portrait.expression, pose
+    )
+    warp = rasterised(built.move(rest()[0], pose)[0][0], built.attributes)
+    assert np.isfinite(warp).all()
+    np.testing.assert_allclose(warp[..., :2], own_pixels(), rtol=0, atol=2e-2)
+
+
+# Motion
+
+
+def test_border_does_not_move() -> None:
+    pose = turned(rx=0.2, ry=-0.4, rz=0.3, x=1, y=-1, grown=0.2)
+    vertices = moved(with_modes(jawOpen=1), pose)
+    still = mesh().attributes[-RING:, :2]
+    np.testing.assert_array_equal(vertices[-RING:, :2], still)
+
+
+def test_motion_dies_away_outwards() -> None:
+    vertices = moved(rest()[0], turned(x=1))
+    shift = (vertices - mesh().attributes)[:, 0]
+    first, second = shift[RING_START : RING_START + RING], shift[RING_START + RING : -RING]
+    scale = float(rest()[1].scale[0])
+    np.testing.assert_allclose(shift[:VERTICES], scale, rtol=1e-3)
+    assert scale + 1e-3 > first.max() > first.mean() > second.mean() > 1
+    # The hair goes with the head, the shoulders below it stay behind.
+    assert first[0] == pytest.approx(scale, rel=1e-3)
+    assert first[RING // 2] < 0.6 * scale
+
+
+def test_expression_alone_leaves_the_rings() -> None:
+    vertices = moved(with_modes(jawOpen=1, eyeBlink_R=1))
+    np.testing.assert_allclose(
+        vertices[RING_START:, :2], mesh().attributes[RING_START:, :2], rtol=0, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("yaw", [-0.3, -0.1, 0.1, 0.3])
+def test_turning_moves_the_nose_most(yaw: float) -> None:
+    vertices = moved(rest()[0], turned(ry=yaw))
+    shift = vertices[:, :2] - mesh().attributes[:, :2]
+    nose, ears = shift[NOSE_TIP, 0], shift[[234, 454], 0]
+    assert nose * yaw > 0
+    assert np.abs(nose) > 2 * np.abs(ears).max()
+    # The cheek that turns away is foreshortened, the other one is not.
+    tip, right, left = (vertices[v, 0] for v in (NOSE_TIP, 234, 454))
+    assert (left - tip < tip - right) == (yaw > 0)
+
+
+def test_pose_of_the_face_is_the_rigid_motion() -> None:
+    """Without a change of expression the face moves as OpenCV turns it."""
+    vertices = moved(rest()[0], turned(ry=0.2, rx=-0.1, x=0.5, grown=0.1))[:VERTICES]
+    portrait = avatar().portrait
+    turn, _ = cv2.Rodrigues(np.array([-0.1, 0.2, 0.0]))
+    flip = np.array([1, -1, -1])
+    centred = (portrait.landmarks - portrait.translation).astype(np.float64) * flip
+    wanted = np.exp(0.1) * (centred @ turn.T) * flip + portrait.translation
+    wanted[:, 0] += 0.5 * portrait.scale
+    # Float32 coordinates below 512 after four roundings.
+    np.testing.assert_allclose(vertices, wanted, rtol=0, atol=5e-4)
+
+
+def test_frames_do_not_depend_on_each_other() -> None:
+    shown = np.concatenate([rest()[0], expression(jawOpen=1), with_modes(eyeBlink_L=1)])
+    pose = rest()[1].changed_by(np.random.default_rng(0).normal(0, 0.1, (3, 6)).astype(np.float32))
+    together = mesh().move(shown, pose)
+    for i in range(3):
+        alone = mesh().move(shown[i : i + 1], pose[i : i + 1])
+        for a, b in zip(together, alone, strict=True):
+            # BLAS may add up a single row in another order.
+            np.testing.assert_allclose(a[i], b[0], rtol=0, atol=1e-3)
+
+
+# Mouth
+
+
+def test_lips_shut_though_the_photo_shows_teeth() -> None:
+    open_in_photo = lip_aperture(avatar().portrait.landmarks[None])[0]
+    assert open_in_photo > 0.1
+    vertices = moved(expression(**SHUT))
+    warp = rasterised(vertices)
+    assert mouth_pixels(rasterised(moved(*rest()))) > 100
+    assert mouth_pixels(warp) == 0
+    # They meet in the axes of the head (whose nod may show one behind the other).
+    inner = rest()[1].undo(vertices[None, :VERTICES])[0, list(LIPS_INNER), 1]
+    np.testing.assert_allclose(inner[1 : HOLE // 2], inner[: HOLE // 2 : -1], rtol=0, atol=1e-4)
+
+
+def test_neutral_lips_are_all_but_shut() -> None:
+    """The 3DMM's own neutral face has its lips a millimetre apart; the photo adds nothing."""
+    vertices = moved(expression())
+    own = model().shape(avatar().portrait.identity, expression())
+    assert lip_aperture(vertices[None])[0] < lip_aperture(own)[0] + 0.01
+    assert mouth_pixels(rasterised(vertices)) < 0.1 * mouth_pixels(rasterised(moved(*rest())))
+
+
+def test_mouth_opens_with_the_jaw() -> None:
+    pixels, openings = [], []
+    for jaw in (0.1, 0.3, 0.6, 1.0):
+        vertices = moved(expression(jawOpen=jaw))
+        pixels.append(mouth_pixels(rasterised(vertices)))
+        openings.append(float(lip_aperture(vertices[None])[0]))
+    assert 0 < pixels[0] < pixels[1] < pixels[2] < pixels[3]
+    assert openings == sorted(openings)
+    # The mask is the polygon between the inner lips: OpenCV's area of it, but for pixels on the
+    # outline, whose number is about the circumference.
+    polygon = vertices[list(LIPS_INNER), :2]
+    assert abs(area(vertices, LIPS_INNER) - pixels[3]) < cv2.arcLength(polygon, True)
+
+
+def test_mask_lies_between_the_lips() -> None:
+    vertices = moved(expression(jawOpen=0.7))
+    mask = rasterised(vertices)[..., 2] > 0.5
+    polygon = np.round(vertices[list(LIPS_INNER), :2]).astype(np.int32)
+    drawn: NDArray[np.uint8] = np.zeros((SIZE, SIZE), np.uint8)
+    cv2.fillPoly(drawn, [polygon], 1)
+    around = cv2.dilate(drawn, np.ones((3, 3), np.uint8))
+    assert mask.any()
+    assert not (mask & (around == 0)).any()
+
+
+def test_upper_teeth_stay_and_lower_teeth_fall() -> None:
+    pose = rest()[1]
+    _, closed = mesh().move(expression(), pose)
+    _, opened = mesh().move(expression(jawOpen=1), pose)
+    shift = (opened - closed)[0]
+    part = model().interior_part
+    np.testing.assert_allclose(shift[part == 0], 0, atol=1e-3)
+    assert np.median(shift[part == 1, 1]) > pose.scale[0]  # down by more than a model unit
+    # They hang behind the lips: between the corners of the mouth, and not in front of them.
+    corners = moved(expression())[list(LIP_CORNERS)]
+    assert corners[0, 0] < closed[0, part == 0, 0].mean() < corners[1, 0]
+
+
+# Eyes
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "own", "other"),
+    [("eyeBlink_R", 0, EYE_RIGHT, EYE_LEFT), ("eyeBlink_L", 1, EYE_LEFT, EYE_RIGHT)],
+)
+def test_blink_closes_its_eye(
+    name: str, index: int, own: tuple[int, ...], other: tuple[int, ...]
+) -> None:
+    before = moved(*rest())
+    closed = moved(with_modes(**{name: float(mesh().closed_blink[index])}))
+    assert area(closed, own) < 0.05 * area(before, own)
+    # Nothing of the eye itself shines through.
+    assert eye_pixels(rasterised(closed), own) == 0 < 50 < eye_pixels(rasterised(before), own)
+    assert area(closed, other) == pytest.approx(area(before, other), rel=1e-3)
+    # The lid comes down over the eye; it does not fall on the cheek.
+    lids = {"eyeBlink_R": ((159, 145), (160, 144)), "eyeBlink_L": ((386, 374), (385, 380))}[name]
+    for top, bottom in lids:
+        assert closed[top, 1] > before[top, 1] + 2
+        assert abs(closed[top, 1] - closed[bottom, 1]) < 0.25 * (before[bottom, 1] - before[top, 1])
+
+
+def eye_pixels(warp: NDArray[np.float32], eye: tuple[int, ...]) -> int:
+    """Pixels that show what lies, in the photo, inside an eye and a pixel or more from its lids."""
+    outline = np.ascontiguousarray(mesh().attributes[list(eye), :2])
+    inside = [
+        cv2.pointPolygonTest(outline, (float(x), float(y)), True) for x, y, _ in warp.reshape(-1, 3)
+    ]
+    return int((np.array(inside) >= 1).sum())
+
+
+def test_blink_of_a_photo_with_shut_eyes() -> None:
+    """Eyes that are shut in the photo need no further blink."""
+    portrait = avatar().portrait
+    shown = with_modes(
+        eyeBlink_R=float(mesh().closed_blink[0]), eyeBlink_L=float(mesh().closed_blink[1])
+    )
+    shut = mesh().move(shown, portrait.pose)[0][0, :VERTICES]
+    built = WarpMesh.build(model(), shut, portrait.identity, shown[0], portrait.pose)
+    np.testing.assert_allclose(built.closed_blink, mesh().closed_blink, atol=0.051)

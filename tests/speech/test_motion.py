@@ -1,0 +1,41 @@
+"""Motion from speech: any chunking of the sound gives the same."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from parlante.contract import LOOK_AHEAD, SAMPLES_PER_FRAME
+from parlante.runtime.bundle import Bundle
+from parlante.speech.motion import Motion, MotionStream
+from tests.support.portrait_samples import demo_speech
+
+
+def speech(seconds: float) -> NDArray[np.float32]:
+    return demo_speech()[: int(seconds * 16_000)]
+
+
+def motions(chunks: list[NDArray[np.float32]], seed: int = 3) -> list[Motion]:
+    stream = MotionStream(Bundle.default(), seed=seed)
+    return [motion for chunk in chunks for motion in stream.push(chunk)]
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.integers(0, 9000), max_size=12))
+def test_motion_does_not_depend_on_chunks(cuts: list[int]) -> None:
+    samples = speech(1.5)
+    whole = motions([samples])
+    pieces = motions(np.split(samples, sorted(min(c * 3, len(samples)) for c in cuts)))
+    assert len(whole) == len(pieces) == len(samples) // SAMPLES_PER_FRAME - LOOK_AHEAD
+    for a, b in zip(whole, pieces, strict=True):
+        for field in ("lip", "pose", "closure"):
+            assert np.array_equal(getattr(a, field), getattr(b, field))
+
+
+def test_seed_moves_head_and_lids_but_not_lips() -> None:
+    samples = speech(2.0)
+    one, other = motions([samples], seed=1), motions([samples], seed=2)
+    assert all(np.array_equal(a.lip, b.lip) for a, b in zip(one, other, strict=True))
+    assert any(not np.array_equal(a.pose, b.pose) for a, b in zip(one, other, strict=True))
