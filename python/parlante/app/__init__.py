@@ -1,4 +1,4 @@
 """The command line, the web page, the benchmark and the doctor.
 
-May import everything.
+May import `avatar` and what that may.
 """

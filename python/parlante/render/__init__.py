@@ -1,4 +1,4 @@
 """Motion to picture: mesh, warp, the diffusion chain, composition.
 
-May import `portrait`, `speech` and what those may.
+May import `options`, `portrait`, `speech` and what those may.
 """
