@@ -1,4 +1,6 @@
-"""Builds, tests, sanitizes and times the CUDA twins on a machine with an NVIDIA GPU. One command:
+"""Builds, tests, sanitizes and times the CUDA twins on a machine with an NVIDIA GPU.
+
+One command:
 
     python benchmarks/gpu_suite.py --out DIR
 
@@ -189,8 +191,10 @@ def run_suite(out: Path) -> int:
 
 
 def find_tool(name: str) -> str:
-    """A program beside this Python (CMake and Ninja come as wheels, newer than a system's), on the
-    path, or among CUDA's."""
+    """A program beside this Python, on the path, or among CUDA's.
+
+    CMake and Ninja come as wheels, newer than a system's.
+    """
     path = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/local/cuda/bin"]
     )

@@ -48,8 +48,10 @@ def read_obj(path: Path) -> tuple[Array, Triangles]:
 def closest_on_surface(
     points: Array, vertices: Array, triangles: Triangles, neighbours: int = 40
 ) -> tuple[Triangles, Array]:
-    """For each point the triangle (three vertex indices) and barycentric weights of its closest
-    point."""
+    """For each point its closest on the surface, as triangle and barycentric weights.
+
+    The triangle is three vertex indices.
+    """
     tree = cKDTree(vertices[triangles].mean(1))
     corners = np.empty((len(points), 3), np.int64)
     weights = np.empty((len(points), 3))

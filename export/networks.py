@@ -52,8 +52,10 @@ SMALLEST_HALF = 256  # initialisers below this many elements stay float32
 
 @dataclass(frozen=True)
 class Network:
-    """One ONNX file: module, example inputs by name, output names, and what its manifest entry
-    adds."""
+    """One ONNX file.
+
+    Module, example inputs by name, output names, and what its manifest entry adds.
+    """
 
     module: nn.Module
     inputs: dict[str, Tensor]
@@ -73,8 +75,11 @@ class _SourceAndStyle(nn.Module):
 
 
 class _Half(nn.Module):
-    """A network of the renderer that computes in float16. What the native ops write and read stays
-    float32, but x_t, which `denoise_step` writes as float16, too."""
+    """A network of the renderer that computes in float16.
+
+    What the native ops write and read stays float32, but x_t, which `denoise_step` writes as
+    float16, too.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -89,8 +94,10 @@ class _Half(nn.Module):
 
 
 def halved(network: Network) -> Network:
-    """The network computing in float16; what another network or `denoise_step` gives it is that
-    already."""
+    """The network computing in float16.
+
+    What another network or `denoise_step` gives it is that already.
+    """
     given = {"x_t", "context1", "context2", "gate"}
     inputs = {k: v.half() if k in given else v for k, v in network.inputs.items()}
     return replace(network, module=_Half(network.module), inputs=inputs)
@@ -174,8 +181,10 @@ def networks(weights: Path) -> dict[str, Network]:
 
 
 def export(network: Network, path: Path, *, half: bool = False) -> float:
-    """Write one network, ``half``: computing in float16; returns its largest relative difference
-    from PyTorch in float32. RuntimeError above TOLERANCE, or HALF_TOLERANCE."""
+    """Write one network; returns its largest relative difference from PyTorch in float32.
+
+    ``half``: computing in float16. RuntimeError above TOLERANCE, or HALF_TOLERANCE.
+    """
     written = halved(network) if half else network
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -212,8 +221,10 @@ def export(network: Network, path: Path, *, half: bool = False) -> float:
 
 
 def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Keep large float32 initialisers as float16, cast back on load. The values must be float16
-    already."""
+    """Keep large float32 initialisers as float16, cast back on load.
+
+    The values must be float16 already.
+    """
     graph = model.graph
     casts = []
     for tensor in graph.initializer:
@@ -234,8 +245,10 @@ def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
 def compare(
     network: Network, data: bytes, providers: tuple[str, ...] = ("CPUExecutionProvider",)
 ) -> float:
-    """Largest |ONNX − PyTorch| over the largest |PyTorch|, over all outputs, on the example
-    inputs."""
+    """Largest |ONNX − PyTorch| over the largest |PyTorch|, over all outputs.
+
+    On the example inputs.
+    """
     session = onnxruntime.InferenceSession(data, providers=list(providers))
     inputs = {
         value.name: network.inputs[value.name].numpy().astype(DTYPES[value.type])

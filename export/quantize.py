@@ -88,8 +88,11 @@ def _watch(network: BoundNetwork, rows: list[Inputs]) -> None:
 
 
 def quantize(path: Path, out: Path, rows: list[Inputs]) -> dict[str, Any]:
-    """Write the 8-bit twin of the network in the file ``path``, one of `KEPT`; returns how x_t is
-    written for it: {"x_t": {"scale", "zero_point"}}, empty for a network without."""
+    """Write the 8-bit twin of the network in the file ``path``, one of `KEPT`.
+
+    Returns how x_t is written for it: {"x_t": {"scale", "zero_point"}}, empty for a network
+    without.
+    """
     kept = KEPT[path.stem]
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / path.name
@@ -114,8 +117,10 @@ def quantize(path: Path, out: Path, rows: list[Inputs]) -> dict[str, Any]:
 
 
 def _read_bytes(model: onnx.ModelProto, value: onnx.ValueInfoProto) -> dict[str, float]:
-    """Make the input ``value`` the bytes that it is turned into at once; returns their scale and
-    zero point."""
+    """Make the input ``value`` the bytes that it is turned into at once.
+
+    Returns their scale and zero point.
+    """
     nodes = model.graph.node
     (first,) = (n for n in nodes if value.name in n.input)
     (second,) = (n for n in nodes if first.output[0] in n.input)

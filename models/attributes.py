@@ -24,8 +24,10 @@ def _mlp(inputs: int, outputs: int, width: int = 128) -> nn.Sequential:
 
 
 class AttributeEncoder(nn.Module):
-    """expression [N, 53] → lip [N, 16], blink [N, 2] (right, left; about the eyeBlink mode),
-    residual [N, 12]."""
+    """Expression [N, 53] → lip [N, 16], blink [N, 2], residual [N, 12].
+
+    Blinks are right and left, about the eyeBlink mode.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -18,8 +18,10 @@ MOTION = POSE + BLINK
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm attention and MLP over [N, T, width]; ``mask`` [T, T] is added to the attention
-    scores."""
+    """Pre-norm attention and MLP over [N, T, width].
+
+    ``mask`` [T, T] is added to the attention scores.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.1) -> None:
         super().__init__()
@@ -44,8 +46,10 @@ class TransformerBlock(nn.Module):
 
 
 class DynamicsEncoder(nn.Module):
-    """motion [N, 35, 8] (tail, then window), audio [N, 35, 128] → mean and log-variance [N, 32] of
-    z."""
+    """Motion [N, 35, 8], audio [N, 35, 128] → mean and log-variance [N, 32] of z.
+
+    Motion is the tail, then the window.
+    """
 
     def __init__(self, width: int = 96, layers: int = 2, heads: int = 4) -> None:
         super().__init__()
@@ -64,8 +68,10 @@ class DynamicsEncoder(nn.Module):
 
 
 class DynamicsDecoder(nn.Module):
-    """z [N, 32], tail [N, 10, 8], audio [N, 35, 128] → motion [N, 25, 8]; frame t sees audio up to
-    t only."""
+    """z [N, 32], tail [N, 10, 8], audio [N, 35, 128] → motion [N, 25, 8].
+
+    Frame t sees audio up to t only.
+    """
 
     def __init__(self, width: int = 96, layers: int = 2, heads: int = 4) -> None:
         super().__init__()
@@ -119,8 +125,11 @@ class Dynamics(nn.Module):
 
 
 class DynamicsReader(nn.Module):
-    """motion [N, 35, 8] of a person → mean and deviation [N, 32] of its latent, in units of what
-    `DynamicsSampler` takes. The sound is left out: with it, manners are told apart no better."""
+    """Motion [N, 35, 8] of a person → mean and deviation [N, 32] of its latent.
+
+    In units of what `DynamicsSampler` takes. The sound is left out: with it, manners are told apart
+    no better.
+    """
 
     def __init__(self, dynamics: Dynamics) -> None:
         super().__init__()
@@ -135,8 +144,10 @@ class DynamicsReader(nn.Module):
 
 
 class DynamicsSampler(nn.Module):
-    """What the runtime runs: latent ~ N(0, I) [N, 32], tail [N, 10, 8], audio [N, 35, 128] → motion
-    [N, 25, 8]."""
+    """What the runtime runs: latent, tail and audio → motion [N, 25, 8].
+
+    Latent ~ N(0, I) [N, 32], tail [N, 10, 8], audio [N, 35, 128].
+    """
 
     def __init__(self, dynamics: Dynamics) -> None:
         super().__init__()

@@ -26,8 +26,11 @@ SHAPE_SCALE = 0.03  # of the distance between the eyes; a speaking mouth opens b
 
 
 def lip_shape(landmarks: Float) -> Float:
-    """Shape of the lips [N, 20] of landmarks [N, ≥468, 2+]: of the inner and the outer ring the
-    width and nine openings, over the distance between the eyes, in units of `SHAPE_SCALE`."""
+    """Shape of the lips [N, 20] of landmarks [N, ≥468, 2+].
+
+    Of the inner and the outer ring the width and nine openings, over the distance between the eyes,
+    in units of `SHAPE_SCALE`.
+    """
     points = landmarks[..., :2].astype(np.float32)
     eyes = np.linalg.norm(points[:, EYES[0]] - points[:, EYES[1]], axis=-1)
     sizes = []
@@ -64,8 +67,11 @@ class _Member(nn.Module):
 
 
 class Expert(nn.Module):
-    """Windows of sound and of lips → unit-length embeddings [N, 384]: those of three networks side
-    by side, which learn apart, so that a product of two embeddings is the mean of theirs."""
+    """Windows of sound and of lips → unit-length embeddings [N, 384].
+
+    Those of three networks side by side, which learn apart, so that a product of two embeddings is
+    the mean of theirs.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,8 +84,10 @@ class Expert(nn.Module):
         return self._joined([member.hear(scaled) for member in self.members])
 
     def lips(self, shape: Tensor) -> Tensor:
-        """Embeddings of the `lip_shape` of windows [N, 25, 20]. How a mouth is at rest is its own
-        affair: only its motion is seen."""
+        """Embeddings of the `lip_shape` of windows [N, 25, 20].
+
+        How a mouth is at rest is its own affair: only its motion is seen.
+        """
         moved = (shape - shape.mean(1, keepdim=True)).transpose(1, 2)
         return self._joined([member.see(moved) for member in self.members])
 
@@ -95,9 +103,12 @@ class Expert(nn.Module):
 
 @torch.no_grad()
 def distances(expert: Expert, mel: Float, shape: Float) -> Float:
-    """Distances [W, 21] between the lips of each window and the sound ``OFFSETS`` frames earlier to
-    ``OFFSETS`` frames later, for log-mel [4·N, 80] and lip shapes [N, 20] of one clip. Windows
-    start at every frame where all of these lie inside; W may be 0."""
+    """Distances [W, 21] between the lips of each window and the sound around it.
+
+    From ``OFFSETS`` frames earlier to ``OFFSETS`` frames later, for log-mel [4·N, 80] and lip
+    shapes [N, 20] of one clip. Windows start at every frame where all of these lie inside; W may be
+    0.
+    """
     count = len(shape) - WINDOW + 1
     if count <= 2 * OFFSETS:
         return np.zeros((0, 2 * OFFSETS + 1), np.float32)
@@ -110,10 +121,12 @@ def distances(expert: Expert, mel: Float, shape: Float) -> Float:
 
 
 def synchrony(expert: Expert, mel: Float, shape: Float) -> dict[str, float]:
-    """How well lips and sound of one clip agree, from the means of `distances` over its windows, as
-    SyncNet has it: ``distance``, the least; ``confidence``, how far it lies under the median;
-    ``found``, share of windows whose least distance is at most one frame from where it belongs.
-    Nothing for a clip too short."""
+    """How well lips and sound of one clip agree; nothing for a clip too short.
+
+    From the means of `distances` over its windows, as SyncNet has it: ``distance``, the least;
+    ``confidence``, how far it lies under the median; ``found``, share of windows whose least
+    distance is at most one frame from where it belongs.
+    """
     apart = distances(expert, mel, shape)
     if not len(apart):
         return {}

@@ -104,8 +104,10 @@ class SourceEncoder(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """Photo [N, 3, 256, 256] in [−1, 1] → style [N, 64]: light, skin and make of the picture. Once
-    a portrait."""
+    """Photo [N, 3, 256, 256] in [−1, 1] → style [N, 64]: light, skin and make of the picture.
+
+    Once a portrait.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,8 +177,9 @@ class ConditionNet(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """x_t [N, 48, h, w], the maps of `ConditionNet`, timestep [N] in [0, 1000) → residual [N, 48,
-    h, w].
+    """x_t [N, 48, h, w], the maps of `ConditionNet`, timestep [N] → residual [N, 48, h, w].
+
+    Timesteps lie in [0, 1000).
 
     x̂_0 = warp + residual (the caller adds and clips).
     """

@@ -37,8 +37,10 @@ MEL_MEAN, MEL_SCALE = -7.0, 5.0
 
 
 class AudioEncoder(nn.Module):
-    """Log-mel [N, 4·(T − 1) + 17, 80] → embeddings [N, T, 128], not negative; the runtime has
-    T = 1."""
+    """Log-mel [N, 4·(T − 1) + 17, 80] → embeddings [N, T, 128], not negative.
+
+    The runtime has T = 1.
+    """
 
     def __init__(self, width: int = 256) -> None:
         super().__init__()
@@ -59,8 +61,10 @@ class AudioEncoder(nn.Module):
 
 
 class LipEncoder(nn.Module):
-    """Lip codes of 5 frames [N, 5, 16] → unit-length embedding [N, 128]. Used in training and
-    measuring."""
+    """Lip codes of 5 frames [N, 5, 16] → unit-length embedding [N, 128].
+
+    Used in training and measuring.
+    """
 
     def __init__(self, width: int = 256) -> None:
         super().__init__()
@@ -78,8 +82,10 @@ class LipEncoder(nn.Module):
 
 
 class LipDecoder(nn.Module):
-    """Audio embeddings [N, T + 15, 128] → lip codes [N, T, 16] of the frames 12 … T + 11; the
-    runtime has T = 1. Linear: deeper ones followed the training voices, not others."""
+    """Audio embeddings [N, T + 15, 128] → lip codes [N, T, 16] of the frames 12 … T + 11.
+
+    The runtime has T = 1. Linear: deeper ones followed the training voices, not others.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,7 @@
-"""PyTorch twin of the native ``pack``: what the renderer's training sees is what the runtime feeds
-it."""
+"""PyTorch twin of the native ``pack``.
+
+What the renderer's training sees is what the runtime feeds it.
+"""
 
 from __future__ import annotations
 

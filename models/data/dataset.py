@@ -99,8 +99,10 @@ def is_validation(person: str) -> bool:
 
 
 def frame_weights(clips: Sequence[PreparedClip]) -> list[float]:
-    """How much a frame of each clip counts: a person with a thousand sentences must not become the
-    voice of all."""
+    """How much a frame of each clip counts.
+
+    A person with a thousand sentences must not become the voice of all.
+    """
     frames = Counter({c.person: 0 for c in clips})
     for clip in clips:
         frames[clip.person] += len(clip)
@@ -108,14 +110,18 @@ def frame_weights(clips: Sequence[PreparedClip]) -> list[float]:
 
 
 def align_mel(mel: Float, offset: float, frames: int) -> Float:
-    """Log-mel [4·``frames``, 80]: the columns of ``mel`` [n, 80] moved later by ``offset`` video
-    frames (to a quarter), silence where there are none."""
+    """Log-mel [4·``frames``, 80]: ``mel`` [n, 80] moved later by ``offset`` video frames.
+
+    To a quarter of a frame; silence where there are no columns.
+    """
     return shifted(mel, round(offset * MEL_PER_FRAME), frames * MEL_PER_FRAME, SILENCE)
 
 
 def shifted(values: Float, by: int, length: int, fill: float) -> Float:
-    """Rows of ``values`` [n, ...] moved later by ``by``, as float32 [``length``, ...]; ``fill``
-    where there are none."""
+    """Rows of ``values`` [n, ...] moved later by ``by``, as float32 [``length``, ...].
+
+    ``fill`` where there are none.
+    """
     out = np.full((length, *values.shape[1:]), fill, np.float32)
     first = max(0, by)
     moved = values[max(0, -by) :][: max(0, length - first)]
@@ -126,8 +132,10 @@ def shifted(values: Float, by: int, length: int, fill: float) -> Float:
 def load(
     prepared: Path, data: Path, split: str, *, validation: bool | None = None
 ) -> list[PreparedClip]:
-    """All usable clips of ``split``, "train", "test" or "reserved"; ``validation`` True or False
-    keeps that part of the training people."""
+    """All usable clips of ``split``, "train", "test" or "reserved".
+
+    ``validation`` True or False keeps that part of the training people.
+    """
     alignment = json.loads((prepared / "alignment.json").read_text())["clips"]
     clips = []
     for row in read_manifest(data):

@@ -1,5 +1,7 @@
-"""Source-target pairs for the renderer: worker processes move and rasterise, the GPU does the
-rest."""
+"""Source-target pairs for the renderer.
+
+Worker processes move and rasterise, the GPU does the rest.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,14 @@ MOUTH_MARGIN, EYE_MARGIN = 0.35, 0.5
 
 @dataclass(frozen=True)
 class PairBatch:
-    """N pairs: clip, source slot and row of the target among the held frames, int64 [N];
-    displacement float16 [N, 256, 256, 2]; mouth uint8 [N, 1, 256, 256]; interior uint8 [N, 3, 256,
-    256]; boxes float32 [N, 3, 4] (mouth, right eye, left eye; x0, y0, x1, y1); expression float32
-    [N, 53], that of the source as ``own``; pose change float32 [N, 6]; mirrored bool [N]: all of
-    it is of the pictures flipped left to right."""
+    """N pairs of a source and a target.
+
+    clip, source slot and row of the target among the held frames, int64 [N]; displacement float16
+    [N, 256, 256, 2]; mouth uint8 [N, 1, 256, 256]; interior uint8 [N, 3, 256, 256]; boxes float32
+    [N, 3, 4] (mouth, right eye, left eye; x0, y0, x1, y1); expression float32 [N, 53], that of the
+    source as ``own``; pose change float32 [N, 6]; mirrored bool [N]: all of it is of the pictures
+    flipped left to right.
+    """
 
     clip: Tensor
     slot: Tensor
@@ -50,8 +55,7 @@ class PairBatch:
 def draw_maps(
     mesh: WarpMesh, vertices: Float, interior: Float, size: int = SIZE
 ) -> tuple[Float, Float]:
-    """Warp [size, size, 3] and interior maps [size, size, 3] of one frame, by the native
-    rasteriser."""
+    """Warp and interior maps, both [size, size, 3], of one frame, by the native rasteriser."""
     warp = np.zeros((size, size, 3), np.float32)
     warp[..., 1], warp[..., 0] = np.mgrid[:size, :size]
     depth = np.empty((size, size), np.float32)
@@ -93,8 +97,10 @@ def mirror_images(images: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def held_frames(clip: PreparedClip, limit: int) -> NDArray[np.int64]:
-    """The frames of a clip that training holds in memory, ascending: its sources and up to
-    ``limit`` targets, evenly spread over the kept frames."""
+    """The frames of a clip that training holds in memory, ascending.
+
+    Its sources and up to ``limit`` targets, evenly spread over the kept frames.
+    """
     usable = np.flatnonzero(clip.keep)
     spread = usable[np.linspace(0, len(usable) - 1, min(limit, len(usable))).astype(int)]
     return np.union1d(spread, clip.source_frames)

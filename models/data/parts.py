@@ -1,5 +1,6 @@
-"""Carry the training data to another machine in parts: ``python -m models.data.parts split`` and
-``join``.
+"""Carry the training data to another machine in parts.
+
+``python -m models.data.parts split`` and ``join``.
 
 ``split`` writes folders of about 42 MB each (``data/parts/part_0`` …): the training clips as H.264
 without sound, log-mel as 8 bits, landmarks as int16, coefficients as fp16. ``join`` there adds a

@@ -98,8 +98,10 @@ def track(job: tuple[Clip, Path, Path]) -> str:
 def kept_frames(
     landmarks: NDArray[np.float32], presence: NDArray[np.float32], yaw: NDArray[np.float32]
 ) -> tuple[NDArray[np.bool_], Counter[str]]:
-    """Which frames [N] are usable, and how many each rule dropped (the first rule that applies
-    counts)."""
+    """Which frames [N] are usable, and how many each rule dropped.
+
+    The first rule that applies counts.
+    """
     width = np.linalg.norm(landmarks[:, 234, :2] - landmarks[:, 454, :2], axis=-1)
     centre = landmarks[:, :468, :2].mean(1)
     jump = np.r_[0, np.linalg.norm(np.diff(centre, axis=0), axis=-1)] / np.maximum(width, 1)
@@ -203,8 +205,10 @@ def _save(target: Path, **arrays: Any) -> None:
 
 
 def mel_context(mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    """Ridge inputs [frames, D]: band means of the log-mel from 12 frames before to 8 after,
-    loudness removed."""
+    """Ridge inputs [frames, D]: band means of the log-mel around each, loudness removed.
+
+    From 12 frames before to 8 after.
+    """
     bands = mel.reshape(-1, 16, 5).mean(-1)
     bands = bands - np.percentile(bands, 90)
     per_frame = bands[: frames * MEL_PER_FRAME].reshape(frames, MEL_PER_FRAME, 16).mean(1)
@@ -215,8 +219,10 @@ def mel_context(mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
 def correlation_by_lag(
     predicted: NDArray[np.float32], observed: NDArray[np.float32], keep: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Correlation of predicted[t] with observed[t + lag] for lag −MAX_OFFSET…MAX_OFFSET over kept
-    frames."""
+    """Correlation of predicted[t] with observed[t + lag] over kept frames.
+
+    For lag −MAX_OFFSET…MAX_OFFSET.
+    """
     out = np.zeros(len(LAGS), np.float32)
     n = len(predicted)
     for i, lag in enumerate(LAGS):
@@ -229,14 +235,18 @@ def correlation_by_lag(
 
 
 def evidence(curve: NDArray[np.float32], frames: float) -> NDArray[np.float64]:
-    """Log-likelihood of each lag, from the correlation at it over ``frames`` frames, of which about
-    four say the same."""
+    """Log-likelihood of each lag, from the correlation at it over ``frames`` frames.
+
+    About four of them say the same.
+    """
     return -frames / 8 * np.log1p(-(np.clip(curve, 0, 0.95).astype(np.float64) ** 2))
 
 
 def likeliest(likelihood: NDArray[np.float64], around: float, spread: float) -> float:
-    """Most probable lag in quarters of a frame, given the log-likelihood of each and that lags lie
-    normally around ``around``."""
+    """Most probable lag in quarters of a frame, given the log-likelihood of each.
+
+    Lags lie normally around ``around``.
+    """
     posterior = likelihood - 0.5 * ((LAGS - around) / spread) ** 2
     best = int(posterior[1:-1].argmax()) + 1
     left, middle, right = posterior[best - 1 : best + 2]
@@ -245,8 +255,9 @@ def likeliest(likelihood: NDArray[np.float64], around: float, spread: float) -> 
 
 
 def align(clips: list[Clip], out: Path) -> dict[str, Any]:
-    """Pass 3: offset of every clip with audio, in quarters of a frame. Positive: the picture is
-    late.
+    """Pass 3: offset of every clip with audio, in quarters of a frame.
+
+    Positive: the picture is late.
 
     A source's offset is the lag at which its mean correlation peaks. A person's clips, cut from one
     recording, lie around it, and a clip around its person: each departs as far as its own

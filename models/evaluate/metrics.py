@@ -1,5 +1,7 @@
-"""Measures of a generated frame against the true one, on crops that landmarks of the truth
-define."""
+"""Measures of a generated frame against the true one.
+
+On crops that landmarks of the truth define.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,10 @@ FIVE_POINTS = (468, 473, 1, 61, 291)
 
 
 def crop_box(points: Float, margin: float, width: int, height: int) -> Box:
-    """x0, y0, x1, y1 (end exclusive) around points [n, 2+], widened on each side by margin/2 of its
-    larger side."""
+    """x0, y0, x1, y1 (end exclusive) around points [n, 2+].
+
+    Widened on each side by margin/2 of its larger side.
+    """
     low, high = points[:, :2].min(0), points[:, :2].max(0)
     room = margin * float((high - low).max()) / 2
     x0, y0 = np.floor(low - room).astype(int)
@@ -62,16 +66,20 @@ def psnr(made: Image, true: Image) -> float:
 
 
 def ssim(made: Image, true: Image) -> float:
-    """Structural similarity (Wang et al. 2004), 7×7 windows, mean over colour channels; NaN for
-    crops under 7 pixels."""
+    """Structural similarity (Wang et al. 2004), 7×7 windows, mean over colour channels.
+
+    NaN for crops under 7 pixels.
+    """
     if min(true.shape[:2]) < 7:
         return float("nan")
     return float(structural_similarity(made, true, channel_axis=-1, data_range=255))
 
 
 def landmark_distance(made: Float, true: Float, part: slice = slice(0, 68)) -> float:
-    """LMD: mean distance in pixels of the 68 landmarks (or a part of them) of two faces [≥468,
-    2+]."""
+    """LMD: mean distance in pixels of the 68 landmarks of two faces [≥468, 2+].
+
+    Or of a part of the landmarks.
+    """
     index = list(LANDMARKS_68)[part]
     return float(np.linalg.norm(made[index, :2] - true[index, :2], axis=-1).mean())
 
@@ -113,8 +121,10 @@ TEMPLATE = np.array(
 
 
 class Identity:
-    """CSIM: cosine similarity of SFace embeddings of two face pictures (same person ≈ 0.77, others
-    ≤ 0.21)."""
+    """CSIM: cosine similarity of SFace embeddings of two face pictures.
+
+    Same person ≈ 0.77, others ≤ 0.21.
+    """
 
     def __init__(self, model: Path) -> None:
         # The file lists its dequantised weights as inputs; only the picture is one.
@@ -142,8 +152,10 @@ class Identity:
 
 
 class FeatureDistance:
-    """Mean squared distance of unit-length EfficientNet-Lite0 features over five scales; the form
-    of LPIPS (Zhang et al. 2018) with another backbone and no learnt weights."""
+    """Mean squared distance of unit-length EfficientNet-Lite0 features over five scales.
+
+    The form of LPIPS (Zhang et al. 2018) with another backbone and no learnt weights.
+    """
 
     SIDE = 128
 

@@ -50,8 +50,11 @@ def pose_jerk(pose: Float, fps: float = FPS) -> float:
 
 
 def longest_still(pose: Float, closure: Float, fps: float = FPS) -> float:
-    """Seconds of the longest stretch in which nothing moves, of pose changes [N, 6] and lid
-    closures [N, 2]: neither by `STILL_POSE` nor by `STILL_LIDS` from frame to frame."""
+    """Seconds of the longest stretch in which nothing moves.
+
+    Of pose changes [N, 6] and lid closures [N, 2]: neither by `STILL_POSE` nor by `STILL_LIDS` from
+    frame to frame.
+    """
     turned = np.abs(np.diff(pose, axis=0)).max(1) > STILL_POSE
     moving = turned | (np.abs(np.diff(closure, axis=0)).max(1) > STILL_LIDS)
     edges = np.flatnonzero(np.r_[True, moving, True])
@@ -59,8 +62,10 @@ def longest_still(pose: Float, closure: Float, fps: float = FPS) -> float:
 
 
 def nearest_repeat(pose: Float, fps: float = FPS) -> float:
-    """How much like each other the two most alike stretches of `REPEAT_SECONDS` are that do not
-    overlap: their distance over the median one, of rotation vectors [N, 3]; 0 if motion loops."""
+    """How alike the two most alike stretches are that do not overlap; 0 if motion loops.
+
+    Of `REPEAT_SECONDS` each: their distance over the median one, of rotation vectors [N, 3].
+    """
     length, step = round(REPEAT_SECONDS * fps), REPEAT_STEP
     turn = np.asarray(pose[:, :3] - pose[:, :3].mean(0), np.float64)
     windows = np.lib.stride_tricks.sliding_window_view(turn, length, axis=0)[::step]
@@ -72,8 +77,10 @@ def nearest_repeat(pose: Float, fps: float = FPS) -> float:
 
 
 def flicker(frames: Sequence[Image], box: tuple[int, int, int, int]) -> float:
-    """Mean absolute difference (8-bit levels) between each frame and the one before it, moved by
-    the optical flow (DIS, Kroeger et al. 2016), inside ``box``."""
+    """Mean absolute difference (8-bit levels) of frames inside ``box``, motion taken out.
+
+    Between each frame and the one before it, moved by the optical flow (DIS, Kroeger et al. 2016).
+    """
     x0, y0, x1, y1 = box
     flow_of = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames]
@@ -90,8 +97,10 @@ def flicker(frames: Sequence[Image], box: tuple[int, int, int, int]) -> float:
 def closures(
     phonemes: Sequence[tuple[str, float]], aperture: Float, shut: float, fps: float = FPS
 ) -> NDArray[np.bool_]:
-    """For each /p b m/ of ``phonemes`` (symbol and its moment in seconds): do the lips, whose
-    openings are ``aperture`` [N], come under ``shut`` around that moment?"""
+    """Whether the lips shut for each /p b m/ of ``phonemes`` (symbol and its moment in seconds).
+
+    That is, whether their openings ``aperture`` [N] come under ``shut`` around that moment.
+    """
     met = []
     for symbol, moment in phonemes:
         frame = int(moment * fps)

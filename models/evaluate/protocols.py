@@ -56,8 +56,10 @@ SHUT = 0.06  # inner-lip opening over mouth width under which lips look closed
 
 
 def swap(evaluation: Evaluation, clip: PreparedClip, seed: int) -> Scores:
-    """Share of the motion that goes wrong when a frame gets the lip code of another: of the mesh,
-    against the frame's expression with the other's lip modes."""
+    """Share of the motion that goes wrong when a frame gets the lip code of another.
+
+    Of the mesh, against the frame's expression with the other's lip modes.
+    """
     rng = np.random.default_rng(seed)
     own, other = (clip.expression[rng.choice(np.flatnonzero(clip.keep), 16)] for _ in range(2))
     encode, decode = (evaluation.bundle.session(f"attributes_{k}") for k in ("encode", "decode"))
@@ -91,8 +93,11 @@ class UnwarpedRenderer(FrameRenderer):
 
 
 class Evaluation:
-    """Networks and judges, loaded once. ``assets`` holds SFace; ``without`` is the part that the
-    bundle was trained without; ``compute`` is the renderer's."""
+    """Networks and judges, loaded once.
+
+    ``assets`` holds SFace; ``without`` is the part that the bundle was trained without; ``compute``
+    is the renderer's.
+    """
 
     def __init__(
         self,
@@ -132,8 +137,10 @@ class Evaluation:
         )
 
     def compare(self, made: metrics.Image, true: metrics.Image, seen: Float, at: Float) -> Scores:
-        """Every measure of a picture against the true one; landmarks ``seen`` in it, ``at`` the
-        truth's."""
+        """Every measure of a picture against the true one.
+
+        Landmarks ``seen`` in it, ``at`` the truth's.
+        """
         boxes = {"mouth": metrics.mouth_box(at), "head": metrics.head_box(at)}
         cuts = {k: (metrics.cut(made, box), metrics.cut(true, box)) for k, box in boxes.items()}
         cuts["frame"] = (made, true)
@@ -154,8 +161,10 @@ class Evaluation:
 
 
 def portrait_of(bundle: Bundle, clip: PreparedClip, image: NDArray[np.uint8]) -> Portrait:
-    """The first prepared source frame of a clip, whose picture is ``image``, as a portrait, with
-    the clip's own fit."""
+    """The first prepared source frame of a clip as a portrait, with the clip's own fit.
+
+    ``image`` is its picture.
+    """
     frame = clip.source_frames[0]
     tensor = (image.transpose(2, 0, 1)[None] / np.float32(127.5) - 1).astype(np.float32)
     features, style = bundle.session("source_encode").run(["features", "style"], {"source": tensor})
@@ -179,8 +188,10 @@ def portrait_of(bundle: Bundle, clip: PreparedClip, image: NDArray[np.uint8]) ->
 def attributes(
     evaluation: Evaluation, clip: PreparedClip, count: int, steps: Sequence[int]
 ) -> dict[str, Scores]:
-    """Mean scores of each method on up to ``count`` frames of a clip, the truth's attributes
-    given."""
+    """Mean scores of each method on frames of a clip, the truth's attributes given.
+
+    On up to ``count`` frames.
+    """
     kept = np.flatnonzero(clip.keep & (np.arange(len(clip)) != clip.source_frames[0]))
     frames = kept[np.linspace(0, len(kept) - 1, min(count, len(kept))).astype(int)]
     wanted = np.union1d(frames, clip.source_frames[:1])
@@ -243,8 +254,10 @@ def mesh_aperture(
 
 
 def lips(evaluation: Evaluation, clip: PreparedClip, count: int) -> Scores | None:
-    """Correlation of the lip opening with the truth over a clip: of the mesh, of loudness, and of
-    landmarks found again in up to ``count`` drawn frames. None where no face is found."""
+    """Correlation of the lip opening with the truth over a clip; None where no face is found.
+
+    Of the mesh, of loudness, and of landmarks found again in up to ``count`` drawn frames.
+    """
     portrait = encoded(evaluation, clip)
     if portrait is None:
         return None
@@ -272,9 +285,11 @@ def lips(evaluation: Evaluation, clip: PreparedClip, count: int) -> Scores | Non
 def driven(
     evaluation: Evaluation, clip: PreparedClip, phonemes: over_time.Phonemes, count: int
 ) -> Scores | None:
-    """Lips from the sound, pose and blinks the truth's, over the first ``count`` frames: pictures
-    against the truth, closures at /p b m/, flicker over the truth's. None where no face is
-    found."""
+    """Lips from the sound, pose and blinks the truth's; None where no face is found.
+
+    Over the first ``count`` frames: pictures against the truth, closures at /p b m/, flicker over
+    the truth's.
+    """
     portrait = encoded(evaluation, clip)
     if portrait is None:
         return None
@@ -344,9 +359,11 @@ def moved(pose: Float, closure: Float) -> Scores:
 
 
 def long(evaluation: Evaluation, samples: Float, minutes: int, seed: int) -> dict[str, Scores]:
-    """How lids and head move in the first and in the last of ``minutes`` of ``samples``, which are
-    one minute, over and over; in all of them, the longest time in which nothing moves, and how
-    nearly motion repeats."""
+    """How lids and head move in the first and in the last of ``minutes``.
+
+    ``samples`` are one minute, over and over. In all of them: the longest time in which nothing
+    moves, and how nearly motion repeats.
+    """
     stream = MotionStream(evaluation.bundle, seed=seed)
     motions = [motion for _ in range(minutes) for motion in stream.push(samples)]
     pose, closure = head_and_lids(motions)
@@ -364,8 +381,10 @@ def long(evaluation: Evaluation, samples: Float, minutes: int, seed: int) -> dic
 def manners(
     evaluation: Evaluation, reference: PreparedClip, clip: PreparedClip, prepared: Path
 ) -> dict[str, Scores]:
-    """How a person moves in ``clip``; and how motion does that is generated from its sound, for
-    anybody and in the manner seen in another clip, ``reference``."""
+    """How a person moves in ``clip``, and how motion does that is generated from its sound.
+
+    For anybody, and in the manner seen in another clip, ``reference``.
+    """
     landmarks = read_landmarks(prepared, reference)
     tracked = [p if kept else None for p, kept in zip(landmarks, reference.keep, strict=True)]
     manner = manner_of(evaluation.bundle, evaluation.model, tracked)
@@ -381,8 +400,10 @@ def manners(
 def free(
     evaluation: Evaluation, clip: PreparedClip, count: int, seed: int
 ) -> dict[str, Scores] | None:
-    """How lids and head of a video move, everything generated from the sound, and how the truth's
-    do, over the first ``count`` frames. None where no face is found."""
+    """How lids and head of a video move, everything generated; None where no face is found.
+
+    From the sound, and how the truth's do, over the first ``count`` frames.
+    """
     portrait = encoded(evaluation, clip)
     if portrait is None:
         return None
@@ -435,8 +456,10 @@ def silence(evaluation: Evaluation, clip: PreparedClip, samples: Float) -> float
 def real_synchrony(
     evaluation: Evaluation, clip: PreparedClip, other: PreparedClip, prepared: Path
 ) -> Scores:
-    """What the Sync expert finds in a real video, and (``found_shuffled``) in its lips with the
-    sound of another one."""
+    """What the Sync expert finds in a real video.
+
+    And (``found_shuffled``) in its lips with the sound of another one.
+    """
     assert clip.mel is not None and other.mel is not None
     n = min(len(clip), len(other))
     shape = lip_shape(read_landmarks(prepared, clip)[:n])

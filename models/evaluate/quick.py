@@ -1,5 +1,4 @@
-"""How good is it? ``python -m models.evaluate.quick``: what a few minutes can measure on the test
-people."""
+"""What a few minutes can measure on the test people: ``python -m models.evaluate.quick``."""
 
 from __future__ import annotations
 

@@ -50,8 +50,10 @@ def by_source(
 
 
 def real_synchrony(evaluation: Evaluation, clips: list[PreparedClip], prepared: Path) -> Table:
-    """`protocols.real_synchrony` by source; the other sound is that of the next clip that is long
-    enough and of somebody else."""
+    """`protocols.real_synchrony` by source.
+
+    The other sound is that of the next clip that is long enough and of somebody else.
+    """
     others = {clip.name: clips[i + 1 :] + clips[:i] for i, clip in enumerate(clips)}
 
     def measure(clip: PreparedClip) -> Scores | None:
@@ -75,8 +77,10 @@ TOUCHED = dict.fromkeys(("diffusion", "shift", "teeth", "warp"), ("picture",)) |
 def parts(
     evaluations: Mapping[str, Evaluation], clips: Sequence[PreparedClip], frames: int
 ) -> Table:
-    """What bundles that lack a part can still do, of what the part touches: `attributes` of the
-    renderer, lips, lids and head from audio."""
+    """What bundles that lack a part can still do, of what the part touches.
+
+    `attributes` of the renderer, lips, lids and head from audio.
+    """
     rows: Table = {}
     heard = [c for c in clips if c.lips]
     long = per_person([c for c in heard if len(c) >= LONG_FRAMES], 1)
@@ -111,8 +115,10 @@ def free(evaluation: Evaluation, clips: Sequence[PreparedClip], count: int) -> T
 
 
 def manners(evaluation: Evaluation, clips: Sequence[PreparedClip], prepared: Path) -> Table:
-    """`protocols.manners` of each person's second long clip in the manner of the first: means, and
-    the correlation with the truth over people (of logarithms; 95 % by Fisher's z)."""
+    """`protocols.manners` of each person's second long clip in the manner of the first.
+
+    Means, and the correlation with the truth over people (of logarithms; 95 % by Fisher's z).
+    """
     own: dict[str, list[PreparedClip]] = {}
     for clip in clips:
         if clip.runs(LONG_FRAMES):
@@ -179,8 +185,10 @@ def interval(rows: Sequence[Scores]) -> dict[str, Interval]:
 
 
 def table(first: str, rows: Mapping[str, Mapping[str, Interval]], digits: int) -> str:
-    """One line a row, mean ± half-width in each column that it has; the first column is called
-    ``first``."""
+    """One line a row, mean ± half-width in each column that it has.
+
+    The first column is called ``first``.
+    """
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     lines = [f"| {first} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name, row in rows.items():

@@ -30,8 +30,10 @@ PRESETS = {
 def swap_losses(
     module: nn.Module, expression: Tensor, masks: dict[str, Tensor], basis: Tensor
 ) -> dict[str, Tensor]:
-    """Reconstruction and swap errors, millimetre-like units (model units × 10), for expression [N,
-    53]."""
+    """Reconstruction and swap errors for expression [N, 53].
+
+    In millimetre-like units (model units × 10).
+    """
     other = expression.roll(1, 0)
     own_codes, other_codes = module.encoder(expression), module.encoder(other)
 

@@ -32,8 +32,10 @@ DEAF_SHARE = 0.15
 def windows(
     clips: list[PreparedClip], sync: Sync, device: torch.device, *, hop: int = 3
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Motion [W, 35, 8], audio embedding [W, 35, 128] and whether there is audio [W], over runs of
-    kept frames."""
+    """Windows of runs of kept frames.
+
+    Motion [W, 35, 8], audio embedding [W, 35, 128] and whether there is audio [W].
+    """
     motion, audio, heard = [], [], []
     for clip in clips:
         runs = clip.runs(LENGTH)

@@ -42,9 +42,12 @@ class LipError:
         return self.motion(code) @ self.opening
 
     def __call__(self, made: Tensor, true: Tensor, keep: Tensor) -> dict[str, Tensor]:
-        """Over the frames to ``keep`` [N, T]: position of the lips; their motion around the
-        window's mean, for a speaker's own habitual mouth is not in the sound; its opening alone;
-        agreement, how much the openings' correlation lacks to 1; velocity."""
+        """What lips do wrong over the frames to ``keep`` [N, T].
+
+        Position of the lips; their motion around the window's mean, for a speaker's own habitual
+        mouth is not in the sound; its opening alone; agreement, how much the openings' correlation
+        lacks to 1; velocity.
+        """
         kept = keep.float()
         total = kept.sum().clamp(min=1)
         moved, wanted = self.motion(made), self.motion(true)

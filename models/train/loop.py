@@ -1,5 +1,6 @@
-"""The training loop every network shares: AdamW and Muon, warm-up and cosine decay, EMA, resume,
-TensorBoard, several processes.
+"""The training loop that every network shares.
+
+AdamW and Muon, warm-up and cosine decay, EMA, resume, TensorBoard, several processes.
 
 ``torchrun --nproc-per-node N -m models.train.<name>`` trains on N devices (or CPU processes): each
 draws its own batches, gradients are averaged.
@@ -30,8 +31,11 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a preset decides. ``minutes`` ends a run early (0: never); the learning rate decays over
-    whichever of steps and minutes runs out first. ``muon``: see `Optimizer`."""
+    """What a preset decides.
+
+    ``minutes`` ends a run early (0: never); the learning rate decays over whichever of steps and
+    minutes runs out first. ``muon``: see `Optimizer`.
+    """
 
     steps: int
     batch: int
@@ -47,8 +51,10 @@ class Settings:
 def arguments(
     description: str, presets: dict[str, Settings], parts: Sequence[str] = ()
 ) -> tuple[argparse.Namespace, Settings]:
-    """Command line of a training script: preset, device, folders, and the few overrides that
-    matter. ``parts``: what can be left out, to measure its worth."""
+    """Command line of a training script: preset, device, folders, and the overrides that matter.
+
+    ``parts``: what can be left out, to measure its worth.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--preset", choices=sorted(presets), default="cpu")
     parser.add_argument(
@@ -125,8 +131,11 @@ class Peers:
 
 
 class Optimizer:
-    """AdamW; with ``muon``, Muon (Jordan et al. 2024) for the matrices and convolutions between the
-    first and the last layer ("stem" and "head"), at a learning rate scaled to act like AdamW's."""
+    """AdamW; with ``muon``, Muon (Jordan et al. 2024) for what it suits.
+
+    That is matrices and convolutions between the first and the last layer ("stem" and "head"), at a
+    learning rate scaled to act like AdamW's.
+    """
 
     def __init__(self, module: nn.Module, settings: Settings, *, fused: bool) -> None:
         self.parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
@@ -177,8 +186,10 @@ class Optimizer:
 
 
 def _matrix(weight: Tensor) -> Tensor:
-    """``weight`` [out, in, ...] as a matrix [out, ...]: a view, whichever way convolutions lie in
-    memory (the order of the columns does not matter to Muon)."""
+    """``weight`` [out, in, ...] as a matrix [out, ...]: a view.
+
+    Whichever way convolutions lie in memory: the order of the columns does not matter to Muon.
+    """
     if weight.ndim == 4 and not weight.is_contiguous():
         weight = weight.permute(0, 2, 3, 1)
     return weight.flatten(1)
@@ -192,9 +203,11 @@ def train(
     parsed: argparse.Namespace,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
 ) -> None:
-    """Minimise the sum of ``losses(progress)``, progress in [0, 1); resumes from ``out/name``;
-    writes the EMA weights to ``weights/name.safetensors`` (fp16) at the end, and ``validate(EMA)``
-    to the log on the way."""
+    """Minimise the sum of ``losses(progress)``, progress in [0, 1).
+
+    Resumes from ``out/name``; writes the EMA weights to ``weights/name.safetensors`` (fp16) at the
+    end, and ``validate(EMA)`` to the log on the way.
+    """
     folder = parsed.out / name
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "last.safetensors"
@@ -277,8 +290,10 @@ def load_weights(module: nn.Module, name: str, folder: Path = WEIGHTS) -> nn.Mod
 
 
 def made_by(name: str, folder: Path = WEIGHTS) -> dict[str, str]:
-    """What is written beside the weights ``folder/name.safetensors``: steps, seed, and ``without``,
-    the part that they were trained without, or ""."""
+    """What is written beside the weights ``folder/name.safetensors``.
+
+    Steps, seed, and ``without``, the part that they were trained without, or "".
+    """
     with safe_open(folder / f"{name}.safetensors", "pt") as file:
         return file.metadata() or {}
 

@@ -1,6 +1,8 @@
-"""What is each part worth? ``python -m models.train.parts --out runs/parts`` trains the networks
-anew, whole and without one part at a time, each for the same number of steps, and exports a bundle
-of each: ``runs/parts/PART/bundle``, for ``python -m models.evaluate --parts runs/parts``. Resumes.
+"""What is each part worth? ``python -m models.train.parts --out runs/parts``.
+
+Trains the networks anew, whole and without one part at a time, each for the same number of steps,
+and exports a bundle of each: ``runs/parts/PART/bundle``, for ``python -m models.evaluate --parts
+runs/parts``. Resumes.
 """
 
 from __future__ import annotations

@@ -36,8 +36,11 @@ from parlante.portrait.plate import background_plate
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a preset holds and how: loader processes, side of the training patches (pixels) at first
-    and towards the end, target frames held of each clip, batches drawn for each new one."""
+    """What a preset holds and how.
+
+    Loader processes, side of the training patches (pixels) at first and towards the end, target
+    frames held of each clip, batches drawn for each new one.
+    """
 
     workers: int
     patch: int
@@ -142,8 +145,10 @@ class Inputs:
 
 
 def patch_corners(boxes: Tensor, side: int) -> Tensor:
-    """Top left corners [N, 2] (x, y; multiples of 4) of training patches: on the mouth, an eye, or
-    anywhere."""
+    """Top left corners [N, 2] of training patches: on the mouth, an eye, or anywhere.
+
+    x and y, multiples of 4.
+    """
     n = len(boxes)
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2
     choice = torch.rand(n)
@@ -165,8 +170,10 @@ def patches(images: Tensor, corner: Tensor, side: int) -> Tensor:
 
 
 def other_light(n: int, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """A change of light and colour for each of N pairs, to be done to all of its pictures
-    [N, 3, H, W] (0–255) alike."""
+    """A change of light and colour for each of N pairs.
+
+    To be done to all of its pictures [N, 3, H, W] (0–255) alike.
+    """
     tint = 1 + LIGHT * (torch.rand(n, 3, 1, 1, device=device) - 0.5)
     contrast = 1 + LIGHT * (torch.rand(n, 1, 1, 1, device=device) - 0.5)
     shift = 127.5 * (1 + LIGHT * (torch.rand(n, 1, 1, 1, device=device) - 0.5))
@@ -181,8 +188,10 @@ def assemble(
     *,
     training: bool = False,
 ) -> Inputs:
-    """Look the pictures up, warp, and cut patches of ``side`` pixels; `SIZE` takes whole
-    pictures. In training the light changes, and some styles are left out."""
+    """Look the pictures up, warp, and cut patches of ``side`` pixels.
+
+    `SIZE` takes whole pictures. In training the light changes, and some styles are left out.
+    """
     device = frames.images.device
     n = len(batch.clip)
     corner = (
@@ -258,8 +267,10 @@ def diffusion_inputs(
     maps: tuple[Tensor, Tensor, Tensor],
     levels: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """x_t [N, 48, h, w] and timesteps [N] to train the denoiser at; ``levels`` [3, T] as
-    `Diffusion` has them."""
+    """x_t [N, 48, h, w] and timesteps [N] to train the denoiser at.
+
+    ``levels`` [3, T] as `Diffusion` has them.
+    """
     n, device, last = len(warp), warp.device, levels.shape[1] - 1
     started = round(n * START_SHARE)
     own = slice(started, started + round(n * OWN_SHARE))
@@ -281,9 +292,11 @@ def diffusion_inputs(
 
 
 def draw_loss(net: nn.Module, x: Inputs, levels: Tensor | None) -> dict[str, Tensor]:
-    """Weighted L1 and L2 of x̂_0, L1 of its edges, and of how much edge there is in each cell,
-    wherever it lies: what is uncertain shall not be blurred. Without ``levels`` without
-    diffusion."""
+    """Weighted L1 and L2 of x̂_0, L1 of its edges and of how much edge there is in each cell.
+
+    The latter wherever it lies: what is uncertain shall not be blurred. Without ``levels`` without
+    diffusion.
+    """
     warp = x.planes[:, :COLOR_PLANES]
     # Without the cache: weights first cast where no gradient is wanted would be kept without one.
     with torch.autocast(warp.device.type, torch.bfloat16, cache_enabled=False):
@@ -307,8 +320,10 @@ def draw_loss(net: nn.Module, x: Inputs, levels: Tensor | None) -> dict[str, Ten
 
 
 def mouth_scores(image: Tensor, true: Tensor, boxes: Tensor) -> tuple[float, float]:
-    """PSNR (dB, of 8-bit range) and sharpness (how much edge, over the truth's) in the mouth boxes
-    of pictures [N, 3, 256, 256] in [−1, 1]: means over pictures."""
+    """PSNR (dB, of 8-bit range) and sharpness in mouth boxes: means over pictures.
+
+    Pictures [N, 3, 256, 256] in [−1, 1]; sharpness is how much edge there is, over the truth's.
+    """
     scores = []
     for made, real, box in zip(
         image, true, boxes[:, 0].round().long().clamp(0, SIZE - 1), strict=True

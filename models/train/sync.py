@@ -1,5 +1,6 @@
-"""Train lip-audio synchronisation: ``python -m models.train.sync --preset cpu|gpu`` (after
-teacher).
+"""Train lip-audio synchronisation: ``python -m models.train.sync --preset cpu|gpu``.
+
+After `models.train.teacher`.
 
 One batch is a set of windows of 24 frames. InfoNCE pulls together the embeddings of a frame's audio
 and of its lips against all other frames of the batch (other times and other clips); the lip decoder
@@ -139,8 +140,11 @@ def hear_music(device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class Background:
-    """Noise and music that windows are heard in: how often each is there, and the highest log-mel
-    of the noise and the highest level of the music in dB."""
+    """Noise and music that windows are heard in.
+
+    How often each is there, and the highest log-mel of the noise and the highest level of the music
+    in dB.
+    """
 
     noise: float
     music: float
@@ -178,9 +182,11 @@ def augment(mel: Tensor, pieces: Tensor, background: Background) -> Tensor:
 
 @dataclass
 class Answer:
-    """What lips do in a clip of N frames: ``made`` [N, 16], the decoder's answer; ``code`` [N, 16],
-    the true one; ``opening`` [N], true, by landmarks, model units; which frames to keep, and which
-    of them are loud."""
+    """What lips do in a clip of N frames.
+
+    ``made`` [N, 16], the decoder's answer; ``code`` [N, 16], the true one; ``opening`` [N], true,
+    by landmarks, model units; which frames to keep, and which of them are loud.
+    """
 
     made: Tensor
     code: Tensor
@@ -214,13 +220,15 @@ def calibrate(
     held_out: list[PreparedClip],
     device: torch.device,
 ) -> None:
-    """Set the anchors of `SpokenLips`. From training clips: the mean code of shut lips, and the
-    answer that stands for shut lips, such that in speech lips are on average as far open as
-    people's. From people held out: how much answers are to be stretched, so that lips open and
-    close as widely as true ones (standard deviations in a clip, what lies beyond shut counting as
-    shut), for voices heard in training are followed more than others; and what tells how far a code
-    is open. How far people's lips are open is measured on their landmarks: what the fit of a face
-    calls an opening is off by a constant."""
+    """Set the anchors of `SpokenLips`.
+
+    From training clips: the mean code of shut lips, and the answer that stands for shut lips, such
+    that in speech lips are on average as far open as people's. From people held out: how much
+    answers are to be stretched, so that lips open and close as widely as true ones (standard
+    deviations in a clip, what lies beyond shut counting as shut), for voices heard in training are
+    followed more than others; and what tells how far a code is open. How far people's lips are open
+    is measured on their landmarks: what the fit of a face calls an opening is off by a constant.
+    """
     shut, opened, spoken, wanted = [], [], [], []
     for clip in clips:
         a = answer(module, error, clip, device)
@@ -280,8 +288,11 @@ def main() -> None:
     pieces = hear_music(device)
 
     def window(data: Speech, starts: Tensor, speed: Tensor) -> tuple[Tensor, ...]:
-        """mel, expression, keep, heard and asked of the windows at ``starts`` [N], played ``speed``
-        [N] times as fast; expression and keep reach HALF_LIP further to both sides."""
+        """The windows at ``starts`` [N], played ``speed`` [N] times as fast.
+
+        mel, expression, keep, heard and asked; expression and keep reach HALF_LIP further to both
+        sides.
+        """
         inside = torch.arange(FRAMES, device=device) * speed[:, None]
         frames = torch.arange(-HALF_LIP, FRAMES + HALF_LIP, device=device) * speed[:, None]
         columns = torch.arange(FRAMES * MEL_PER_FRAME, device=device) * speed[:, None]

@@ -1,5 +1,6 @@
-"""Lips from what a speech recogniser hears: ``python -m models.train.teacher`` (after attributes
-and ``models.data.teacher``).
+"""Lips from what a speech recogniser hears: ``python -m models.train.teacher``.
+
+After `models.train.attributes` and `models.data.teacher`.
 
 A shallow network predicts lip codes from the recogniser's features, which see seconds to both sides
 and know many voices, and the log-mel: too slow and too late for the runtime, but a better teacher
@@ -42,8 +43,10 @@ HEARD = "heard.npz"  # of every clip: lip codes float32 [N, 16]
 
 
 class Listener(nn.Module):
-    """Features [N, T + 20, 1088] → lip codes [N, T, 16] of the frames 10 … T + 9. A deeper one, or
-    less dropout, learns the voices."""
+    """Features [N, T + 20, 1088] → lip codes [N, T, 16] of the frames 10 … T + 9.
+
+    A deeper one, or less dropout, learns the voices.
+    """
 
     def __init__(self, width: int = 192) -> None:
         super().__init__()

@@ -118,8 +118,7 @@ class Avatar:
         options: RenderOptions | None = None,
         **keywords: Unpack[RenderKeywords],
     ) -> Speech:
-        """The video of this person saying ``audio``; nothing is drawn until it is iterated or
-        saved.
+        """The video of this person saying ``audio``; drawn when it is iterated or saved.
 
         Args:
             audio: a sound or video file, or samples int16, float32 or float64, [n] or

@@ -56,8 +56,9 @@ class RenderKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class RenderOptions:
-    """What a video looks like. Give it to `Avatar.speak` or `Avatar.live`, or give its fields there
-    as keywords.
+    """What a video looks like.
+
+    Give it to `Avatar.speak` or `Avatar.live`, or give its fields there as keywords.
 
     Raises:
         ParlanteError: a value is out of its range.
@@ -141,8 +142,10 @@ class RenderOptions:
 
     @property
     def backdrop(self) -> Color | Image | None:
-        """What is behind the person: a colour, a picture uint8 [size, size, 3], or None for what
-        the photo shows."""
+        """What is behind the person; None for what the photo shows.
+
+        A colour, or a picture uint8 [size, size, 3].
+        """
         if isinstance(self.background, Backdrop):
             return self.background.square(self.size)
         assert self.background is None or isinstance(self.background, tuple)

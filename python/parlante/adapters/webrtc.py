@@ -32,14 +32,17 @@ class LiveTrack(MediaStreamTrack):
         return made
 
     def put(self, made: av.VideoFrame | av.AudioFrame | None) -> None:
+        """Queue what `recv` gives next, in the place of the oldest where the queue is full."""
         if self._queue.full():
             self._queue.get_nowait()
         self._queue.put_nowait(made)
 
 
 def tracks(live: Live) -> tuple[LiveTrack, LiveTrack]:
-    """Video and audio track of a session (``pixels="rgb"``) for ``RTCPeerConnection.addTrack``; to
-    be called in a running event loop."""
+    """Video and audio track of a session, for ``RTCPeerConnection.addTrack``.
+
+    To be called in a running event loop; the session has ``pixels="rgb"``.
+    """
     video, audio = LiveTrack("video"), LiveTrack("audio")
     video.feeder = audio.feeder = asyncio.create_task(_feed(live, video, audio))
     return video, audio

@@ -60,8 +60,7 @@ def bundle_of(arguments: argparse.Namespace) -> Bundle | None:
 
 
 def avatar_of(arguments: argparse.Namespace, photos: list[Path]) -> Avatar:
-    """The avatar of photos, a video or one encoded face, with the options of
-    `add_avatar_options`."""
+    """The avatar of photos, a video or one encoded face, as `add_avatar_options` has it."""
     from parlante.avatar import Avatar
 
     compute = compute_of(arguments)

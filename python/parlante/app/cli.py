@@ -41,8 +41,7 @@ PHOTOS = "one or more photos of a person, a short video, or a face made by encod
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns 0, or 1 after printing a `ParlanteError`, or 130 when
-    interrupted."""
+    """Run one command; 0, 1 after printing a `ParlanteError`, or 130 when interrupted."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.WARNING)
     try:

@@ -31,8 +31,10 @@ FIT_ROUNDS = 4
 
 @dataclass(frozen=True)
 class Fit:
-    """3DMM fit of N frames of one person: identity float32 [100], expression float32 [N, 53], pose
-    of N."""
+    """3DMM fit of N frames of one person.
+
+    identity float32 [100], expression float32 [N, 53], pose of N.
+    """
 
     identity: Float
     expression: Float
@@ -60,6 +62,7 @@ class FaceModel:
 
     @classmethod
     def load(cls, path: Path) -> FaceModel:
+        """The model in a bundle's ``face_model.npz``."""
         with np.load(path, allow_pickle=False) as arrays:
             return cls(
                 neutral=arrays["neutral"],
@@ -111,8 +114,10 @@ class FaceModel:
         return basis, np.linalg.inv(gram)
 
     def _fit_expression(self, residual: Float) -> Float:
-        """Box-constrained ridge (accelerated projected gradient) for residuals [N, 468, 3] → [N,
-        53]."""
+        """Box-constrained ridge for residuals [N, 468, 3] → [N, 53].
+
+        By accelerated projected gradient.
+        """
         basis, gram, lipschitz = self._expression_system
         linear = (residual * self._weights).reshape(len(residual), -1) @ basis.T
         current = ahead = np.clip(linear @ np.linalg.inv(gram), 0, EXPRESSION_MAX)
@@ -125,8 +130,9 @@ class FaceModel:
         return np.asarray(current, np.float32)
 
     def fit(self, landmarks: Float, identity: Float | None = None) -> Fit:
-        """Fit identity (one for all frames), expression and pose to landmarks [N, ≥468, 3] in
-        pixels.
+        """Fit identity, expression and pose to landmarks [N, ≥468, 3] in pixels.
+
+        Identity is one for all frames.
 
         With ``identity`` given only expression and pose are fitted.
         """

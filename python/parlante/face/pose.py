@@ -55,16 +55,17 @@ class Pose:
         )
 
     def relative_to(self, rest: Pose) -> Float:
-        """Pose change [N, 6] from ``rest`` (one frame or N): rotation vector (radians), translation
-        x, y (model units), log scale."""
+        """Pose change [N, 6] from ``rest`` (one frame or N).
+
+        Rotation vector (radians), translation x, y (model units), log scale.
+        """
         turn = rotation_matrix(self.rotation) @ np.swapaxes(rotation_matrix(rest.rotation), -1, -2)
         shift = (self.translation - rest.translation)[:, :2] / rest.scale[:, None]
         grown = np.log(self.scale / rest.scale)[:, None]
         return np.concatenate([rotation_vector(turn), shift, grown], 1, dtype=np.float32)
 
     def changed_by(self, change: Float) -> Pose:
-        """The poses that lie ``change`` [N, 6] away from this one (of one frame): inverse of
-        `relative_to`."""
+        """Inverse of `relative_to`: the poses ``change`` [N, 6] from this one (of one frame)."""
         turn = rotation_matrix(change[:, :3]) @ rotation_matrix(self.rotation)
         translation = np.repeat(self.translation, len(change), 0)
         translation[:, :2] += change[:, 3:5] * self.scale[:, None]
@@ -96,8 +97,7 @@ def rotation_vector(matrix: Float) -> Float:
 
 
 def fit_pose(model: Float, pixels: Float) -> Pose:
-    """Least-squares weak-perspective pose (Umeyama) that takes model [N, V, 3] to pixels [N, V,
-    3]."""
+    """Least-squares weak-perspective pose that takes model to pixels, both [N, V, 3] (Umeyama)."""
     target = np.asarray(pixels, np.float64) * FLIP
     source = np.asarray(model, np.float64)
     target_mean, source_mean = target.mean(1, keepdims=True), source.mean(1, keepdims=True)

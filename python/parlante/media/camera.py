@@ -13,8 +13,10 @@ from parlante.media.encoder import check_picture
 
 
 class CameraWriter:
-    """Shows frames as a virtual camera (pyvirtualcam: v4l2loopback on Linux, OBS elsewhere), for
-    `Live` frames. A camera has no sound: play `Frame.audio` where it is to be heard.
+    """Shows frames as a virtual camera, for `Live` frames.
+
+    By pyvirtualcam: v4l2loopback on Linux, OBS elsewhere. A camera has no sound: play `Frame.audio`
+    where it is to be heard.
 
     A context manager; use from one thread at a time.
     """

@@ -113,6 +113,7 @@ class Encoder:
             raise OutputError(f"audio is {audio.dtype} {list(audio.shape)}; give int16 [samples]")
 
     def write(self, image: Image, audio: NDArray[np.int16]) -> None:
+        """Encode and mux one frame and its sound, both as `check` wants them."""
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         picture = picture.reformat(
             format="yuv420p",

@@ -68,11 +68,13 @@ class SoundFile:
         return None
 
     def close(self) -> None:
+        """Close the file; a second call does nothing."""
         self._container.close()
 
     def blocks(self) -> Iterator[tuple[int, Samples]]:
-        """(rate, samples [n, channels]) of each decoded frame, as the decoder gives them; closes
-        the file. The rate is the decoder's: headers get it wrong.
+        """(rate, samples [n, channels]) of each decoded frame, as the decoder gives them.
+
+        Closes the file. The rate is the decoder's: headers get it wrong.
 
         Raises:
             AudioError: the file turns out to be damaged, cut short, or of a rate not taken here.

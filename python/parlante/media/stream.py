@@ -27,8 +27,9 @@ _TIMEOUT_S: Final = 10.0
 
 
 class StreamWriter:
-    """Sends frames and mono speech to a URL as they come: rtmp:// and rtmps:// (FLV), udp://, tcp://
-    and srt:// (MPEG-TS), H.264 and AAC, for `Live` frames.
+    """Sends frames and mono speech to a URL as they come, for `Live` frames.
+
+    H.264 and AAC to rtmp:// and rtmps:// (FLV), udp://, tcp:// and srt:// (MPEG-TS).
 
     A key frame every two seconds and no frame held back. A context manager; use from one thread at
     a time.

@@ -23,8 +23,10 @@ _MISSING_TOLERANCE_S: Final = 0.1
 
 
 def read_video(path: str | Path, *, fps: Fraction | None = None) -> Iterator[Image]:
-    """Frames of the best video stream of a file, upright and with square pixels, lazily; with
-    ``fps``, repeated or left out so that they come at that rate (the file's rate being even).
+    """Frames of the best video stream of a file, upright and with square pixels, lazily.
+
+    With ``fps`` they are repeated or left out so that they come at that rate (the file's rate being
+    even).
 
     Yields:
         RGB, u8 [H, W, 3], arrays of their own.

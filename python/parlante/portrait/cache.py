@@ -21,8 +21,11 @@ class PortraitCache:
     """Portraits by their key, a digest of all that decides them. Any thread may use it."""
 
     def __init__(self, folder: Path | str | bool | None = None) -> None:
-        """folder: where they are kept; None or True for the user's cache folder, False keeps
-        nothing, not even in memory."""
+        """Open the cache.
+
+        folder: where portraits are kept; None or True for the user's cache folder, False keeps
+        nothing, not even in memory.
+        """
         self._folder: Path | None = None
         if folder is None or folder is True:
             self._folder = user_folder()

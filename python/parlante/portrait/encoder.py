@@ -61,8 +61,10 @@ class PortraitEncoder:
         self._bundle, self._device = bundle, device
 
     def key(self, photos: Sequence[Photo], face: int | None, *, video: bool = False) -> str:
-        """SHA-256 over what decides the result: pixels, whether they are those of a video, the face
-        picked, and the bundle."""
+        """SHA-256 over what decides the result.
+
+        Pixels, whether they are those of a video, the face picked, and the bundle.
+        """
         digest = hashlib.sha256(f"{FORMAT} {self._bundle.key} {face} {video}".encode())
         for photo in photos:
             digest.update(repr(photo.rgb.shape).encode())
@@ -102,8 +104,10 @@ class PortraitEncoder:
         return self._encode(*found[best], fitted.identity, self.key(photos, face))
 
     def manner(self, frames: Iterable[Image]) -> Float:
-        """`manner_of` the person with the largest face in a video of 25 frames a second, uint8
-        [H, W, 3] RGB."""
+        """`manner_of` the person with the largest face in a video.
+
+        ``frames`` come at 25 a second, uint8 [H, W, 3] RGB.
+        """
         tracker = LandmarkTracker(self._detector, self._landmarks)
         tracked = [None if found is None else found[0] for found in tracker.track(frames)]
         return manner_of(self._bundle, self.model, tracked, device=self._device)

@@ -26,16 +26,20 @@ WIDE_OPEN = 85  # percentile of a person's lid openings that counts as open
 
 
 def lid_closures(landmarks: Float, keep: NDArray[np.bool_]) -> Float:
-    """Closures [N, 2] of right and left lid (0 open, 1 shut) of landmarks [N, ≥468, 2+] of one
-    person, against the frames to ``keep`` [N]."""
+    """Closures [N, 2] of right and left lid, 0 open, 1 shut.
+
+    Of landmarks [N, ≥468, 2+] of one person, against the frames to ``keep`` [N].
+    """
     opening = eye_aperture(landmarks)
     wide = np.percentile(opening[keep], WIDE_OPEN, axis=0) if keep.any() else np.ones(2)
     return np.asarray(np.clip(1 - opening / np.maximum(wide, 1e-3), 0, 1), np.float32)
 
 
 def motion_of(pose: Pose, closure: Float, keep: NDArray[np.bool_]) -> Float:
-    """Pose change from the person's rest (near the median of the poses to ``keep`` [N], of which
-    there is at least one) and lid closures [N, 2]: float32 [N, 8]."""
+    """Pose change from the person's rest, and lid closures [N, 2]: float32 [N, 8].
+
+    Rest is near the median of the poses to ``keep`` [N], of which there is at least one.
+    """
     kept = pose[np.flatnonzero(keep)]
     far = np.linalg.norm(kept.rotation - np.median(kept.rotation, 0), axis=1)
     rest = kept[far.argsort()[:1]]
@@ -46,8 +50,9 @@ def motion_of(pose: Pose, closure: Float, keep: NDArray[np.bool_]) -> Float:
 def manner_of(
     bundle: Bundle, model: FaceModel, tracked: Sequence[Float | None], *, device: str = "cpu"
 ) -> Float:
-    """Manner float32 [2, 32] of the person in a video of 25 frames a second: mean and spread of
-    their latents, in units of everybody's.
+    """Manner float32 [2, 32] of the person in a video of 25 frames a second.
+
+    Mean and spread of their latents, in units of everybody's.
 
     ``tracked`` holds the landmarks [≥468, 3] of each frame, in pixels, or None where there is no
     face. Too short a video, or one that loses the face time and again, gives `ANYBODY`.

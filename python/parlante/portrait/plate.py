@@ -13,8 +13,9 @@ SPREAD = 5  # pixels of the 256-grid by which the matte is widened first
 
 
 def background_plate(image: Image, matte: Image) -> Image:
-    """Fill the person's place in ``image`` uint8 [H, W, 3] from its surroundings; ``matte`` uint8
-    [H, W].
+    """Fill the person's place in ``image`` uint8 [H, W, 3] from its surroundings.
+
+    ``matte`` uint8 [H, W] says where the person is.
 
     Pull-push over an image pyramid (Gortler et al. 1996, "The Lumigraph", section 3.4): smooth, and
     exact where the background is seen. Returns uint8 [H, W, 3].

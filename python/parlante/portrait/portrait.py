@@ -66,6 +66,7 @@ class Portrait:
 
     @property
     def pose(self) -> Pose:
+        """The photo's own."""
         return Pose(self.rotation, self.translation, self.scale)
 
     @cached_property
@@ -143,6 +144,7 @@ class Portrait:
 
 
 def resized(image: Image, size: int) -> Image:
+    """A square image uint8 [S, S, C] at another size; itself at its own."""
     if image.shape[0] == size:
         return image
     mode = cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_CUBIC

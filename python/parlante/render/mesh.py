@@ -48,8 +48,10 @@ HOLE_DEPTH = 0.5  # pixels: the mouth's opening lies just behind the lips
 
 
 def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Face triangles, those between the inner lips moved to their own vertices, and the ring
-    strips."""
+    """Triangles of the face and of the strips between the rings.
+
+    Those between the inner lips are moved to vertices of their own.
+    """
     hole_of = {vertex: VERTICES + k for k, vertex in enumerate(LIPS_INNER)}
     out = [
         [hole_of[v] for v in triangle] if all(v in hole_of for v in triangle) else list(triangle)
@@ -103,8 +105,11 @@ class WarpMesh:
         pose: Pose,
         size: int = GRID,
     ) -> WarpMesh:
-        """Mesh of one photo: landmarks float32 [≥468, 3] in pixels of the size² crop, its fitted
-        identity [100], expression [53] and pose (of one frame)."""
+        """Mesh of one photo.
+
+        Landmarks float32 [≥468, 3] in pixels of the size² crop, its fitted identity [100],
+        expression [53] and pose (of one frame).
+        """
         points = np.asarray(landmarks[:VERTICES], np.float32)
         measured = pose.undo(points[None])[0]
         fitted = model.shape(identity, expression[None])[0]
@@ -137,8 +142,11 @@ class WarpMesh:
         )
 
     def move(self, expression: Float, pose: Pose) -> tuple[Float, Float]:
-        """Positions for N frames: warp vertices [N, WARP_VERTICES, 3] and interior vertices [N, Vi,
-        3], in pixels of the 256-grid, for expressions float32 [N, 53] and poses of N frames."""
+        """Positions for N frames, of expressions float32 [N, 53] and as many poses.
+
+        Warp vertices [N, WARP_VERTICES, 3] and interior vertices [N, Vi, 3], in pixels of the
+        256-grid.
+        """
         change = np.tensordot(expression - self._source_expression, self.model.expression, 1)
         face = np.asarray(self._measured + change[:, :VERTICES], np.float32)
         _part_lips(face)
@@ -153,8 +161,10 @@ class WarpMesh:
 
 
 def _rings(points: Float, size: int) -> tuple[Float, Float]:
-    """The three rings around landmarks [468, 3] of a size² crop: places [3 · RING, 3], and how far
-    each vertex follows the head, 0 to 1 [3 · RING, 1]."""
+    """The three rings around landmarks [468, 3] of a size² crop.
+
+    Places [3 · RING, 3], and how far each vertex follows the head, 0 to 1 [3 · RING, 1].
+    """
     oval = points[list(FACE_OVAL)]
     centre = oval.mean(0)
     up = np.cos(2 * np.pi * np.arange(RING) / RING).astype(np.float32)[:, None]
@@ -190,8 +200,10 @@ def _sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
 
 
 def _part_lips(face: Float) -> None:
-    """Where the inner lips [N, ≥468, 3] (model axes) have passed through each other, let them
-    touch."""
+    """Let inner lips that have passed through each other touch.
+
+    Landmarks [N, ≥468, 3] in model axes.
+    """
     top, bottom = _sides(LIPS_INNER)
     overlap = np.minimum(face[:, top, 1] - face[:, bottom, 1], 0) / 2
     face[:, top, 1] -= overlap
@@ -199,9 +211,12 @@ def _part_lips(face: Float) -> None:
 
 
 def _shut_lids(face: Float, measured: Float, eye: tuple[int, ...]) -> None:
-    """Where the lids of an eye of face [N, ≥468, 3] (model axes) have passed through each other or
-    are less than `LID_GAP` apart, let them meet; up to twice that they come nearer. What is that
-    narrow in the photo, ``measured`` [≥468, 3], stays as it is."""
+    """Let lids that have passed through each other meet.
+
+    Those of an eye of face [N, ≥468, 3] (model axes), also where they are less than `LID_GAP`
+    apart; up to twice that they come nearer. What is that narrow in the photo, ``measured`` [≥468,
+    3], stays as it is.
+    """
     top, bottom = _sides(eye)
     least = np.clip((measured[top, 1] - measured[bottom, 1]) / 4, 1e-3, LID_GAP)
     gap = face[:, top, 1] - face[:, bottom, 1]
@@ -220,7 +235,7 @@ def _shut_jaw(model: FaceModel, measured: Float) -> float:
 
 
 def _closed_blink(model: FaceModel, measured: Float, expression: Float) -> Float:
-    """eyeBlink coefficients (right, left; float32 [2]) that shut this photo's lids."""
+    """The eyeBlink coefficients (right, left; float32 [2]) that shut this photo's lids."""
     modes = [model.expression_names.index(name) for name in BLINK_MODES]
     grid = np.linspace(0, 2.0, 41, dtype=np.float32)
     out = np.empty(2, np.float32)

@@ -12,8 +12,10 @@ DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(ui
 
 
 class BoundNetwork:
-    """A network whose inputs and outputs stay where they are: a run copies and allocates nothing
-    of theirs."""
+    """A network whose inputs and outputs stay where they are.
+
+    A run copies and allocates nothing of theirs.
+    """
 
     def __init__(
         self, session: onnxruntime.InferenceSession, inputs: dict[str, NDArray[Any]]

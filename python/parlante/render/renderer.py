@@ -82,19 +82,22 @@ class FrameRenderer:
         return self._chain.networks
 
     def expression(self, motion: Motion) -> Float:
-        """3DMM expression float32 [53] of one motion: the photo's own, with lips and lids
-        replaced."""
+        """3DMM expression float32 [53] of a motion: the photo's own, lips and lids replaced."""
         return self._attributes.expression(motion)
 
     def render(self, motion: Motion) -> Image:
-        """The picture of one motion: uint8 [size, size, 3], 4 channels for rgba, [1.5 · size, size]
-        for nv12."""
+        """The picture of one motion: uint8 [size, size, 3].
+
+        4 channels for rgba, [1.5 · size, size] for nv12.
+        """
         change = motion.pose * np.float32(self._options.pose)
         return self.draw(self.expression(motion), change)
 
     def draw(self, expression: Float, pose_change: Float) -> Image:
-        """The picture, as `render`, for explicit attributes: expression float32 [53], pose change
-        float32 [6] from the photo's pose."""
+        """The picture, as `render`, for explicit attributes.
+
+        Expression float32 [53], pose change float32 [6] from the photo's pose.
+        """
         now = time.perf_counter()
         self._warp.move(expression, pose_change)
         now = self.times.add("warp", now)

@@ -25,8 +25,9 @@ _FATAL: Final = 4  # ORT's log level; what goes wrong is raised
 
 
 def resolve_device(device: str) -> Device:
-    """The device that networks run on when `device`, "cpu", "cuda", "openvino" or "auto", is asked
-    for.
+    """The device that networks run on when ``device`` is asked for.
+
+    That is "cpu", "cuda", "openvino" or "auto".
 
     Raises:
         DeviceError: unknown, or asked for and not there.
@@ -54,6 +55,12 @@ def resolve_device(device: str) -> Device:
 def new_session(
     content: bytes, name: str, device: Device, threads: int
 ) -> onnxruntime.InferenceSession:
+    """A session for the bytes ``content`` of the network ``name``.
+
+    Raises:
+        BundleError: onnxruntime cannot load it.
+        DeviceError: it cannot run there.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -1,5 +1,7 @@
-"""The streaming engine: audio goes in by chunks, frames come out. `speak` and live sessions are
-loops over it."""
+"""The streaming engine: audio goes in by chunks, frames come out.
+
+`speak` and live sessions are loops over it.
+"""
 
 from __future__ import annotations
 
@@ -59,15 +61,19 @@ class Engine:
         self._image: Image | None = None
 
     def push(self, samples: Float) -> Iterator[Frame]:
-        """Frames that samples float32 [n] (16 kHz, mono, [−1, 1]) complete, drawn as the iterator
-        advances."""
+        """Frames that samples complete, drawn as the iterator advances.
+
+        ``samples`` float32 [n]: 16 kHz, mono, [−1, 1].
+        """
         self.take(samples)
         while (frame := self.next(self.received)) is not None:
             yield frame
 
     def flush(self) -> Iterator[Frame]:
-        """The frames that the look-ahead still holds back; the last one's sound is padded with
-        silence."""
+        """The frames that the look-ahead still holds back.
+
+        The last one's sound is padded with silence.
+        """
         frames = self.timeline.frames(self.received)
         padded = self.timeline.begin(frames)
         missing = self.timeline.samples_to_draw(frames) - self.received
@@ -77,8 +83,10 @@ class Engine:
             yield replace(frame, utterance_end=last)
 
     def interrupt(self) -> None:
-        """Drop the sound of all frames not drawn yet: their lips are shut, head and lids go on. The
-        next sample taken follows at once."""
+        """Drop the sound of all frames not drawn yet: lips are shut, head and lids go on.
+
+        The next sample taken follows at once.
+        """
         lip = self._stream.hush()
         self._motions = [replace(motion, lip=lip) for motion in self._motions]
         made = (self._first_motion + len(self._motions)) * SAMPLES_PER_FRAME
@@ -94,8 +102,10 @@ class Engine:
         self._motions += self._stream.push(samples)
 
     def next(self, until: int, *, draw: bool = True) -> Frame | None:
-        """The next frame, if it ends at or before sample ``until`` and its motion is there; without
-        ``draw``, with the picture of the frame before."""
+        """The next frame, if it ends at or before sample ``until`` and its motion is there.
+
+        Without ``draw``, with the picture of the frame before.
+        """
         begin = self.timeline.begin(self._next_frame)
         end = self.timeline.begin(self._next_frame + 1)
         low, share = self.timeline.motion(self._next_frame)

@@ -42,8 +42,11 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class LiveStatus:
-    """frames delivered, of them repeated because time was short; how late the latest frame was
-    begun, seconds; speech queued, seconds."""
+    """How a session is doing.
+
+    frames delivered, of them repeated because time was short; how late the latest frame was begun,
+    seconds; speech queued, seconds.
+    """
 
     frames: int
     repeated: int

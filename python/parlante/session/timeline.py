@@ -31,8 +31,10 @@ class Timeline:
         return int(-(-samples * self.fps // SAMPLE_RATE))
 
     def motion(self, frame: int) -> tuple[int, Fraction]:
-        """Where a frame lies between motions: the number of the one before, and how far the way to
-        the next it is, 0 to below 1."""
+        """Where a frame lies between motions.
+
+        The number of the one before, and how far the way to the next it is, 0 to below 1.
+        """
         position = frame * NATIVE_FPS / self.fps
         return int(position), position - int(position)
 

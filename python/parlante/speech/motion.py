@@ -39,9 +39,11 @@ LIDS_OPEN, LIDS_SHUT = 0.25, 0.75
 
 @dataclass(frozen=True)
 class Motion:
-    """What one frame does: lip code float32 [16]; pose change float32 [6] from rest (rotation
-    vector, translation in model units, log scale); closure float32 [2] of right and left eye, 1
-    shut."""
+    """What one frame does.
+
+    lip code float32 [16]; pose change float32 [6] from rest (rotation vector, translation in model
+    units, log scale); closure float32 [2] of right and left eye, 1 shut.
+    """
 
     lip: Float
     pose: Float
@@ -73,8 +75,11 @@ class MotionStream:
         self.hush()
 
     def hush(self) -> Float:
-        """Forget all sound, as if the frame of the next motion began with the next sample after a
-        long silence; head and lids go on. Returns the lip code [16] of silence."""
+        """Forget all sound; returns the lip code [16] of silence.
+
+        As if the frame of the next motion began with the next sample after a long silence; head and
+        lids go on.
+        """
         self._mel = _core.LogMel()
         self._voice.reset()
         before = MEL_BEFORE + CONTEXT_BEFORE * MEL_PER_FRAME

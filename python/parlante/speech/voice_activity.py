@@ -25,8 +25,11 @@ class VoiceActivity:
     def __init__(
         self, session: onnxruntime.InferenceSession, *, samples_per_frame: int, look_ahead: int
     ) -> None:
-        """session: the bundle's ``voice_activity``; look_ahead: samples after a frame's own that
-        have been pushed when `next` is called for it."""
+        """Begin a stream.
+
+        session: the bundle's ``voice_activity``; look_ahead: samples after a frame's own that have
+        been pushed when `next` is called for it.
+        """
         self._run = session.run
         self._frame, self._ahead = samples_per_frame, look_ahead
         self.reset()
