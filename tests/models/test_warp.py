@@ -10,10 +10,10 @@ pytest.importorskip("torch", reason="needs the extra [train]")
 import torch
 from torch import Tensor
 
+from benchmarks.visual_samples import pack_sample
 from models import warp
 from parlante import _core
 from parlante.contract import FEATURES
-from tests.visual_samples import pack_sample
 
 
 @pytest.mark.parametrize("size", [(32, 48), (256, 256)])
