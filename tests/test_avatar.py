@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,11 +30,6 @@ from tests.support.face_samples import session
 from tests.support.portrait_samples import PHOTO, VOICE, avatar, demo_rgb, demo_speech
 
 RATE = 16_000
-
-
-NTSC = Fraction(30_000, 1001)
-
-
 SMALL: dict[str, Any] = {"size": 128, "steps": 1}
 
 

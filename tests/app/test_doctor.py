@@ -29,7 +29,7 @@ def test_report(bundle: Path) -> None:
     assert found["parlante"] == parlante.__version__
     assert found["packages"]["onnxruntime"] == onnxruntime.__version__
     assert found["packages"]["av"] == av.__version__
-    assert found["providers"] == onnxruntime.get_available_providers()
+    assert "CPUExecutionProvider" in found["providers"]
     assert found["native"]["core"]["path"].endswith((".so", ".pyd"))
     assert found["cpu"]["threads"] >= 1
     assert all(found["codecs"].values())

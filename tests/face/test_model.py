@@ -16,11 +16,7 @@ from parlante.face.topology import (
 from tests.support.portrait_samples import expression, mode, model
 
 UPPER_TEETH, LOWER_TEETH = 0, 1
-
-
 UPPER_INNER = (82, 13, 312)
-
-
 LOWER_INNER = (87, 14, 317)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from parlante.errors import ImageError, ParlanteError
+from parlante.errors import ImageError
 from parlante.media.photo import MAX_PIXELS, load_image
 
 H, W = 130, 190
@@ -268,9 +268,8 @@ def test_arrays() -> None:
     ],
 )
 def test_bad_arrays(array: Any, says: str) -> None:
-    with pytest.raises(ImageError, match=says) as caught:
+    with pytest.raises(ImageError, match=says):
         load_image(array)
-    assert isinstance(caught.value, ParlanteError)
 
 
 # Files that cannot be used

@@ -37,8 +37,6 @@ FORMATS = [
     ("speech.webm", "webm", "libopus"),
     ("speech.mkv", "matroska", "flac"),
 ]
-
-
 CODEC_RATES = {"libopus": (8000, 16000, 24000, 48000), "libmp3lame": (16000, 22050, 44100, 48000)}
 
 

@@ -93,3 +93,16 @@ def test_sound_is_no_clip(tmp_path: Path) -> None:
         output.mux(stream.encode(None))
     with pytest.raises(ImageError, match="no video stream"):
         read_video(path)
+
+
+@pytest.mark.parametrize(("rate", "frames", "wanted"), [(50, 20, 10), (25, 9, 9), (10, 4, 10)])
+def test_video_comes_at_the_rate_asked_for(
+    rate: int, frames: int, wanted: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "grey.mp4"
+    with VideoWriter(path, width=128, height=128, fps=rate) as writer:
+        for i in range(frames):
+            picture = np.full((128, 128, 3), 10 * i, np.uint8)
+            writer.write(picture, np.zeros(16_000 // rate, np.int16))
+    greys = [int(f.mean() / 10 + 0.5) for f in read_video(path, fps=Fraction(25))]
+    assert greys == [int(i * rate / 25) for i in range(wanted)]

@@ -30,4 +30,5 @@ def test_validation_people_are_few_and_fixed() -> None:
     chosen = [p for p in people if dataset.is_validation(p)]
     # 21 of 256 hash values: 8.2 %; five standard errors of a share of 4000.
     assert abs(len(chosen) / 4000 - 21 / 256) < 5 * np.sqrt(0.08 * 0.92 / 4000)
-    assert chosen == [p for p in people if dataset.is_validation(p)]
+    # In every process, on every machine: the first byte of their SHA-256 is 20 or less.
+    assert chosen[:3] == ["person 3", "person 45", "person 53"]

@@ -42,8 +42,6 @@ def small() -> Any:
 
 
 SETTINGS = loop.Settings(steps=30, batch=8, learning_rate=3e-3, warmup=5, save_minutes=0.0)
-
-
 BOTH_OPTIMIZERS = pytest.mark.parametrize("muon", [False, True])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from parlante.avatar import Avatar
 from parlante.contract import Float
 from parlante.face.model import BLINK_MODES, FaceModel
 from parlante.face.pose import Pose
-from parlante.media.video import read_video
 from parlante.media.writer import VideoWriter
 from parlante.portrait.manner import MIN_FRAMES, lid_closures, manner_of, motion_of
 from parlante.runtime.bundle import Bundle
@@ -102,19 +100,6 @@ def test_lids_are_measured_against_open_ones(model: FaceModel) -> None:
     assert closure.shape == (FRAMES, 2)
     assert np.median(closure) < 0.05
     assert closure.max() > 0.7
-
-
-@pytest.mark.parametrize(("rate", "frames", "wanted"), [(50, 20, 10), (25, 9, 9), (10, 4, 10)])
-def test_video_comes_at_the_rate_asked_for(
-    rate: int, frames: int, wanted: int, tmp_path: Path
-) -> None:
-    path = tmp_path / "grey.mp4"
-    with VideoWriter(path, width=128, height=128, fps=rate) as writer:
-        for i in range(frames):
-            picture = np.full((128, 128, 3), 10 * i, np.uint8)
-            writer.write(picture, np.zeros(16_000 // rate, np.int16))
-    greys = [int(f.mean() / 10 + 0.5) for f in read_video(path, fps=Fraction(25))]
-    assert greys == [int(i * rate / 25) for i in range(wanted)]
 
 
 def test_avatar_of_a_video_has_a_manner(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from parlante.contract import SAMPLE_RATE
-from parlante.errors import AudioError, ParlanteError
+from parlante.errors import AudioError
 from parlante.speech.audio import check_sample_rate, decode_audio, expected_samples, to_mono
 from tests.support.media_samples import chirp
 from tests.support.sound_checks import assert_same_signal, joined
@@ -130,9 +130,8 @@ def test_overshoot_is_clipped_not_refused() -> None:
     ],
 )
 def test_bad_arrays(samples: Any, rate: Any, says: str) -> None:
-    with pytest.raises(AudioError, match=says) as caught:
+    with pytest.raises(AudioError, match=says):
         decode_audio(samples, rate)  # at once, not at the first chunk
-    assert isinstance(caught.value, ParlanteError)
 
 
 def test_numpy_integers_are_rates() -> None:
