@@ -1,0 +1,56 @@
+"""Many videos from one table.
+
+    python examples/batch.py work.csv
+
+The CSV has a line of names, then a row a video: ``photo,audio,output`` and, if wanted, fields of
+`RenderOptions` (``size``, ``seed``, ``background``, …). Paths are relative to the CSV. A row that
+fails is reported, the others are made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+from parlante import Avatar, ParlanteError, RenderOptions
+
+PATHS = ("photo", "audio", "output")
+WHOLE, REAL = ("steps", "seed", "size"), ("fps", "pose", "blink", "expression")
+
+
+def options_of(row: dict[str, str], **defaults: Any) -> RenderOptions:
+    """The columns of a row that are options; an empty cell means the default."""
+    given: dict[str, Any] = {k: v for k, v in row.items() if v and k not in PATHS}
+    for name in given.keys() & {*WHOLE, *REAL}:
+        given[name] = (int if name in WHOLE else float)(given[name])
+    return RenderOptions.of(**{**defaults, **given})
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Make all videos; returns 1 where one of them failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", type=Path, help="the CSV file")
+    parser.add_argument("--size", type=int, default=512, help="where a row says none; default 512")
+    arguments = parser.parse_args(argv)
+    folder = arguments.table.resolve().parent
+    failed = 0
+    with arguments.table.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.DictReader(file), 1):
+            try:
+                photo, audio, output = (folder / row[name] for name in PATHS)
+                options = options_of(row, size=arguments.size)
+                Avatar(photo).speak(audio, options=options).save(output)
+                print(f"{number}: {output}")
+            except (ParlanteError, ValueError, KeyError, TypeError) as error:
+                failed += 1
+                print(f"{number}: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
