@@ -6,6 +6,7 @@ The demo's default settings and seed, so anybody gets the same frames.
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ def strip(side: int = SIDE) -> Image.Image:
     """The frames `SHOWN` of the demo, side by side."""
     with demo() as (photo, voice):
         speech = Avatar(photo, cache=False).speak(voice, size=side)
-        shown = [frame.image for number, frame in enumerate(speech) if number in SHOWN]
+        drawn = islice(speech, max(SHOWN) + 1)
+        shown = [frame.image for number, frame in enumerate(drawn) if number in SHOWN]
     return Image.fromarray(np.hstack(shown))
 
 
