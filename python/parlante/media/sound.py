@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import av
+import numpy as np
+from av.audio.plane import AudioPlane
 
 from parlante.contract import SAMPLE_RATE, Samples
 from parlante.errors import AudioError
@@ -27,6 +29,14 @@ _MISSING_TOLERANCE_S: Final = 0.1
 _MATROSKA_TOLERANCE_S: Final = 0.5
 # MP4 edit lists count in ticks of the movie, as coarse as 1/600 s (QuickTime).
 _EDIT_TICKS_PER_S: Final = 600
+
+# NumPy's name of FFmpeg's sample types, planar ones without their "p".
+_DTYPES: Final = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+# FFmpeg names a layout like this when its channels are listed one by one. PyAV copies such a
+# layout without its list and frees the list twice.
+_LISTED: Final = " channels ("
+# What has to outlive the process for that reason.
+_kept: Final[list[Any]] = []
 
 
 class SoundFile:
@@ -48,6 +58,7 @@ class SoundFile:
             raise AudioError(
                 f"{path} has sound in a coding unknown here; convert it to wav, flac, mp3 or m4a"
             )
+        _unlist_channels(stream.codec_context)
         self._stream = stream
         self._formats = frozenset(self._container.format.name.split(","))
         self._ogg_vorbis = "ogg" in self._formats and stream.codec_context.name == "vorbis"
@@ -89,7 +100,7 @@ class SoundFile:
                         f"{self._path} has a sample rate of {rate} Hz; convert it to "
                         f"{MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz"
                     )
-                keep = self._kept(frame, total, rate)
+                keep = self._presented(frame, total, rate)
                 if keep > 0:
                     total += keep
                     yield rate, _pcm(frame)[:keep]
@@ -109,7 +120,8 @@ class SoundFile:
                     if packet.is_corrupt and "wav" not in self._formats:
                         raise AudioError(self._cut_message())
                     self._packets += packet.size > 0
-                    frames = self._stream.codec_context.decode(packet)
+                    frames = self._decoded(packet)
+                    self._check_layouts(frames)
                     # The first packet of Vorbis primes its decoder (Vorbis I, section 4.3.8).
                     if self._packets > 1 or not self._ogg_vorbis:
                         yield from frames
@@ -119,7 +131,27 @@ class SoundFile:
                 "export or copy the file again"
             ) from error
 
-    def _kept(self, frame: av.AudioFrame, total: int, rate: int) -> int:
+    def _decoded(self, packet: av.Packet[Any]) -> list[av.AudioFrame]:
+        context = self._stream.codec_context
+        try:
+            return context.decode(packet)
+        except av.ArgumentError:
+            if "flv" not in self._formats:
+                raise
+            # The header of FLV knows mono and stereo only. For others FFmpeg sends a change of
+            # channels along, which its own AAC decoder does not take, nor need.
+            return context.decode(av.Packet(bytes(packet))) if packet.size else []
+
+    def _check_layouts(self, frames: list[av.AudioFrame]) -> None:
+        listed = [frame.layout for frame in frames if _LISTED in frame.layout.name]
+        if listed:
+            _kept.extend(listed)
+            raise AudioError(
+                f"{self._path} has channels in an order of its own ({listed[0].name}); convert it "
+                "to mono or stereo"
+            )
+
+    def _presented(self, frame: av.AudioFrame, total: int, rate: int) -> int:
         """How many samples of `frame`, after `total` others, belong to the presentation.
 
         FFmpeg drops what its demuxers mark as delay or padding. Not marked is the padding at the
@@ -164,7 +196,25 @@ class SoundFile:
         )
 
 
+def _unlist_channels(context: av.AudioCodecContext) -> None:
+    """Let a decoder that goes by its container forget which channel is which: only their number is
+    needed, as channels are averaged."""
+    layout = context.layout
+    if _LISTED in layout.name:
+        # The list is now the copy's alone, which frees it.
+        context.layout = f"{layout.nb_channels} channels"
+
+
 def _pcm(frame: av.AudioFrame) -> Samples:
     """[n, channels] of whatever PCM type the decoder gives."""
-    array: Samples = frame.to_ndarray()
-    return array.T if frame.format.is_planar else array.reshape(frame.samples, -1)
+    dtype = np.dtype(_DTYPES[frame.format.name.removesuffix("p")])
+    channels = frame.layout.nb_channels
+    if not frame.format.is_planar:
+        return _plane(frame, 0, dtype, frame.samples * channels).reshape(-1, channels)
+    return np.stack([_plane(frame, i, dtype, frame.samples) for i in range(channels)], axis=1)
+
+
+def _plane(frame: av.AudioFrame, index: int, dtype: np.dtype[Any], count: int) -> Samples:
+    # `frame.planes`, and with it `to_ndarray`, runs past the end at eight channels and more.
+    plane: Any = AudioPlane(frame, index)
+    return np.frombuffer(plane, dtype, count)
