@@ -158,8 +158,9 @@ class Avatar:
             ImageError: the background cannot be read.
             ParlanteError: an option is out of its range.
         """
-        engine, _ = self._engine(RenderOptions.of(options, **keywords))
-        return Live(engine, realtime=realtime, clock=clock, on_frame=on_frame)
+        chosen = RenderOptions.of(options, **keywords)
+        engine, _ = self._engine(chosen)
+        return Live(engine, realtime=realtime, clock=clock, on_frame=on_frame, pixels=chosen.pixels)
 
     def _engine(self, options: RenderOptions) -> tuple[Engine, StageTimes]:
         renderer = FrameRenderer(

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from threading import Condition, Thread, current_thread
-from typing import Protocol
+from typing import Final, Protocol
+from weakref import WeakSet
 
 import numpy as np
 
 from parlante._core import Resampler
-from parlante.contract import SAMPLE_RATE, SAMPLES_PER_FRAME, Float, Samples
+from parlante.contract import SAMPLE_RATE, SAMPLES_PER_FRAME, Float, Pixels, Samples
 from parlante.errors import AudioError, SessionClosedError
 from parlante.session.engine import Engine, Frame
 from parlante.speech.audio import check_sample_rate, to_mono
 
 MAX_QUEUED_S = 120  # of speech that waits; a producer that is further ahead gets an AudioError
+EXIT_S = 5.0  # that the end of the interpreter waits for a frame or a callback under way
+ROOM_S = 0.02  # from one look for room in the queue to the next
 MAX_LATE_S = 1.0  # a session further behind its clock than this starts the clock anew
+
+# A thread that still draws when the interpreter ends brings the process down.
+_delivering: Final[WeakSet[Live]] = WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    for live in list(_delivering):
+        live._end(EXIT_S)
 
 
 class Clock(Protocol):
@@ -76,7 +89,9 @@ class Live:
         realtime: bool = True,
         clock: Clock | None = None,
         on_frame: Callable[[Frame], object] | None = None,
+        pixels: Pixels = "rgb",
     ) -> None:
+        self.pixels = pixels  # how the frames lie in memory
         self._engine = engine
         self._clock = clock or SystemClock()
         self._changed = Condition()
@@ -91,6 +106,7 @@ class Live:
         self._thread: Thread | None = None
         if on_frame is not None:
             self._thread = Thread(target=self._deliver, args=(on_frame,), daemon=True)
+            _delivering.add(self)
             self._thread.start()
 
     def push_audio(self, samples: Samples, sample_rate: int = SAMPLE_RATE) -> None:
@@ -104,7 +120,7 @@ class Live:
         mono = to_mono(samples)
         with self._changed:
             self._check_open()
-            if self._queued > MAX_QUEUED_S * SAMPLE_RATE:
+            if self._full():
                 raise AudioError(
                     f"{MAX_QUEUED_S} s of speech are queued already; push no faster than frames "
                     "are taken, or interrupt() first"
@@ -116,6 +132,11 @@ class Live:
                     self._resampler = rate, Resampler(rate, SAMPLE_RATE)
                 mono = self._resampler[1].process(mono)
             self._append(mono)
+
+    async def room(self) -> None:
+        """Wait until `push_audio` takes more, or the session is over."""
+        while self._full() and not self._closed:
+            await asyncio.sleep(ROOM_S)
 
     def flush(self) -> None:
         """The utterance is over: what is queued is spoken to its last sample."""
@@ -140,11 +161,7 @@ class Live:
 
     def close(self) -> None:
         """End the session at once; a second call does nothing."""
-        with self._changed:
-            self._closed = True
-            self._clear()
-        if self._thread is not None and self._thread is not current_thread():
-            self._thread.join()
+        self._end(None)
 
     def status(self) -> LiveStatus:
         """How the session is doing."""
@@ -175,11 +192,21 @@ class Live:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _end(self, timeout: float | None) -> None:
+        with self._changed:
+            self._closed = True
+            self._clear()
+        if self._thread is not None and self._thread is not current_thread():
+            self._thread.join(timeout)
+
     # --- queue; the lock is held ------------------------------------------------------------------
 
     def _check_open(self) -> None:
         if self._closed or self._input_closed:
             raise SessionClosedError("the session takes no more audio; make a new one with live()")
+
+    def _full(self) -> bool:
+        return self._queued > MAX_QUEUED_S * SAMPLE_RATE
 
     def _append(self, samples: Float) -> None:
         if len(samples):
