@@ -107,7 +107,8 @@ def _live_parser(live: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         required=True,
-        help="rtmp://, udp://, tcp://, srt://, camera: or camera:DEVICE (virtual), or a video file",
+        help="rtmp://, rtmps://, udp://, tcp://, or srt:// where `parlante doctor` lists it; "
+        "camera: or camera:DEVICE (virtual); or a video file",
     )
     live.add_argument(
         "--rate", type=int, default=SAMPLE_RATE, help="Hz of the input: int16, mono, no header"

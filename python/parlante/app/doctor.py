@@ -10,6 +10,7 @@ import onnxruntime
 
 from parlante import __version__
 from parlante.errors import BundleError
+from parlante.media.stream import stream_protocols
 from parlante.runtime.assets import networks_folder
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.machine import cpu_features, cpu_name, cpu_threads, cuda_device_count
@@ -44,6 +45,7 @@ def report() -> dict[str, Any]:
             **{f"{name} encoder": _has_codec(name, "w") for name in _ENCODERS},
             **{f"{name} decoder": _has_codec(name, "r") for name in _DECODERS},
         },
+        "streams": stream_protocols(),
         "bundle": _bundle(),
     }
     found["ok"] = (
@@ -72,11 +74,19 @@ def text(found: dict[str, Any]) -> str:
         ("nvidia gpus", str(found["cuda_devices"])),
         ("onnx providers", ", ".join(found["providers"])),
         ("codecs", f"missing: {', '.join(missing)}" if missing else "all there"),
+        ("streams to", _there(found["streams"])),
         ("model bundle", f"{bundle['folder']}: {_bundle_line(bundle)}"),
         *(("", problem) for problem in bundle["problems"]),
         ("", "ready" if found["ok"] else "not ready"),
     ]
     return "\n".join(f"{name:<24}{value}" for name, value in lines)
+
+
+def _there(found: dict[str, bool]) -> str:
+    missing = [name for name, there in found.items() if not there]
+    return ", ".join(name for name, there in found.items() if there) + (
+        f"; not in this build of PyAV: {', '.join(missing)}" if missing else ""
+    )
 
 
 def _version(package: str) -> str | None:

@@ -24,15 +24,35 @@ _STREAMS: Final = {
     "srt": "mpegts",
 }
 _TIMEOUT_S: Final = 10.0
+# Whole packets of MPEG-TS, as many as fit an Ethernet frame: what receivers expect of UDP.
+_DATAGRAM: Final = 7 * 188
+
+
+def stream_protocols() -> dict[str, bool]:
+    """The protocols of `StreamWriter`, and whether this build of PyAV has them."""
+    return {name: _is_there(name) for name in _STREAMS}
+
+
+def _is_there(protocol: str) -> bool:
+    try:
+        # Refused before anything is sent: by the list that allows nothing, if not for want of it.
+        av.open(f"{protocol}://127.0.0.1:9/", options={"protocol_whitelist": "none"}).close()
+    except av.ProtocolNotFoundError:
+        return False
+    except (av.FFmpegError, OSError, ValueError):
+        pass
+    return True
 
 
 class StreamWriter:
     """Sends frames and mono speech to a URL as they come, for `Live` frames.
 
-    H.264 and AAC to rtmp:// and rtmps:// (FLV), udp://, tcp:// and srt:// (MPEG-TS).
+    H.264 and AAC to rtmp:// and rtmps:// (FLV), udp:// and tcp:// (MPEG-TS).
 
-    A key frame every two seconds and no frame held back. A context manager; use from one thread at
-    a time.
+    srt:// (MPEG-TS) needs a PyAV that was built against an FFmpeg with libsrt; the one on PyPI is
+    not. A datagram of UDP holds at most seven MPEG-TS packets, 1316 bytes, unless the URL has a
+    ``pkt_size``. A key frame every two seconds and no frame held back. A context manager; use from
+    one thread at a time.
     """
 
     def __init__(
@@ -53,11 +73,18 @@ class StreamWriter:
             kilobits: most kilobits a second of the picture, 100 to 50,000.
 
         Raises:
-            OutputError: any of these is not so, or nobody answers at the URL.
+            OutputError: any of these is not so, this PyAV does not know the protocol, or nobody
+                answers at the URL.
         """
         scheme = url.partition("://")[0].lower()
         if "://" not in url or scheme not in _STREAMS:
             raise OutputError(f"{url}: give a URL that starts with {', '.join(_STREAMS)}")
+        if not _is_there(scheme):
+            others = [name for name, there in stream_protocols().items() if there]
+            raise OutputError(
+                f"{url}: this build of PyAV has no {scheme.upper()}; build PyAV against an FFmpeg "
+                f"with lib{scheme}, or send to {', '.join(others)}"
+            )
         if not 100 <= kilobits <= 50_000:
             raise OutputError(f"kilobits is {kilobits}; give 100 to 50000")
         form = Format(width=width, height=height, fps=fps, sample_rate=sample_rate, preset=preset)
@@ -67,8 +94,11 @@ class StreamWriter:
             "g": str(math.ceil(2 * fps)),
             **dict.fromkeys(("b", "maxrate", "bufsize"), f"{kilobits}k"),
         }
+        address = url
+        if scheme == "udp" and "pkt_size=" not in url:
+            address += f"{'&' if '?' in url else '?'}pkt_size={_DATAGRAM}"
         try:
-            container = av.open(url, mode="w", format=_STREAMS[scheme], timeout=_TIMEOUT_S)
+            container = av.open(address, mode="w", format=_STREAMS[scheme], timeout=_TIMEOUT_S)
             self._encoder = Encoder(container, form, "aac", options)
             container.start_encoding()  # connects
         except (av.FFmpegError, OSError, ValueError) as error:
