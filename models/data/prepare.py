@@ -271,6 +271,8 @@ def align(clips: list[Clip], out: Path) -> dict[str, Any]:
                 context = mel_context(arrays["mel"].astype(np.float32), len(keep))
                 spread = max(float(aperture[keep].std()), 0.02)
                 loaded.append((clip, context, (aperture - aperture[keep].mean()) / spread, keep))
+    if not loaded:  # no clip has sound
+        return {"sources": {}, "clips": {}}
     people = sorted({clip.person for clip, *_ in loaded})
     fold = {person: i % 4 for i, person in enumerate(people)}
     source_offset = {clip.source: 0.0 for clip, *_ in loaded}
@@ -373,6 +375,23 @@ def report(clips: list[Clip], out: Path, alignment: dict[str, Any]) -> dict[str,
     return table
 
 
+def table_text(table: dict[str, Any]) -> str:
+    """The report for people, a line a source."""
+    lines = [
+        f"{'source':<12}{'clips':>6}{'frames':>8}{'kept':>8}  {'audio':>5}{'lips':>5}"
+        f"{'moved':>6}{'offset':>7}{'corr':>7}  dropped"
+    ]
+    for source, row in sorted(table.items()):
+        offset = "" if row["offset"] is None else f"{row['offset']:+.0f}"
+        correlation = "" if row["correlation"] is None else f"{row['correlation']:.2f}"
+        lines.append(
+            f"{source:<12}{row['clips']:>6}{row['frames']:>8}{row['kept']:>8}  "
+            f"{row['audio']:>5}{row['lips']:>5}{row['moved']:>6}{offset:>7}"
+            f"{correlation:>7}  {row['dropped']}"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -401,17 +420,7 @@ def main() -> None:
     (arguments.out / "alignment.json").write_text(json.dumps(alignment, indent=1))
     table = report(clips, arguments.out, alignment)
     (arguments.out / "report.json").write_text(json.dumps(table, indent=1))
-    print(
-        f"{'source':<12}{'clips':>6}{'frames':>8}{'kept':>8}  {'audio':>5}{'lips':>5}"
-        f"{'moved':>6}{'offset':>7}{'corr':>7}  dropped"
-    )
-    for source, row in sorted(table.items()):
-        offset = "" if row["offset"] is None else f"{row['offset']:+d}"
-        print(
-            f"{source:<12}{row['clips']:>6}{row['frames']:>8}{row['kept']:>8}  "
-            f"{row['audio']:>5}{row['lips']:>5}{row['moved']:>6}{offset:>7}"
-            f"{row['correlation'] or 0:>7.2f}  {row['dropped']}"
-        )
+    print(table_text(table))
 
 
 if __name__ == "__main__":
