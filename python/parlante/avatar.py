@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from parlante.contract import Picture, Precision, Samples
 from parlante.errors import ImageError, OutputError
+from parlante.media.files import keep_inputs
 from parlante.media.writer import VideoWriter
 from parlante.options import RenderOptions
 from parlante.portrait.cache import PortraitCache
@@ -71,6 +72,10 @@ class Avatar:
         if face is not None and (isinstance(face, bool) or not isinstance(face, int) or face < 0):
             raise ImageError(f"face={face!r}; faces count 0, 1, 2 … from the largest")
         self._compute = Compute(device=device, precision=precision, threads=threads)
+        # Files that the avatar is made from, which nothing made with it replaces.
+        self.sources = [
+            Path(one).absolute() for one in as_list(photo) if isinstance(one, (str, Path))
+        ]
         saved = _saved_face(photo)
         if saved is not None and face is not None:
             raise ImageError(f"face={face} came with {saved}, which holds one face; leave it out")
@@ -214,15 +219,14 @@ class Speech:
         not at all.
 
         Raises:
-            OutputError: the file cannot be written, or is the one that is spoken; ``pixels`` is not
-                rgb.
+            OutputError: the file cannot be written, or is the sound or one of the pictures that the
+                video is made from; ``pixels`` is not rgb.
             AudioError: the sound turns out to be damaged.
         """
         path, size = Path(path), self.options.size
         if self.options.pixels != "rgb":
             raise OutputError(f"pixels={self.options.pixels!r}; a file is written from rgb")
-        if _same_file(self._audio, path):
-            raise OutputError(f"{path} is the sound that is spoken; give the video another name")
+        keep_inputs(path, [self._audio, *self._avatar.sources])
         frames = iter(self)
         with VideoWriter(path, width=size, height=size, fps=self.options.rate) as writer:
             for count, frame in enumerate(frames, 1):
@@ -258,10 +262,3 @@ def _saved_face(photo: Picture | Sequence[Picture]) -> Path | None:
     if saved and len(given) > 1:
         raise ImageError(f"{saved[0]} is an encoded face; give it alone, or photos only")
     return saved[0] if saved else None
-
-
-def _same_file(source: object, path: Path) -> bool:
-    try:
-        return isinstance(source, (str, Path)) and path.samefile(source)
-    except OSError:
-        return False  # one of them is not there

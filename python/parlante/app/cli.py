@@ -144,6 +144,9 @@ def _speak(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> None:
+    from parlante.media.files import keep_inputs
+
+    keep_inputs(arguments.output, [*photos, audio, arguments.background])
     options = render_options(arguments)
     speech = avatar_of(arguments, photos).speak(audio, options=options)
     with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name) as bar:
@@ -151,8 +154,10 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
 
 
 def _live(arguments: argparse.Namespace) -> int:
+    from parlante.media.files import keep_inputs
     from parlante.speech.audio import check_sample_rate
 
+    keep_inputs(Path(arguments.output), [*arguments.photo, arguments.background])
     rate, options = check_sample_rate(arguments.rate), render_options(arguments)
     if options.pixels != "rgb":
         raise ParlanteError(f"pixels={options.pixels!r}; files, streams and cameras take rgb")
@@ -208,6 +213,9 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _encode(arguments: argparse.Namespace) -> int:
+    from parlante.media.files import keep_inputs
+
+    keep_inputs(arguments.output, arguments.photo)
     avatar_of(arguments, arguments.photo).save(arguments.output)
     return 0
 

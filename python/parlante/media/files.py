@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 
 from parlante.errors import OutputError
@@ -70,6 +71,17 @@ def write_whole(path: Path, data: bytes) -> None:
         raise OutputError(f"{path} cannot be written ({reason(error)}); free some space") from error
     finally:
         partial.drop()
+
+
+def keep_inputs(target: Path, inputs: Iterable[object]) -> None:
+    """OutputError if ``target`` is one of the files, of whatever name, among ``inputs``, of which
+    the rest are no paths."""
+    for one in inputs:
+        with contextlib.suppress(OSError, ValueError):  # one of them is not there
+            if isinstance(one, (str, Path)) and target.resolve().samefile(one):
+                raise OutputError(
+                    f"{target} is read here, as {one}; give what is written another name"
+                )
 
 
 def _unlink(path: Path) -> None:
