@@ -11,6 +11,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from parlante.contract import SAMPLE_RATE
 from parlante.session.live import Live
 
+_FORMATS = {"rgb": "rgb24", "bgr": "bgr24", "rgba": "rgba", "nv12": "nv12"}  # as FFmpeg calls them
 QUEUE = 8  # frames of a track that nobody fetches; the oldest goes first
 
 
@@ -41,7 +42,7 @@ class LiveTrack(MediaStreamTrack):
 def tracks(live: Live) -> tuple[LiveTrack, LiveTrack]:
     """Video and audio track of a session, for ``RTCPeerConnection.addTrack``.
 
-    To be called in a running event loop; the session has ``pixels="rgb"``.
+    To be called in a running event loop.
     """
     video, audio = LiveTrack("video"), LiveTrack("audio")
     video.feeder = audio.feeder = asyncio.create_task(_feed(live, video, audio))
@@ -51,7 +52,7 @@ def tracks(live: Live) -> tuple[LiveTrack, LiveTrack]:
 async def _feed(live: Live, video: LiveTrack, audio: LiveTrack) -> None:
     try:
         async for frame in live:
-            picture = av.VideoFrame.from_ndarray(frame.image, "rgb24")
+            picture = av.VideoFrame.from_ndarray(frame.image, _FORMATS[live.pixels])
             sound = av.AudioFrame.from_ndarray(frame.audio[None], "s16", "mono")
             sound.sample_rate = SAMPLE_RATE
             for track, made in ((video, picture), (audio, sound)):
