@@ -1,4 +1,4 @@
-"""Every block of code in README.md and docs/ runs, beside a photo and a second of speech.
+"""Every block of code in README.md and docs/ runs, beside a photo and some speech.
 
 A block that cannot run in a test carries ``<!-- not run: reason -->`` on the line before, and is
 one of `NOT_RUN`. A block that does not end fails by its time.
@@ -76,8 +76,9 @@ import signal, subprocess, sys, urllib.request
 
 arguments = sys.argv[1:]
 command = [sys.executable, "-m", "parlante.app.cli", *arguments]
-if arguments[0] in ("speak", "live", "serve", "bench") and "--size" not in arguments:
-    command += ["--size", "128"]
+if arguments[0] in ("speak", "live", "serve", "bench"):
+    command += [] if "--size" in arguments else ["--size", "128"]
+    command += [] if "--steps" in arguments else ["--steps", "1"]
 if arguments[0] != "serve":
     sys.exit(subprocess.run(command).returncode)
 with subprocess.Popen([*command, "--port", "PORT"], stdout=subprocess.PIPE, text=True) as server:
@@ -129,7 +130,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     work.mkdir()
     shutil.copy(demo / "portrait.jpg", work / "face.jpg")
     speech = np.concatenate(list(decode_audio(demo / "speech.flac")))
-    soundfile.write(work / "speech.wav", speech[:16_000], 16_000, "PCM_16")
+    soundfile.write(work / "speech.wav", speech[:9600], 16_000, "PCM_16")
     (work / "examples").symlink_to(ROOT / "examples")
     programs = tmp_path / "programs"
     programs.mkdir()
