@@ -140,8 +140,11 @@ def damaged(data: bytes, seed: int, number: int) -> bytes:
 
 @dataclass
 class Outcome:
-    """counts: files by what became of them; found: number of each file that has to be mended, and
-    what it did."""
+    """What became of the files.
+
+    counts: files by what they did; found: number of each file that has to be mended, and what it
+    did.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     found: list[tuple[int, str]] = field(default_factory=list)

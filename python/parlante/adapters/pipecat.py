@@ -17,9 +17,9 @@ _MODES = {"rgb": "RGB", "rgba": "RGBA"}  # as Pillow calls them
 
 
 class PipecatAvatar(FrameProcessor):
-    """Takes spoken audio in, gives the pictures and the sound of a `Live` session, in real time,
-    out: the sound at its own rate, mono, of its own frame class, at the time it is spoken.
+    """Takes spoken audio in, gives the pictures and the sound of a `Live` session out.
 
+    In real time; the sound at its own rate, mono, of its own frame class, when it is spoken.
     ``TTSStoppedFrame`` follows the last of the sound, and so does ``EndFrame``, which ends the
     session; ``CancelFrame`` ends it at once.
     """

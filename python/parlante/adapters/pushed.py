@@ -33,9 +33,9 @@ class Piece:
 
 
 class PushedSound:
-    """Pushes sound into a `Live` session in real time, and cuts what was pushed, at its own rate,
-    to the session's frames.
+    """Pushes sound into a `Live` session in real time, and cuts what was pushed to its frames.
 
+    What `cut` gives has the rate of what was pushed.
     At 25 frames a second the cuts are exact; at other rates, whose frames may begin before the
     speech that they begin with, the sound is early by less than a frame. For one event loop.
     """
@@ -80,8 +80,10 @@ class PushedSound:
         self._stale = self._live.status().frames + 1
 
     def cut(self, frame: Frame) -> tuple[list[Piece], bool]:
-        """What was pushed of the next frame's sound, and whether an utterance ends with it; to be
-        called for every frame, in order."""
+        """What was pushed of the next frame's sound, and whether an utterance ends with it.
+
+        To be called for every frame, in order.
+        """
         self._seen += 1
         if self._seen <= self._stale:
             return [], False

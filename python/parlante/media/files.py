@@ -74,8 +74,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def keep_inputs(target: Path, inputs: Iterable[object]) -> None:
-    """OutputError if ``target`` is one of the files, of whatever name, among ``inputs``, of which
-    the rest are no paths."""
+    """OutputError if ``target`` is one of ``inputs``, by whatever name; what is no path is not."""
     for one in inputs:
         with contextlib.suppress(OSError, ValueError):  # one of them is not there
             if isinstance(one, (str, Path)) and target.resolve().samefile(one):

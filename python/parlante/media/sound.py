@@ -197,11 +197,13 @@ class SoundFile:
 
 
 def _unlist_channels(context: av.AudioCodecContext) -> None:
-    """Let a decoder that goes by its container forget which channel is which: only their number is
-    needed, as channels are averaged."""
+    """Let a decoder that goes by its container forget which channel is which.
+
+    Only their number is needed, as channels are averaged.
+    """
     layout = context.layout
     if _LISTED in layout.name:
-        # The list is now the copy's alone, which frees it.
+        # The copy of the layout owns the list then, and frees it.
         context.layout = f"{layout.nb_channels} channels"
 
 
