@@ -40,7 +40,7 @@ def assert_owned(array: NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["path", "str", "bytes"])
-@pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "WEBP", "PPM"])
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000"])
 def test_lossless_files(tmp_path: Path, kind: str, file_format: str) -> None:
     options = {"lossless": True} if file_format == "WEBP" else {}
     data = encoded(Image.fromarray(picture()), file_format, **options)
@@ -52,8 +52,14 @@ def test_lossless_files(tmp_path: Path, kind: str, file_format: str) -> None:
     assert_owned(photo.rgb)
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
-@pytest.mark.parametrize("file_format", ["JPEG", "WEBP"])
+@pytest.mark.parametrize(
+    ("file_format", "options"),
+    [
+        *[("JPEG", options) for options in ({}, {"progressive": True}, {"subsampling": 0})],
+        ("WEBP", {}),
+        *[("AVIF", options) for options in ({}, {"subsampling": "4:4:4"})],
+    ],
+)
 def test_lossy_files(file_format: str, options: dict[str, Any]) -> None:
     photo = load_image(encoded(Image.fromarray(picture()), file_format, quality=95, **options))
     assert np.abs(photo.rgb.astype(int) - picture()).mean() < 2

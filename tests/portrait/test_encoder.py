@@ -18,10 +18,18 @@ from PIL import Image
 from parlante.contract import GRID, VERTICES, Float
 from parlante.errors import FaceNotFoundError, SeveralFacesError
 from parlante.media.photo import Photo, load_image
-from parlante.portrait.encoder import FACE_SHARE, MAX_SIDE, PortraitEncoder, crop_box
+from parlante.portrait.encoder import FACE_SHARE, MAX_SIDE, PortraitEncoder, _quality, crop_box
 from parlante.portrait.portrait import Portrait
 from parlante.runtime.bundle import Bundle
-from tests.support.portrait_samples import PHOTO, assert_same_portrait, avatar, demo_rgb
+from tests.support.portrait_samples import (
+    PHOTO,
+    assert_same_portrait,
+    avatar,
+    demo_rgb,
+    expression,
+    frontal,
+    model,
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -265,6 +273,42 @@ def test_face_too_small_to_animate() -> None:
     canvas[150:230, 150:230] = cv2.resize(demo_rgb(), (80, 80), interpolation=cv2.INTER_AREA)
     with pytest.raises(FaceNotFoundError, match="at least 32 pixels"):
         encode(canvas)
+
+
+def test_key_tells_apart_what_decides_the_result() -> None:
+    photo = load_image(PHOTO)
+    alpha = np.full(photo.rgb.shape[:2], 255, np.uint8)
+    wide = Photo(photo.rgb.reshape(176, 704, 3), None)  # the same bytes
+    keys = [
+        encoder().key([photo], None),
+        encoder().key([photo], None, video=True),
+        encoder().key([photo], 0),
+        encoder().key([photo], 1),
+        encoder().key([photo, photo], None),
+        encoder().key([Photo(photo.rgb, alpha)], None),
+        encoder().key([wide], None),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert encoder().key([load_image(demo_rgb())], None) == keys[0]
+
+
+def test_better_sources_score_higher() -> None:
+    """A frontal face with a shut mouth and open eyes, as large and as sharp as can be."""
+    photo, rest = load_image(PHOTO), np.zeros(3, np.float32)
+
+    def points(**modes: float) -> Float:
+        shown = model().shape(np.zeros(100, np.float32), expression(**modes))
+        return frontal(scale=10).apply(shown)[0]
+
+    best = _quality(photo, points(), rest)
+    small = Photo(cv2.resize(photo.rgb, (176, 176), interpolation=cv2.INTER_AREA), None)
+    assert best > _quality(photo, points(jawOpen=0.5), rest)
+    assert best > _quality(photo, points(eyeBlink_R=1), rest)
+    assert best > _quality(photo, points(), np.array([0, 0.3, 0], np.float32))
+    assert best > _quality(photo, points(), np.array([0.3, 0, 0], np.float32))
+    assert best == _quality(photo, points(), np.array([0, 0, 0.3], np.float32))  # a tilt is undone
+    assert best > _quality(Photo(cv2.GaussianBlur(photo.rgb, (0, 0), 2), None), points(), rest)
+    assert best > _quality(small, points() / 2, rest)
 
 
 def test_best_of_several_photos() -> None:

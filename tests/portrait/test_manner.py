@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -100,6 +101,21 @@ def test_lids_are_measured_against_open_ones(model: FaceModel) -> None:
     assert closure.shape == (FRAMES, 2)
     assert np.median(closure) < 0.05
     assert closure.max() > 0.7
+
+
+def test_only_the_largest_face_of_a_video_shows_its_manner(tmp_path: Path) -> None:
+    """`PortraitEncoder.manner` follows the largest; another one that is picked moves as anybody."""
+    path = tmp_path / "pair.mp4"
+    small = cv2.resize(demo_rgb(), (264, 264), interpolation=cv2.INTER_AREA)
+    canvas = np.full((352, 616, 3), 90, np.uint8)
+    canvas[:, :352], canvas[44:308, 352:] = demo_rgb(), small
+    with VideoWriter(path, width=616, height=352) as writer:
+        for i in range(MIN_FRAMES + 2):
+            shifted = np.roll(canvas, int(3 * np.sin(i / 5)), 1)
+            writer.write(shifted, np.zeros(640, np.int16))
+    largest, other = (Avatar(path, face=face, cache=False).portrait for face in (0, 1))
+    assert not np.array_equal(largest.manner, ANYBODY)
+    np.testing.assert_array_equal(other.manner, ANYBODY)
 
 
 def test_avatar_of_a_video_has_a_manner(tmp_path: Path) -> None:

@@ -93,6 +93,31 @@ def test_other_rates_are_resampled_without_seams() -> None:
     assert sum(len(f.audio) for f in one) == 25 * 640
 
 
+def test_loud_floats_are_clipped_as_in_speak() -> None:
+    loud = 6 * speech(0.8) / np.float32(32768)
+    assert np.abs(loud).max() > 1.5
+    live = session(realtime=False)
+    live.push_audio(loud)
+    live.close_input()
+    assert same(list(live), spoken(np.clip(loud, -1, 1)))
+
+
+@pytest.mark.parametrize("rate", [44_100, 16_000])
+def test_nothing_of_an_interrupted_utterance_is_heard_in_the_next(rate: int) -> None:
+    tone = np.sin(np.arange(rate) * 0.05).astype(np.float32) * np.float32(0.3)
+    heard = []
+    for interrupted in (False, True):
+        live = session(realtime=False)
+        if interrupted:
+            live.push_audio(-tone[: rate // 3], rate)
+            live.interrupt()
+        live.push_audio(tone, rate)
+        live.close_input()
+        heard.append(np.concatenate([f.audio for f in live]))
+    fresh, after = heard
+    assert np.array_equal(after, fresh)
+
+
 def test_frames_are_due_at_the_frame_rate() -> None:
     clock = StillClock()
     live = session(clock=clock)
