@@ -67,7 +67,7 @@ class Transport(base_output.BaseOutputTransport):  # type: ignore[misc, name-def
         return True
 
     def heard(self) -> NDArray[np.int16]:
-        return np.concatenate([np.frombuffer(x.audio, np.int16) for x in self.played])
+        return np.frombuffer(b"".join(x.audio for x in self.played), np.int16)
 
 
 def voice(seconds: float, rate: int) -> NDArray[np.int16]:

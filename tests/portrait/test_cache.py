@@ -66,6 +66,19 @@ def test_damaged_cache_entry_is_made_anew(
     assert len(counted) == 5
 
 
+def test_an_entry_under_another_name_is_made_anew(
+    tmp_path: Path, counted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Avatar(PHOTO, cache=tmp_path).portrait
+    other = demo_rgb().copy()
+    other[0, 0, 0] ^= 1
+    second = Avatar(other, cache=tmp_path).portrait
+    (tmp_path / f"{first.key}.npz").replace(tmp_path / f"{second.key}.npz")
+    monkeypatch.setattr(cache_module, "_memory", OrderedDict())
+    assert_same_portrait(Avatar(other, cache=tmp_path).portrait, second)
+    assert len(counted) == 3
+
+
 def test_no_cache_and_unwritable_cache(tmp_path: Path, counted: list[int]) -> None:
     (tmp_path / "file").write_text("in the way")
     Avatar(PHOTO, cache=False)

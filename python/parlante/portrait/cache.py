@@ -47,6 +47,8 @@ class PortraitCache:
             portrait = read_portrait(file)
         except ImageError:
             return None  # made anew
+        if portrait.key != key:
+            return None  # another's, under this name
         self._remember(portrait)
         return portrait
 
