@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parlante.contract import Picture, Precision, Samples
-from parlante.errors import ImageError, OutputError
+from parlante.errors import BundleError, ImageError, OutputError
 from parlante.media.files import keep_inputs
 from parlante.media.writer import VideoWriter
 from parlante.options import RenderOptions
@@ -80,6 +80,8 @@ class Avatar:
         if saved is not None and face is not None:
             raise ImageError(f"face={face} came with {saved}, which holds one face; leave it out")
         pictures = None if saved is not None else Pictures.read(photo)
+        if bundle is not None and not isinstance(bundle, Bundle):
+            raise BundleError(f"bundle={bundle!r}; open a folder of networks with Bundle.open")
         self._bundle = bundle or Bundle.default()
         self._encoder = PortraitEncoder(self._bundle, device=device, threads=threads)
         if saved is not None:

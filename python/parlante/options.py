@@ -158,6 +158,8 @@ def frame_rate(fps: Fraction | int | float) -> Fraction:
     if isinstance(fps, bool) or not number or not 1 <= fps <= MAX_FPS:
         raise ParlanteError(f"fps={fps!r}; give a number from 1 to {MAX_FPS}")
     if isinstance(fps, Fraction):
+        if max(fps.as_integer_ratio()) >= 2**31:  # what videos can state
+            raise ParlanteError(f"fps={fps!r}; give a fraction of smaller numbers")
         return fps
     nearest = round(float(fps))
     if float(fps) == nearest:

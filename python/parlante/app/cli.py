@@ -6,10 +6,13 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +29,7 @@ from parlante.app.arguments import (
     render_options,
 )
 from parlante.contract import SAMPLE_RATE
-from parlante.errors import ParlanteError
+from parlante.errors import ParlanteError, SessionClosedError
 from parlante.runtime.assets import demo
 
 if TYPE_CHECKING:
@@ -169,10 +172,32 @@ def _live(arguments: argparse.Namespace) -> int:
         tqdm(unit="frame", desc=arguments.output) as bar,
     ):
         Thread(target=_feed, args=(session, rate), daemon=True).start()
-        for frame in session:
-            out.write(frame.image, frame.audio)
-            bar.update()
-    return 0
+        with _ended_by_interrupt(session) as interrupted:
+            for frame in session:
+                out.write(frame.image, frame.audio)
+                bar.update()
+    return 130 if interrupted else 0
+
+
+@contextmanager
+def _ended_by_interrupt(session: Live) -> Iterator[list[int]]:
+    """Ctrl-C ends the session, so that what was written so far is finished; a second one interrupts
+    as ever. Yields the signals that came."""
+    came: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        came.append(number)
+        signal.signal(signal.SIGINT, before)
+        session.close()
+
+    if current_thread() is not main_thread():  # signals are handled in the main thread only
+        yield came
+        return
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _output(name: str, options: RenderOptions) -> CameraWriter | StreamWriter | VideoWriter:
@@ -192,13 +217,15 @@ def _output(name: str, options: RenderOptions) -> CameraWriter | StreamWriter | 
 def _feed(session: Live, rate: int) -> None:
     """Push standard input, no further ahead than READ_AHEAD_S, and end the session's input."""
     rest = b""
-    while piece := os.read(0, 1 << 13):
-        rest += piece
-        whole = len(rest) // 2 * 2
-        session.push_audio(np.frombuffer(rest[:whole], "<i2"), rate)
-        rest = rest[whole:]
-        while session.status().queued_s > READ_AHEAD_S:
-            time.sleep(0.1)
+    # The session may be over before its input is; an input that cannot be read has ended.
+    with suppress(SessionClosedError, OSError):
+        while piece := os.read(0, 1 << 13):
+            rest += piece
+            whole = len(rest) // 2 * 2
+            session.push_audio(np.frombuffer(rest[:whole], "<i2"), rate)
+            rest = rest[whole:]
+            while session.status().queued_s > READ_AHEAD_S:
+                time.sleep(0.1)
     session.close_input()
 
 

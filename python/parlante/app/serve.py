@@ -31,6 +31,7 @@ import numpy as np
 from parlante.avatar import Avatar
 from parlante.contract import SAMPLE_RATE, Float
 from parlante.errors import ParlanteError
+from parlante.media.container import reason
 from parlante.options import RenderOptions
 from parlante.runtime.assets import asset
 from parlante.session.engine import Frame
@@ -53,6 +54,14 @@ MAX_TEXT = 500  # characters to say
 MAX_SESSIONS = 2
 JPEG_QUALITY = 88
 HEADER = struct.Struct("<QI")
+# What a message that makes no sense raises; RecursionError: JSON nested without end.
+_BAD_MESSAGES = (
+    ParlanteError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+    subprocess.SubprocessError,
+)
 
 
 def needs_token(host: str) -> bool:
@@ -173,7 +182,7 @@ class _Server:
                         said = await asyncio.to_thread(speech_of, str(asked["say"])[:MAX_TEXT])
                         live.push_audio(said)
                         live.flush()
-            except (ParlanteError, ValueError, AttributeError, subprocess.SubprocessError) as error:
+            except _BAD_MESSAGES as error:
                 await socket.send_json({"error": str(error)})
 
     async def _speak(self, request: web.Request) -> web.Response:
@@ -233,12 +242,20 @@ def serve(
     port: int = 8080,
     options: RenderOptions | None = None,
 ) -> None:
-    """Serve until interrupted; a host that others can reach asks for a token, which is printed."""
+    """Serve until interrupted; a host that others can reach asks for a token, which is printed.
+
+    Raises:
+        ParlanteError: as `application`; or the address cannot be listened on.
+    """
     token = secrets.token_urlsafe(16) if needs_token(host) else None
     address = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
-    web.run_app(
-        application(avatar, token=token, options=options),
-        host=host,
-        port=port,
-        print=lambda _: print(f"parlante: {address}", flush=True),  # noqa: T201
-    )
+    served = application(avatar, token=token, options=options)
+    try:
+        web.run_app(
+            served,
+            host=host,
+            port=port,
+            print=lambda _: print(f"parlante: {address}", flush=True),  # noqa: T201
+        )
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ParlanteError(f"cannot serve on {host}, port {port} ({reason(error)})") from error

@@ -21,6 +21,7 @@ _AAC_BITS_PER_SAMPLE: Final = 4
 _PRESETS: Final = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")
 _MAX_SIDE: Final = 8192
 _MAX_FPS: Final = 240
+_MAX_FPS_TERM: Final = 2**31 - 1  # FFmpeg's fractions
 _BT709: Final = 1  # primaries and transfer function in ITU-T H.273
 
 
@@ -54,6 +55,8 @@ class Format:
                 f"fps is {self.fps!r}; give 1 to {_MAX_FPS} as an int or a Fraction, such as "
                 "Fraction(30000, 1001)"
             )
+        if max(Fraction(self.fps).as_integer_ratio()) > _MAX_FPS_TERM:
+            raise OutputError(f"fps is {self.fps!r}; give a fraction of smaller numbers")
         if self.sample_rate not in _AAC_RATES:
             raise OutputError(
                 f"sample_rate is {self.sample_rate}; give one of "
@@ -67,6 +70,8 @@ class Format:
 
 def check_picture(image: NDArray[Any], shape: tuple[int, int, int]) -> None:
     """OutputError unless ``image`` is uint8 of this ``shape``."""
+    if not isinstance(image, np.ndarray):
+        raise OutputError(f"frame is of type {type(image).__name__}; give uint8 {list(shape)}")
     if image.dtype != np.uint8 or image.shape != shape:
         raise OutputError(f"frame is {image.dtype} {list(image.shape)}; give uint8 {list(shape)}")
 
@@ -109,6 +114,8 @@ class Encoder:
     def check(self, image: Image, audio: NDArray[np.int16]) -> None:
         """OutputError unless both are what `write` takes."""
         check_picture(image, self.shape)
+        if not isinstance(audio, np.ndarray):
+            raise OutputError(f"audio is of type {type(audio).__name__}; give int16 [samples]")
         if audio.dtype != np.int16 or audio.ndim != 1:
             raise OutputError(f"audio is {audio.dtype} {list(audio.shape)}; give int16 [samples]")
 

@@ -27,13 +27,16 @@ class PartialFile:
             OutputError: there is no such folder, it may not be written to, or ``target`` is there
                 and no file.
         """
-        target = target.resolve()  # replaces what a link points at, not the link
-        if not target.parent.is_dir():
-            raise OutputError(
-                f"{target}: the folder {target.parent} does not exist; create it first"
-            )
-        if target.exists() and not target.is_file():
-            raise OutputError(f"{target} is there and is no file; choose another name")
+        try:
+            target = target.resolve()  # replaces what a link points at, not the link
+            if not target.parent.is_dir():
+                raise OutputError(
+                    f"{target}: the folder {target.parent} does not exist; create it first"
+                )
+            if target.exists() and not target.is_file():
+                raise OutputError(f"{target} is there and is no file; choose another name")
+        except (OSError, ValueError) as error:  # ValueError: a zero byte
+            raise OutputError(f"{target} cannot be a file ({reason(error)})") from error
         self.target = target
         self.path = target.with_name(f".parlante-{secrets.token_hex(8)}.partial")
         try:

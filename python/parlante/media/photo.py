@@ -90,7 +90,7 @@ def load_image(source: Picture) -> Photo:
         raise ImageError(f"{path} does not exist; check the path") from error
     except PermissionError as error:
         raise ImageError(f"{path} may not be read; check its permissions") from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise ImageError(f"{path} cannot be read ({error}); check the path") from error
 
 

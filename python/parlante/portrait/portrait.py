@@ -17,6 +17,7 @@ import numpy as np
 from parlante.contract import CELLS, EXPRESSION, FEATURES, IDENTITY, STYLE, VERTICES, Float, Image
 from parlante.errors import ImageError, OutputError
 from parlante.face.pose import Pose
+from parlante.media.container import reason
 from parlante.media.files import write_whole
 from parlante.speech.dynamics import ANYBODY
 
@@ -155,8 +156,8 @@ def read_portrait(path: Path) -> Portrait:
     """Load a portrait saved by `Portrait.dump`; ImageError when there is none."""
     try:
         data = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise ImageError(
-            f"{path} cannot be read ({error.strerror}); give a file made by Avatar.save"
+            f"{path} cannot be read ({reason(error)}); give a file made by Avatar.save"
         ) from None
     return Portrait.parse(data, str(path))

@@ -17,7 +17,7 @@ import numpy as np
 
 from parlante._core import Resampler
 from parlante.contract import SAMPLE_RATE, SAMPLES_PER_FRAME, Float, Pixels, Samples
-from parlante.errors import AudioError, SessionClosedError
+from parlante.errors import AudioError, ParlanteError, SessionClosedError
 from parlante.session.engine import Engine, Frame
 from parlante.speech.audio import check_sample_rate, to_mono
 
@@ -105,6 +105,8 @@ class Live:
         self._iterator = self._paced() if realtime else self._unpaced()
         self._thread: Thread | None = None
         if on_frame is not None:
+            if not callable(on_frame):
+                raise ParlanteError(f"on_frame={on_frame!r}; give a function that takes a Frame")
             self._thread = Thread(target=self._deliver, args=(on_frame,), daemon=True)
             _delivering.add(self)
             self._thread.start()

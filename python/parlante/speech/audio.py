@@ -93,6 +93,11 @@ def check_sample_rate(sample_rate: int | None) -> int:
 
 def check_samples(samples: Samples) -> None:
     """AudioError unless `samples` is int16, float32 or float64, [n] or [n, channels], and sane."""
+    if not isinstance(samples, np.ndarray):
+        raise AudioError(
+            f"audio is of type {type(samples).__name__}; give a numpy array of int16, float32 or "
+            "float64 samples"
+        )
     kind = samples.dtype.str[1:]
     if kind not in ("i2", "f4", "f8"):
         raise AudioError(
