@@ -23,6 +23,7 @@ from parlante.speech.dynamics import ANYBODY
 
 FORMAT = 2  # of the .npz
 SUFFIX = ".npz"
+MAX_BYTES = 32 * 2**20  # unpacked; the largest face has nine
 
 # What zip, zlib and NumPy's header parser let through on files that are damaged or no .npz at all.
 _PARSER_ERRORS = (
@@ -101,6 +102,13 @@ class Portrait:
     def parse(cls, data: bytes, name: str) -> Portrait:
         """Inverse of `dump`; ImageError names ``name`` when the bytes are no portrait."""
         try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > MAX_BYTES:
+                raise ImageError(
+                    f"{name} unpacks to {unpacked / 1e6:.0f} MB, which no encoded face does; make "
+                    "one with Avatar.save"
+                )
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 if int(arrays["format"]) != FORMAT:
                     raise ImageError(

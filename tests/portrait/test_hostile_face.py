@@ -1,0 +1,46 @@
+"""Files that are made to look like an encoded face."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parlante import Avatar
+from parlante.errors import ImageError
+from parlante.portrait.portrait import FORMAT, MAX_BYTES, read_portrait
+from parlante.runtime.assets import demo
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "face.npz"
+    np.savez_compressed(path, format=np.int64(FORMAT), image=np.zeros(MAX_BYTES, np.uint8))
+    assert path.stat().st_size < MAX_BYTES / 500
+    with pytest.raises(ImageError, match="unpacks to 34 MB"):
+        Avatar.load(path)
+
+
+def test_an_array_that_promises_more_than_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "face.npz"
+    header = io.BytesIO()
+    shape = (1 << 50,)
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("format.npy", header.getvalue())
+    with pytest.raises(ImageError, match="not an encoded face"):
+        Avatar.load(path)
+
+
+def test_the_largest_face_fits(tmp_path: Path) -> None:
+    with demo() as (photo, _):
+        portrait = Avatar(photo, cache=False).portrait
+    noise = np.random.default_rng(0).integers(0, 256, (1080, 1080, 4), np.uint8)
+    large = replace(portrait, image=noise, plate=np.ascontiguousarray(noise[..., :3]))
+    large.save(tmp_path / "large.npz")
+    assert np.array_equal(read_portrait(tmp_path / "large.npz").image, noise)
