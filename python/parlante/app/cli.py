@@ -181,8 +181,10 @@ def _live(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _ended_by_interrupt(session: Live) -> Iterator[list[int]]:
-    """Ctrl-C ends the session, so that what was written so far is finished; a second one interrupts
-    as ever. Yields the signals that came."""
+    """Ctrl-C ends the session, so that what was written so far is finished.
+
+    A second one interrupts as ever. Yields the signals that came.
+    """
     came: list[int] = []
 
     def end(number: int, _: object) -> None:
