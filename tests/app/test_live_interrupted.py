@@ -37,7 +37,10 @@ def started(face: Path, output: str) -> subprocess.Popen[bytes]:
     )
 
 
-def test_ctrl_c_keeps_what_was_recorded(face: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_was_recorded(
+    number: signal.Signals, face: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "live.mp4"
     with started(face, str(out)) as process:
         assert process.stdin is not None and process.stderr is not None
@@ -46,9 +49,9 @@ def test_ctrl_c_keeps_what_was_recorded(face: Path, tmp_path: Path) -> None:
         while not (drawn := process.stderr.read(1)).isdigit():  # the progress bar counts frames
             assert drawn
         time.sleep(1.5)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=30)
-        assert process.returncode == 130
+        assert process.returncode == 128 + number
         assert b"Traceback" not in said
     with av.open(str(out)) as container:
         assert sum(1 for _ in container.decode(video=0)) > 10

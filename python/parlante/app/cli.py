@@ -172,34 +172,38 @@ def _live(arguments: argparse.Namespace) -> int:
         tqdm(unit="frame", desc=arguments.output) as bar,
     ):
         Thread(target=_feed, args=(session, rate), daemon=True).start()
-        with _ended_by_interrupt(session) as interrupted:
+        with _ended_by_signals(session) as came:
             for frame in session:
                 out.write(frame.image, frame.audio)
                 bar.update()
-    return 130 if interrupted else 0
+    return 128 + came[0] if came else 0
 
 
 @contextmanager
-def _ended_by_interrupt(session: Live) -> Iterator[list[int]]:
-    """Ctrl-C ends the session, so that what was written so far is finished.
+def _ended_by_signals(session: Live) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM end the session, so that what was written so far is finished.
 
-    A second one interrupts as ever. Yields the signals that came.
+    A second one acts as ever. Yields the signals that came.
     """
     came: list[int] = []
+    if current_thread() is not main_thread():  # only there signals are handled
+        yield came
+        return
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def end(number: int, _: object) -> None:
         came.append(number)
-        signal.signal(signal.SIGINT, before)
+        restore()
         session.close()
 
-    if current_thread() is not main_thread():  # signals are handled in the main thread only
-        yield came
-        return
-    before = signal.signal(signal.SIGINT, end)
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield came
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 def _output(name: str, options: RenderOptions) -> CameraWriter | StreamWriter | VideoWriter:

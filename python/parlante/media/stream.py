@@ -6,6 +6,7 @@ import contextlib
 import math
 from fractions import Fraction
 from typing import Final
+from urllib.parse import urlsplit
 
 import av
 import numpy as np
@@ -42,6 +43,12 @@ def _is_there(protocol: str) -> bool:
     except (av.FFmpegError, OSError, ValueError):
         pass
     return True
+
+
+def _public(url: str) -> str:
+    """A URL for people: its path may hold the key of a stream."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…"
 
 
 class StreamWriter:
@@ -88,7 +95,7 @@ class StreamWriter:
         if not 100 <= kilobits <= 50_000:
             raise OutputError(f"kilobits is {kilobits}; give 100 to 50000")
         form = Format(width=width, height=height, fps=fps, sample_rate=sample_rate, preset=preset)
-        self._url = url
+        self._name = _public(url)
         options = {
             "tune": "zerolatency",
             "g": str(math.ceil(2 * fps)),
@@ -102,7 +109,7 @@ class StreamWriter:
             self._encoder = Encoder(container, form, "aac", options)
             container.start_encoding()  # connects
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise OutputError(f"{url} cannot be reached ({reason(error)})") from error
+            raise OutputError(f"{self._name} cannot be reached ({reason(error)})") from error
         self._closed = False
 
     def write(self, image: Image, audio: NDArray[np.int16]) -> None:
@@ -112,14 +119,14 @@ class StreamWriter:
             OutputError: wrong shape or dtype; closed; the connection is lost, which closes it.
         """
         if self._closed:
-            raise OutputError(f"{self._url} is closed; open a new StreamWriter to send more")
+            raise OutputError(f"{self._name} is closed; open a new StreamWriter to send more")
         self._encoder.check(image, audio)
         try:
             self._encoder.write(image, audio)
         except (av.FFmpegError, OSError, ValueError) as error:
             self._closed = True
             raise OutputError(
-                f"{self._url} is lost after {self._encoder.frames} frames ({reason(error)})"
+                f"{self._name} is lost after {self._encoder.frames} frames ({reason(error)})"
             ) from error
 
     def close(self) -> None:
