@@ -80,3 +80,10 @@ def test_a_listener_that_leaves() -> None:
         thread.start()
         send(server.getsockname()[1])
         thread.join()
+
+
+def test_errors_keep_the_key_of_a_stream() -> None:
+    with pytest.raises(OutputError) as raised:
+        StreamWriter("rtmp://user:word@127.0.0.1:9/live/secret?token=key", width=64, height=64)
+    assert "127.0.0.1:9" in str(raised.value)
+    assert not any(hidden in str(raised.value) for hidden in ("user", "word", "secret", "key"))

@@ -89,7 +89,7 @@ class StreamWriter:
         if not _is_there(scheme):
             others = [name for name, there in stream_protocols().items() if there]
             raise OutputError(
-                f"{url}: this build of PyAV has no {scheme.upper()}; build PyAV against an FFmpeg "
+                f"{_public(url)}: this build of PyAV has no {scheme.upper()}; build PyAV against an FFmpeg "
                 f"with lib{scheme}, or send to {', '.join(others)}"
             )
         if not 100 <= kilobits <= 50_000:
