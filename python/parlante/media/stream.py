@@ -89,8 +89,8 @@ class StreamWriter:
         if not _is_there(scheme):
             others = [name for name, there in stream_protocols().items() if there]
             raise OutputError(
-                f"{_public(url)}: this build of PyAV has no {scheme.upper()}; build PyAV against an FFmpeg "
-                f"with lib{scheme}, or send to {', '.join(others)}"
+                f"{_public(url)}: this build of PyAV has no {scheme.upper()}; build PyAV against "
+                f"an FFmpeg with lib{scheme}, or send to {', '.join(others)}"
             )
         if not 100 <= kilobits <= 50_000:
             raise OutputError(f"kilobits is {kilobits}; give 100 to 50000")
