@@ -71,7 +71,7 @@ def counted(script: str, folder: Path) -> dict[str, tuple[int, int]]:
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", shim, folder / "shim.c"], check=True)
     done = subprocess.run(
         [sys.executable, "-c", COUNTER + script, shim],
-        env=os.environ | {"LD_PRELOAD": str(shim), "PYTHONPATH": str(Path.cwd())},
+        env=os.environ | {"LD_PRELOAD": str(shim), "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=False,
