@@ -20,6 +20,7 @@ from parlante.face.topology import (
     FACE_OVAL,
     LIP_CORNERS,
     LIPS_INNER,
+    LIPS_OUTER,
     NOSE_TIP,
     lip_aperture,
 )
@@ -148,10 +149,10 @@ def test_rings_go_round_and_outwards() -> None:
         for ring in (mesh().attributes[list(FACE_OVAL), :2], *(r.copy() for r in rings))
     ]
     assert areas == sorted(areas)
-    # The outermost one goes round the crop with room to spare.
+    # The outermost one is the crop's own edge, corners and all.
     border = rings[2].copy()
-    for corner in ((0, 0), (255, 0), (0, 255), (255, 255)):
-        assert cv2.pointPolygonTest(border, corner, measureDist=True) > 1
+    assert float(cv2.contourArea(border)) == pytest.approx(SIZE**2, rel=1e-6)
+    assert (border.min(), border.max()) == pytest.approx((-0.5, SIZE - 0.5), abs=1e-4)
 
 
 @pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
@@ -340,3 +341,28 @@ def test_blink_of_a_photo_with_shut_eyes() -> None:
     shut = mesh().move(shown, portrait.pose)[0][0, :VERTICES]
     built = WarpMesh.build(model(), shut, portrait.identity, shown[0], portrait.pose)
     np.testing.assert_allclose(built.closed_blink, mesh().closed_blink, atol=0.051)
+
+
+# Where the network may draw
+
+
+def test_the_network_draws_lips_and_lids_only() -> None:
+    drawn = mesh().drawn[:, 0]
+    assert (drawn[VERTICES:RING_START] == 1).all() and (drawn[RING_START:] == 0).all()
+    for loop in (LIPS_INNER, LIPS_OUTER, EYE_LEFT, EYE_RIGHT):
+        assert (drawn[list(loop)] == 1).all()
+    # Chin, forehead, cheeks, the outline.
+    for vertex in (152, 10, 151, 50, 280, *FACE_OVAL):
+        assert drawn[vertex] == 0
+    assert ((drawn > 0) & (drawn < 1)).sum() > 20  # it fades
+
+
+@pytest.mark.parametrize("side", ["top", "left"])
+def test_nothing_is_seen_from_beyond_the_crop(side: str) -> None:
+    """However the head moves, each pixel comes from within the crop, and its edge stays."""
+    push = {"top": {"y": 2.0}, "left": {"x": 2.0}}[side]
+    warp = rasterised(moved(rest()[0], turned(**push)))
+    assert (warp[..., :2] >= -0.5 - 1e-3).all() and (warp[..., :2] <= SIZE - 0.5 + 1e-3).all()
+    edge = warp[0, :, :2] if side == "top" else warp[:, 0, :2]
+    own = own_pixels()[0] if side == "top" else own_pixels()[:, 0]
+    assert np.abs(edge - own).max() < 1.5  # half a pixel from an edge that stands still

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,16 +35,19 @@ RING_START = VERTICES + HOLE
 WARP_VERTICES = RING_START + 3 * RING
 
 # How far the first ring stands off the face oval (of the distance to the face's middle): hair needs
-# more room above than the neck below. The border ring lies outside the crop by this share of its
-# side.
+# more room above than the neck below. But no more than this share of the way to the crop's edge.
 RING_SIDE, RING_TOP, RING_BOTTOM = 1.30, 1.60, 1.20
-BORDER = 0.25
+RING_SHARE = 0.7
 # Pixels by which the rings lie behind the face: where a turned cheek and the hair beside it
 # overlap, the cheek is seen, whole.
 RING_DEPTH = 40.0
 # Model units (about a pixel of the crop): lids nearer than that are shut, lest slivers of the eye
 # shine through.
 LID_GAP = 0.12
+# Where the network may draw: all of the lips, and of each eye with its lids; and how far around
+# them it fades out, in widths of the mouth and of the eye.
+DRAWN_MOUTH, FADE_MOUTH = 0.08, 0.30
+DRAWN_EYE, FADE_EYE = 0.30, 0.40
 HOLE_DEPTH = 0.5  # pixels: the mouth's opening lies just behind the lips
 
 
@@ -71,14 +75,16 @@ class WarpMesh:
     """Geometry of one photographed head, ready to be moved.
 
     triangles int32 [T, 3]; attributes float32 [WARP_VERTICES, 3]: per vertex source x, source y
-    (pixels of the 256-grid) and 1 on the mouth opening; interior_triangles and interior_attributes
-    [Vi, 3]: shade of upper teeth, lower teeth, gums and tongue. All are static; `move` gives the
-    positions.
+    (pixels of the 256-grid) and 1 on the mouth opening; drawn float32 [WARP_VERTICES, 1]: how far
+    the network may draw there, 1 on lips and lids, 0 away from them; interior_triangles and
+    interior_attributes [Vi, 3]: shade of upper teeth, lower teeth, gums and tongue. All are static;
+    `move` gives the positions.
     """
 
     model: FaceModel
     triangles: NDArray[np.int32]
     attributes: Float
+    drawn: Float
     interior_attributes: Float
     closed_blink: Float
     shut_jaw: float
@@ -130,6 +136,7 @@ class WarpMesh:
             model=model,
             triangles=_triangles(model.face_triangles),
             attributes=attributes,
+            drawn=_drawn(points),
             interior_attributes=interior_attributes,
             closed_blink=_closed_blink(model, measured, expression),
             shut_jaw=_shut_jaw(model, measured),
@@ -163,34 +170,71 @@ class WarpMesh:
 def _rings(points: Float, size: int) -> tuple[Float, Float]:
     """The three rings around landmarks [468, 3] of a size² crop.
 
-    Places [3 · RING, 3], and how far each vertex follows the head, 0 to 1 [3 · RING, 1].
+    Places [3 · RING, 3], and how far each vertex follows the head, 0 to 1 [3 · RING, 1]. The last
+    ring is the crop's own edge, which stands still: nothing from beyond it is ever seen.
     """
     oval = points[list(FACE_OVAL)]
     centre = oval.mean(0)
+    direction = oval - centre
+    edge = _edge(centre[:2], direction[:, :2], size)
+    # A face may reach over the edge of its crop.
+    reach = np.maximum(_share(edge - centre[:2], direction[:, :2]), 1.05)
     up = np.cos(2 * np.pi * np.arange(RING) / RING).astype(np.float32)[:, None]
     stand_off = (
         RING_SIDE
         + (RING_TOP - RING_SIDE) * np.maximum(up, 0)
         + (RING_SIDE - RING_BOTTOM) * np.minimum(up, 0)
     )
-    first = centre + (oval - centre) * stand_off
-    first[:, 2] = oval[:, 2]
-    direction = first - centre
-    lower, upper = -BORDER * size, (1 + BORDER) * size - 1
-    with np.errstate(divide="ignore"):
-        reach = np.where(
-            direction[:, :2] > 0,
-            (upper - centre[:2]) / direction[:, :2],
-            (lower - centre[:2]) / direction[:, :2],
-        )
-    reach = np.nan_to_num(np.abs(reach), nan=np.inf, posinf=np.inf).min(1, keepdims=True)
-    border = centre + direction * np.maximum(reach, 1.05)
-    border[:, 2] = first[:, 2]
-    second = (first + border) / 2
-    rings = np.concatenate([first, second, border])
+    first = centre + direction * np.minimum(stand_off, 1 + RING_SHARE * (reach - 1))
+    last = np.where(reach > 1.05, np.c_[edge, oval[:, 2:]], centre + direction * reach)
+    rings = np.concatenate([first, (first + last) / 2, last])
+    rings[:, 2] = np.tile(oval[:, 2], 3)
     below = np.maximum(-up, 0)
     follow = np.concatenate([1 - 0.5 * below, 0.4 * (1 - below), np.zeros_like(up)])
-    return rings, follow
+    return np.asarray(rings, np.float32), follow
+
+
+def _edge(centre: Float, direction: Float, size: int) -> Float:
+    """Where rays [RING, 2] from ``centre`` [2] leave a size² crop.
+
+    The four that come nearest to its corners end there: the points go all the way round.
+    """
+    low, high = np.float32(-0.5), np.float32(size - 0.5)  # outer edges of the outermost pixels
+    with np.errstate(divide="ignore"):
+        to = np.where(direction > 0, high - centre, low - centre) / direction
+    edge = centre + direction * np.nan_to_num(to, nan=np.inf, posinf=np.inf).min(1, keepdims=True)
+    for corner in ((low, low), (high, low), (low, high), (high, high)):
+        edge[np.linalg.norm(edge - corner, axis=1).argmin()] = corner
+    return np.asarray(edge, np.float32)
+
+
+def _share(long: Float, short: Float) -> Float:
+    """How many times as long as ``short`` [N, 2] each of ``long`` [N, 2] is: [N, 1]."""
+    return np.asarray(
+        np.linalg.norm(long, axis=1, keepdims=True) / np.linalg.norm(short, axis=1, keepdims=True)
+    )
+
+
+def _drawn(points: Float) -> Float:
+    """How far the network may draw at each warp vertex: float32 [WARP_VERTICES, 1].
+
+    points float32 [468, 3]: landmarks of the photo.
+    """
+    drawn = np.zeros((WARP_VERTICES, 1), np.float32)
+    for loop, whole, fade in (
+        (LIPS_OUTER, DRAWN_MOUTH, FADE_MOUTH),
+        (EYE_RIGHT, DRAWN_EYE, FADE_EYE),
+        (EYE_LEFT, DRAWN_EYE, FADE_EYE),
+    ):
+        outline = np.ascontiguousarray(points[list(loop), :2])
+        width = float(np.ptp(outline[:, 0]))
+        for vertex in range(VERTICES):
+            place = points[vertex, :2]
+            outside = -cv2.pointPolygonTest(outline, (float(place[0]), float(place[1])), True)
+            share = 1 - (outside / width - whole) / fade
+            drawn[vertex, 0] = max(drawn[vertex, 0], min(max(share, 0.0), 1.0))
+    drawn[VERTICES:RING_START] = 1  # the opening between the lips
+    return drawn
 
 
 def _sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:

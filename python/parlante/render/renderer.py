@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from parlante.contract import COLOR_PLANES, Float, Image
+from parlante.contract import CELL_PIXELS, CELLS, COLOR_PLANES, Float, Image
 from parlante.face.model import FaceModel
 from parlante.options import RenderOptions
 from parlante.portrait.portrait import Portrait
@@ -24,6 +24,18 @@ from parlante.render.warp import Warp
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
 from parlante.speech.motion import Motion
+
+# Of red, green and blue (BT.709).
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+# Levels by which the channels of a black-and-white photo differ, at most, in all but one of a
+# thousand pixels: what compression leaves.
+GREY_LEVELS = 4
+
+
+def is_grey(image: Image) -> bool:
+    """Whether a photo uint8 [H, W, 3] is black and white: what is drawn in it is grey, too."""
+    spread = image.max(2) - image.min(2)
+    return bool(np.percentile(spread, 99.9) <= GREY_LEVELS)
 
 
 class FrameRenderer:
@@ -62,6 +74,7 @@ class FrameRenderer:
             compute=compute,
         )
         self._source, self._plate = portrait.at(options.size)
+        self._grey = is_grey(portrait.image[..., :3])
         self._background: tuple[int, int, int] | Literal["plate", "picture", "alpha"] = "plate"
         backdrop = options.backdrop
         if isinstance(backdrop, tuple):
@@ -103,6 +116,7 @@ class FrameRenderer:
         now = self.times.add("warp", now)
         self._attributes.tell(expression, pose_change)
         now = self._chain.run(self.times, now)
+        self._keep_to_lips_and_lids(self._chain.x)
         image = self._compose(self._chain.x)
         self.times.add("compose", now)
         self.times.frames += 1
@@ -112,6 +126,16 @@ class FrameRenderer:
         """As `draw`, without the network: the warp over the plate, uint8 [size, size, 3] RGB."""
         self._warp.move(expression, pose_change)
         return self._compose(np.ascontiguousarray(self._warp.condition[:, :COLOR_PLANES]))
+
+    def _keep_to_lips_and_lids(self, x0: Float) -> None:
+        """Take back what the network did elsewhere: there x̂_0 is the warp, to the bit."""
+        warp = self._warp.condition[0, :COLOR_PLANES].reshape(3, CELL_PIXELS, CELLS, CELLS)
+        drawn = x0[0].reshape(warp.shape)  # a view
+        drawn -= warp
+        drawn *= self._warp.drawn
+        if self._grey:
+            drawn[:] = np.tensordot(LUMA, drawn, 1)
+        drawn += warp
 
     def _compose(self, x0: Float) -> Image:
         size, pixels = self._options.size, self._options.pixels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parlante.contract import CELLS, CONDITION, GRID, Float
+from parlante.contract import CELL_PIXELS, CELLS, CONDITION, GRID, UNSHUFFLE, Float
 from parlante.face.model import FaceModel
 from parlante.portrait.portrait import Portrait
 from parlante.render.mesh import WarpMesh
@@ -26,6 +26,7 @@ class Warp:
         self.at_rest[..., 1], self.at_rest[..., 0] = np.mgrid[:GRID, :GRID]
         self.flow = np.empty_like(self.at_rest)
         self._interior = np.empty_like(self.at_rest)
+        self._drawn = np.empty((GRID, GRID, 1), np.float32)
         self._depth = np.empty((GRID, GRID), np.float32)
         self.condition = np.empty((1, CONDITION, CELLS, CELLS), np.float32)
 
@@ -45,7 +46,17 @@ class Warp:
             self._interior,
             self._depth,
         )
+        self._drawn.fill(0)
+        self._ops.rasterize(
+            vertices[0], self._mesh.triangles, self._mesh.drawn, self._drawn, self._depth
+        )
         self.pack()
+
+    @property
+    def drawn(self) -> Float:
+        """How far the network may draw at each pixel, float32 [16, 64, 64], unshuffled."""
+        blocks = self._drawn.reshape(CELLS, UNSHUFFLE, CELLS, UNSHUFFLE)
+        return np.asarray(blocks.transpose(1, 3, 0, 2).reshape(CELL_PIXELS, CELLS, CELLS))
 
     def pack(self) -> None:
         """Make `condition` of the flow as it is."""
