@@ -15,7 +15,8 @@ class Warp:
     """Arrays that `move` fills for a frame.
 
     flow float32 [256, 256, 3]: x and y of the source pixel, and 1 on the mouth's opening (at_rest:
-    where nothing moves); condition float32 [1, 160, 64, 64]: what `pack` makes of it.
+    where nothing moves); drawn float32 [16, 64, 64]: how far the network may draw, 0 to 1,
+    unshuffled; condition float32 [1, 160, 64, 64]: what `pack` makes of it.
     """
 
     def __init__(self, ops: Ops, model: FaceModel, portrait: Portrait, mesh: WarpMesh) -> None:
@@ -27,6 +28,7 @@ class Warp:
         self.flow = np.empty_like(self.at_rest)
         self._interior = np.empty_like(self.at_rest)
         self._drawn = np.empty((GRID, GRID, 1), np.float32)
+        self.drawn = np.empty((CELL_PIXELS, CELLS, CELLS), np.float32)
         self._depth = np.empty((GRID, GRID), np.float32)
         self.condition = np.empty((1, CONDITION, CELLS, CELLS), np.float32)
 
@@ -50,13 +52,10 @@ class Warp:
         self._ops.rasterize(
             vertices[0], self._mesh.triangles, self._mesh.drawn, self._drawn, self._depth
         )
-        self.pack()
-
-    @property
-    def drawn(self) -> Float:
-        """How far the network may draw at each pixel, float32 [16, 64, 64], unshuffled."""
         blocks = self._drawn.reshape(CELLS, UNSHUFFLE, CELLS, UNSHUFFLE)
-        return np.asarray(blocks.transpose(1, 3, 0, 2).reshape(CELL_PIXELS, CELLS, CELLS))
+        unshuffled = self.drawn.reshape(UNSHUFFLE, UNSHUFFLE, CELLS, CELLS)  # a view
+        np.copyto(unshuffled, blocks.transpose(1, 3, 0, 2))
+        self.pack()
 
     def pack(self) -> None:
         """Make `condition` of the flow as it is."""
