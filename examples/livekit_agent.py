@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from livekit import rtc
-from livekit.agents.voice.avatar import AvatarOptions, AvatarRunner, QueueAudioOutput
+
+try:
+    from livekit import rtc
+    from livekit.agents.voice.avatar import AvatarOptions, AvatarRunner, QueueAudioOutput
+
+    from parlante.adapters.livekit import LiveKitAvatar
+except ImportError:
+    raise SystemExit('this needs livekit-agents: pip install "parlante[adapters]"') from None
 
 from parlante import Avatar, ParlanteError
-from parlante.adapters.livekit import LiveKitAvatar
 from parlante.contract import SAMPLE_RATE
 from parlante.runtime.assets import demo
 from parlante.speech.audio import decode_audio

@@ -15,14 +15,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from pipecat.frames import frames as f
-from pipecat.pipeline.pipeline import Pipeline
-from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.workers.runner import WorkerRunner
+
+try:
+    from pipecat.frames import frames as f
+    from pipecat.pipeline.pipeline import Pipeline
+    from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+    from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+    from pipecat.workers.runner import WorkerRunner
+
+    from parlante.adapters.pipecat import PipecatAvatar
+except ImportError:
+    raise SystemExit('this needs pipecat-ai: pip install "parlante[adapters]"') from None
 
 from parlante import Avatar, ParlanteError
-from parlante.adapters.pipecat import PipecatAvatar
 from parlante.contract import SAMPLE_RATE
 from parlante.media.writer import VideoWriter
 from parlante.runtime.assets import demo

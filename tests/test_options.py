@@ -188,6 +188,13 @@ def test_a_picture_of_another_size_keeps_its_halves(size: int) -> None:
 def test_colours() -> None:
     assert RenderOptions(background="green").backdrop == (0, 177, 64) == GREEN
     assert RenderOptions(background=(1, 2, 3)).backdrop == (1, 2, 3)
+    assert RenderOptions(background="1, 2,3").backdrop == (1, 2, 3)
+    assert RenderOptions(background="#0b1C2d").backdrop == (11, 28, 45)
+    for text in ("purple", "10,20", "#12345", "nowhere.png"):
+        with pytest.raises(ImageError, match=r"R,G,B.*rrggbb.*picture"):
+            RenderOptions(background=text)
+    with pytest.raises(ParlanteError, match="background=256"):
+        RenderOptions(background="0,0,256")
     colour = RenderOptions(background=tuple(np.uint8([9, 8, 7]))).backdrop  # type: ignore[arg-type]
     assert colour == (9, 8, 7)
 
@@ -349,7 +356,7 @@ def test_a_picture_on_the_command_line(
     assert cli.main([*arguments, "0,0,300"]) == 1
     assert cli.main([*arguments, "1,2"]) == 1
     said = capsys.readouterr().err
-    assert "background=300" in said and "1,2 does not exist" in said
+    assert "background=300" in said and "background='1,2' is no file and no colour" in said
     assert len(drawn_with) == 1
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, TypedDict, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, get_args
 
 import numpy as np
 
 from parlante.contract import Image, Picture, Pixels
-from parlante.errors import ParlanteError
+from parlante.errors import ImageError, ParlanteError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -51,7 +53,7 @@ class RenderKeywords(TypedDict, total=False):
     blink: float
     expression: float
     pixels: Pixels
-    background: Literal["green"] | Color | Picture | Backdrop | None
+    background: Color | Picture | Backdrop | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,9 @@ class RenderOptions:
     """Seed of head motion, blinks and noise, 0 to 2⁶⁴ − 1. The same seed gives the same video, bit
     for bit; change it for another performance of the same speech."""
 
-    size: int = field(default=512, metadata={"help": "side of the picture, pixels, 128 to 1080"})
+    size: int = field(
+        default=512, metadata={"help": "side of the picture, pixels, even, 128 to 1080"}
+    )
     """Side of the square picture in pixels, even, 128 to 1080. Time a frame grows with it."""
 
     fps: Fraction | int | float = field(
@@ -97,12 +101,15 @@ class RenderOptions:
     alpha: the matte, where there is no background) or ``"nv12"`` (BT.709). Files, streams and the
     web page are made from rgb."""
 
-    background: Literal["green"] | Color | Picture | Backdrop | None = field(
+    background: Color | Picture | Backdrop | None = field(
         default=None,
-        metadata={"help": "instead of the photo's own: green, a colour R,G,B, or a picture file"},
+        metadata={
+            "help": "instead of the photo's own: green, a colour R,G,B or #rrggbb, or a picture"
+        },
     )
-    """Instead of the photo's own background: ``"green"`` (chroma key), a colour (r, g, b), or a
-    picture (path, bytes of an image file, or array), whose middle square is taken."""
+    """Instead of the photo's own background: ``"green"`` (chroma key), a colour (r, g, b),
+    ``"R,G,B"`` or ``"#rrggbb"``, or a picture (path, bytes of an image file, or array), whose
+    middle square is taken."""
 
     def __post_init__(self) -> None:
         if self.pixels not in get_args(Pixels):
@@ -172,8 +179,8 @@ def frame_rate(fps: Fraction | int | float) -> Fraction:
 def _background(given: object) -> Color | Backdrop | None:
     if given is None or isinstance(given, Backdrop):
         return given
-    if isinstance(given, str) and given == "green":
-        return GREEN
+    if isinstance(given, str) and (color := _named_color(given)) is not None:
+        return color
     if isinstance(given, tuple):
         if len(given) != 3:
             raise ParlanteError(f"background={given!r}; a colour has red, green and blue")
@@ -181,7 +188,26 @@ def _background(given: object) -> Color | Backdrop | None:
         return red, green, blue
     from parlante.media.photo import load_image
 
+    if isinstance(given, str) and not Path(given).exists():
+        raise ImageError(
+            f"background={given!r} is no file and no colour; give 'green', 'R,G,B' with 0 to 255 "
+            "each, '#rrggbb', or a picture"
+        )
     return Backdrop(load_image(given).rgb)  # type: ignore[arg-type]
+
+
+def _named_color(text: str) -> Color | None:
+    """The colour that ``green``, ``R,G,B`` or ``#rrggbb`` stands for; None for any other text."""
+    if text == "green":
+        return GREEN
+    if re.fullmatch("#[0-9a-fA-F]{6}", text):
+        red, green, blue = bytes.fromhex(text[1:])
+        return red, green, blue
+    parts = text.split(",")
+    if len(parts) == 3 and all(part.strip().isdigit() for part in parts):
+        red, green, blue = (_whole("background", int(part), 0, 255) for part in parts)
+        return red, green, blue
+    return None
 
 
 def _whole(name: str, value: int, low: int, high: int) -> int:

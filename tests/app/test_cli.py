@@ -102,7 +102,13 @@ def test_as_a_process() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["sing"], ["speak", "--size", "big"], ["encode", "a"]])
+def test_alone_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    said = capsys.readouterr().err
+    assert all(f"\n    {name} " in said for name in ("speak", "live", "serve", "encode", "bench"))
+
+
+@pytest.mark.parametrize("arguments", [["sing"], ["speak", "--size", "big"], ["encode", "a"]])
 def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)

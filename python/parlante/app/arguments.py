@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,20 +74,12 @@ def avatar_of(arguments: argparse.Namespace, photos: list[Path]) -> Avatar:
 
 
 def _add(group: argparse._ActionsContainer, one: Field[Any], default: Any) -> None:
-    kinds: dict[str, Callable[[str], Any]] = {"background": _background, "fps": float}
+    kind = {"fps": float, "background": str}.get(one.name, type(default))
     shown = "" if default is None else f" (default: {default})"
     group.add_argument(
         f"--{one.name}",
-        type=kinds.get(one.name, type(default)),
+        type=kind,
         default=default,
         metavar=one.name.upper(),
         help=one.metadata["help"] + shown,
     )
-
-
-def _background(text: str) -> str | tuple[int, ...]:
-    """``green``, ``R,G,B`` or the path of a picture."""
-    parts = text.split(",")
-    if len(parts) == 3 and all(part.strip().isdigit() for part in parts):
-        return tuple(int(part) for part in parts)
-    return text

@@ -45,7 +45,11 @@ PHOTOS = "one or more photos of a person, a short video, or a face made by encod
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0, 1 after printing a `ParlanteError`, or 130 when interrupted."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if not hasattr(arguments, "run"):
+        parser.print_help(sys.stderr)
+        return 2
     logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.WARNING)
     try:
         return int(arguments.run(arguments))
@@ -62,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"parlante {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(metavar="COMMAND")
     _speak_parser(commands.add_parser("speak", help="make a video of a photo speaking"))
     _live_parser(
         commands.add_parser(
@@ -97,7 +101,11 @@ def _speak_parser(speak: argparse.ArgumentParser) -> None:
     )
     speak.add_argument("--demo", action="store_true", help="use the built-in photo and voice")
     speak.add_argument(
-        "-o", "--output", type=Path, default=Path("speech.mp4"), help=".mp4, .mov or .mkv"
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("speech.mp4"),
+        help=".mp4, .mov or .mkv (default: speech.mp4)",
     )
     add_render_options(speak)
     add_avatar_options(speak)
@@ -114,7 +122,11 @@ def _live_parser(live: argparse.ArgumentParser) -> None:
         "camera: or camera:DEVICE (virtual); or a video file",
     )
     live.add_argument(
-        "--rate", type=int, default=SAMPLE_RATE, help="Hz of the input: int16, mono, no header"
+        "--rate",
+        type=int,
+        default=SAMPLE_RATE,
+        metavar="HZ",
+        help=f"of the input, which is int16, mono, without header (default: {SAMPLE_RATE})",
     )
     add_render_options(live)
     add_avatar_options(live)
@@ -123,8 +135,10 @@ def _live_parser(live: argparse.ArgumentParser) -> None:
 
 def _serve_parser(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("photo", nargs="*", type=Path, help=f"{PHOTOS}; none for the demo")
-    serve.add_argument("--host", default="127.0.0.1", help="another one asks for a token")
-    serve.add_argument("--port", type=int, default=8080)
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="default: 127.0.0.1; another one asks for a token"
+    )
+    serve.add_argument("--port", type=int, default=8080, help="default: 8080")
     add_render_options(serve)
     add_avatar_options(serve)
     serve.set_defaults(run=_serve)
@@ -154,6 +168,7 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
     speech = avatar_of(arguments, photos).speak(audio, options=options)
     with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name) as bar:
         speech.save(arguments.output, progress=lambda count: bar.update(count - bar.n))
+    print(f"parlante: wrote {arguments.output}", file=sys.stderr)
 
 
 def _live(arguments: argparse.Namespace) -> int:
@@ -176,6 +191,12 @@ def _live(arguments: argparse.Namespace) -> int:
             for frame in session:
                 out.write(frame.image, frame.audio)
                 bar.update()
+    if repeated := session.status().repeated:
+        print(
+            f"parlante: {repeated} pictures were repeated, as this machine was too slow; a smaller "
+            "--size, --precision int8 or, where others use its cores, --threads 1 is faster",
+            file=sys.stderr,
+        )
     return 128 + came[0] if came else 0
 
 
@@ -250,6 +271,7 @@ def _encode(arguments: argparse.Namespace) -> int:
 
     keep_inputs(arguments.output, arguments.photo)
     avatar_of(arguments, arguments.photo).save(arguments.output)
+    print(f"parlante: wrote {arguments.output}", file=sys.stderr)
     return 0
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parlante.contract import CELLS, COLOR_PLANES, Float
+from parlante.contract import CELLS, COLOR_PLANES, Float, Precision
+from parlante.errors import BundleError
 from parlante.render.network import DTYPES, BoundNetwork
 from parlante.render.ops import Ops
 from parlante.render.schedule import Step, make_schedule
@@ -51,6 +52,7 @@ class Chain:
         compute: Compute,
     ) -> None:
         self._ops, self._warp, self._seed = ops, warp, seed
+        _check_precision(bundle, compute)
         sessions = {
             name: bundle.session(
                 compute.network(name), device=compute.device, threads=compute.threads
@@ -112,4 +114,14 @@ class Chain:
             step=step.index,
             next=self._next,
             **self._next_format,
+        )
+
+
+def _check_precision(bundle: Bundle, compute: Compute) -> None:
+    networks = bundle.manifest.networks
+    there = [p for p in get_args(Precision) if Compute(precision=p).network("denoise") in networks]
+    if compute.precision not in there:
+        raise BundleError(
+            f"precision={compute.precision!r}: the bundle in {bundle.folder} has the renderer in "
+            f"{', '.join(there)} only; give one of these, or export a bundle that has more"
         )

@@ -33,8 +33,14 @@ class Compute:
     """What the renderer's networks compute in. ``"int8"`` is faster on a CPU with VNNI;
     ``"float16"`` needs a bundle that has it."""
 
-    threads: int = field(default=2, metadata={"help": "CPU threads of each frame, 1 to 64"})
-    """CPU threads that a frame is drawn with, 1 to 64. Use no more than the cores you can spare."""
+    threads: int = field(
+        default=2,
+        metadata={
+            "help": "CPU threads of each frame, 1 to 64; no more than there are cores to spare"
+        },
+    )
+    """CPU threads that a frame is drawn with, 1 to 64. Use no more than the cores you can spare:
+    where other programs keep them busy, 1 is faster than 2, for threads wait for each other."""
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):
