@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "bindings/views.h"
 #include "ops/compose.h"
@@ -167,7 +168,7 @@ std::uint8_t* output_pixels(Array& out, PixelFormat format, int rows, int column
       break;
   }
   if (rows % 2 != 0 || columns % 2 != 0) {
-    throw py::value_error("source: expected even rows and columns for nv12, got " +
+    throw py::value_error("plate: expected even rows and columns for nv12, got " +
                           std::to_string(rows) + " and " + std::to_string(columns));
   }
   return output<std::uint8_t>(out, "out", {rows + rows / 2, columns});
@@ -176,7 +177,8 @@ std::uint8_t* output_pixels(Array& out, PixelFormat format, int rows, int column
 template <class Array>
 ComposeArguments check_compose(const Array& source, const Array& plate, const Array& warp,
                                const Array& x0, const Array& condition, Array& out,
-                               const std::string& format, const py::object& background) {
+                               const std::string& format, const py::object& background,
+                               std::pair<int, int> corner) {
   ComposeArguments arguments;
   arguments.format = parse_format(format);
   arguments.background = parse_background(background);
@@ -184,15 +186,24 @@ ComposeArguments check_compose(const Array& source, const Array& plate, const Ar
     throw py::value_error("background: 'alpha' needs format 'rgba', got '" + format + "'");
   }
   arguments.source = input_image<std::uint8_t>(source, "source", kAny, kAny, 4);
-  const int rows = arguments.source.rows;
-  const int columns = arguments.source.columns;
-  arguments.plate = input_image<std::uint8_t>(plate, "plate", rows, columns, 3);
+  arguments.plate = input_image<std::uint8_t>(plate, "plate", kAny, kAny, 3);
+  const int rows = arguments.plate.rows;
+  const int columns = arguments.plate.columns;
+  const auto [left, top] = corner;
+  if (left < 0 || top < 0 || left > arguments.source.columns - columns ||
+      top > arguments.source.rows - rows) {
+    throw py::value_error("corner, plate: expected a plate within the source of shape " +
+                          describe_shape(source) + ", got corner (" + std::to_string(left) + ", " +
+                          std::to_string(top) + ") and a plate of shape " + describe_shape(plate));
+  }
+  arguments.left = left;
+  arguments.top = top;
   arguments.x0 = input_planes(x0, "x0", kColorPlanes, kAny, kAny);
   arguments.condition = input_first_planes(condition, "condition", kColorPlanes, arguments.x0.rows,
                                            arguments.x0.columns);
   arguments.warp = input_image<float>(warp, "warp", arguments.x0.rows * kUnshuffle,
                                       arguments.x0.columns * kUnshuffle, 3);
-  require_pixels(source, "source");
+  require_pixels(plate, "plate");
   require_pixels(x0, "x0");
   arguments.out = output_pixels(out, arguments.format, rows, columns);
   return arguments;

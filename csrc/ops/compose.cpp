@@ -81,16 +81,16 @@ PARLANTE_LOOP void shuffle_residual_loop(const float* x0, const float* c, std::p
 constexpr PerIsa<shuffle_residual_loop> shuffle_residual;
 
 /// Red, green, blue and alpha of a row in levels, from where its pixels lie on the crop grid and
-/// what the residual adds. Each pointer is a row of its own, all of source.columns pixels.
+/// what the residual adds. Each pointer is a row of its own, of `columns` pixels.
 template <Backdrop kind>
-PARLANTE_LOOP void compose_row_loop(ImageView<const std::uint8_t> source, GridMap to_source_x,
-                                    GridMap to_source_y, const float* grid_x, const float* grid_y,
-                                    const float* residual_red, const float* residual_green,
-                                    const float* residual_blue, const std::uint8_t* plate,
-                                    Background background, float* red, float* green, float* blue,
-                                    float* alpha) {
+PARLANTE_LOOP void compose_row_loop(ImageView<const std::uint8_t> source, int columns,
+                                    GridMap to_source_x, GridMap to_source_y, const float* grid_x,
+                                    const float* grid_y, const float* residual_red,
+                                    const float* residual_green, const float* residual_blue,
+                                    const std::uint8_t* plate, Background background, float* red,
+                                    float* green, float* blue, float* alpha) {
   PARLANTE_INDEPENDENT
-  for (int x = 0; x < source.columns; ++x) {
+  for (int x = 0; x < columns; ++x) {
     const Rgba sample = sample_rgba(source, to_source_x(grid_x[x]), to_source_y(grid_y[x]));
     red[x] =
         compose_channel<kind>(sample.r, sample.a, residual_red[x], plate[3 * x], background.red);
@@ -156,13 +156,13 @@ class RowComposer {
       : inputs_(inputs),
         grid_rows_(inputs.warp.rows),
         grid_columns_(inputs.warp.columns),
-        to_grid_y_(grid_map(inputs.source.rows, grid_rows_)),
-        to_source_x_(grid_map(grid_columns_, inputs.source.columns)),
-        to_source_y_(grid_map(grid_rows_, inputs.source.rows)),
-        taps_(inputs.source.columns, grid_columns_, scratch),
+        to_grid_y_(grid_map(inputs.plate.rows, grid_rows_)),
+        to_source_x_(grid_map(grid_columns_, inputs.plate.columns, inputs.left)),
+        to_source_y_(grid_map(grid_rows_, inputs.plate.rows, inputs.top)),
+        taps_(inputs.plate.columns, grid_columns_, scratch),
         residual_rows_{Rows(3, grid_columns_, scratch), Rows(3, grid_columns_, scratch)},
         blended_(5, grid_columns_, scratch),
-        stretched_(5, inputs.source.columns, scratch) {}
+        stretched_(5, inputs.plate.columns, scratch) {}
 
   void compose(int y, const Rows& out) {
     const Tap tap = grid_tap(to_grid_y_(static_cast<float>(y)), grid_rows_);
@@ -173,7 +173,7 @@ class RowComposer {
     blend_rows(first, second, clamped_weight(tap.t), 3 * grid_columns_, blended_[2]);
     for (int i = 0; i < 5; ++i) {
       const float* t = i < 2 ? taps_.t : taps_.clamped_t;
-      stretch_row(blended_[i], taps_.first, taps_.second, t, inputs_.source.columns, stretched_[i]);
+      stretch_row(blended_[i], taps_.first, taps_.second, t, inputs_.plate.columns, stretched_[i]);
     }
     switch (inputs_.background.kind) {
       case Backdrop::kPlate:
@@ -206,9 +206,9 @@ class RowComposer {
 
   template <Backdrop kind>
   void sample(int y, const Rows& out) const {
-    compose_row<kind>(inputs_.source, to_source_x_, to_source_y_, stretched_[0], stretched_[1],
-                      stretched_[2], stretched_[3], stretched_[4], inputs_.plate.row(y),
-                      inputs_.background, out[0], out[1], out[2], out[3]);
+    compose_row<kind>(inputs_.source, inputs_.plate.columns, to_source_x_, to_source_y_,
+                      stretched_[0], stretched_[1], stretched_[2], stretched_[3], stretched_[4],
+                      inputs_.plate.row(y), inputs_.background, out[0], out[1], out[2], out[3]);
   }
 
   const ComposeArguments& inputs_;
@@ -224,8 +224,8 @@ class RowComposer {
 }  // namespace
 
 void compose(const ComposeArguments& arguments, int threads) {
-  const int rows = arguments.source.rows;
-  const int columns = arguments.source.columns;
+  const int rows = arguments.plate.rows;
+  const int columns = arguments.plate.columns;
   const PixelFormat format = arguments.format;
   const auto out_row = [&](int y, int bytes) {
     return arguments.out + static_cast<std::ptrdiff_t>(y) * columns * bytes;

@@ -86,7 +86,7 @@ __device__ Rgba compose_pixel(const Frame& frame, const GridSample& grid,
 /// Four pixels from (y, x), x a multiple of 4; those past the last column repeat it.
 template <Backdrop kind, bool kSameSize>
 __device__ void compose_four(const Frame& frame, int x, int y, Rgba* levels) {
-  const int columns = frame.source.columns;
+  const int columns = frame.plate.columns;
   const int last = columns - 1;
   std::uint8_t plate[3 * kPixels] = {};
   if constexpr (kind == Backdrop::kPlate || kind == Backdrop::kPicture) {
@@ -201,8 +201,8 @@ template <Backdrop kind, bool kSameSize, bool kNv12>
 __global__ void __launch_bounds__(kLanes* kRows) compose_kernel(Frame frame) {
   const int x = static_cast<int>(blockIdx.x * kLanes + threadIdx.x) * kPixels;
   const int row = static_cast<int>(blockIdx.y * kRows + threadIdx.y);
-  const int rows = frame.source.rows;
-  const int columns = frame.source.columns;
+  const int rows = frame.plate.rows;
+  const int columns = frame.plate.columns;
   if constexpr (kNv12) {
     const int y = 2 * row;
     if (x >= columns || y >= rows) {
@@ -248,15 +248,16 @@ Kernel choose_kernel(Backdrop kind, bool same_size, bool nv12) {
 }  // namespace
 
 void compose_cuda(const ComposeArguments& arguments, CudaStream stream) {
-  const auto& source = arguments.source;
+  const auto& plate = arguments.plate;
   const auto& warp = arguments.warp;
-  const Frame frame{arguments, grid_map(source.columns, warp.columns),
-                    grid_map(source.rows, warp.rows), grid_map(warp.columns, source.columns),
-                    grid_map(warp.rows, source.rows)};
-  const bool same_size = source.rows == warp.rows && source.columns == warp.columns;
+  const Frame frame{arguments, grid_map(plate.columns, warp.columns),
+                    grid_map(plate.rows, warp.rows),
+                    grid_map(warp.columns, plate.columns, arguments.left),
+                    grid_map(warp.rows, plate.rows, arguments.top)};
+  const bool same_size = plate.rows == warp.rows && plate.columns == warp.columns;
   const bool nv12 = arguments.format == PixelFormat::kNv12;
-  const dim3 grid(blocks_for(source.columns, kLanes * kPixels),
-                  blocks_for(nv12 ? source.rows / 2 : source.rows, kRows));
+  const dim3 grid(blocks_for(plate.columns, kLanes * kPixels),
+                  blocks_for(nv12 ? plate.rows / 2 : plate.rows, kRows));
   if (grid.x == 0 || grid.y == 0) {
     return;
   }

@@ -28,20 +28,22 @@ struct Background {
   float red, green, blue;  // 0..255, of kColor
 };
 
-/// One frame of Hs x Ws pixels from a crop grid of H x W (= 4h x 4w).
+/// One frame of Ho x Wo pixels from a crop grid of H x W (= 4h x 4w).
 struct ComposeArguments {
-  /// [Hs, Ws, 4] RGB and straight alpha.
+  /// [Hs, Ws, 4] RGB and straight alpha, at the frame's scale; it may show more than the frame.
   ImageView<const std::uint8_t> source;
-  /// [Hs, Ws, 3] background, not warped.
+  /// Pixel of the source in which the frame's first one lies; the frame lies within the source.
+  int left, top;
+  /// [Ho, Wo, 3] background, not warped.
   ImageView<const std::uint8_t> plate;
-  /// [H, W, 3] x, y of the source in pixels of the crop grid.
+  /// [H, W, 3] x, y of the source in pixels of the crop grid; beyond the grid where the source is.
   ImageView<const float> warp;
   /// [48, h, w].
   PlanesView<const float> x0;
   /// [>= 48, h, w]; its first 48 planes are c (unshuffle.h).
   PlanesView<const float> condition;
-  /// kRgb, kBgr: [Hs, Ws, 3]; kRgba: [Hs, Ws, 4], A is the warped matte; kNv12: [Hs * 3 / 2, Ws],
-  /// BT.709, limited range, chroma sited in the middle of its four pixels; Hs and Ws even.
+  /// kRgb, kBgr: [Ho, Wo, 3]; kRgba: [Ho, Wo, 4], A is the warped matte; kNv12: [Ho * 3 / 2, Wo],
+  /// BT.709, limited range, chroma sited in the middle of its four pixels; Ho and Wo even.
   std::uint8_t* out;
   PixelFormat format;
   Background background;
@@ -63,9 +65,10 @@ struct GridMap {
   PARLANTE_HD float operator()(float x) const { return scale * x + offset; }
 };
 
-PARLANTE_HD GridMap grid_map(int from, int to) {
+/// `shift` is added to what the map gives.
+PARLANTE_HD GridMap grid_map(int from, int to, int shift = 0) {
   const float scale = static_cast<float>(to) / static_cast<float>(from);
-  return {scale, 0.5f * scale - 0.5f};
+  return {scale, 0.5f * scale - 0.5f + static_cast<float>(shift)};
 }
 
 /// The neighbours of a position on the crop grid. Past the outermost pixels t is negative, on both

@@ -89,5 +89,6 @@ def compose(
     *,
     format: Literal["rgb", "bgr", "rgba", "nv12"] = "rgb",
     background: Literal["plate", "picture", "alpha"] | tuple[int, int, int] = "plate",
+    corner: tuple[int, int] = (0, 0),
     threads: int = 1,
 ) -> None: ...

@@ -56,5 +56,6 @@ def compose(
     *,
     format: Literal["rgb", "bgr", "rgba", "nv12"] = "rgb",
     background: Literal["plate", "alpha"] | tuple[int, int, int] = "plate",
+    corner: tuple[int, int] = (0, 0),
     stream: int,
 ) -> None: ...

@@ -105,6 +105,8 @@ int main(int, char** arguments) {
   const auto back = read<std::uint8_t>(kFrame * kFrame * 3);
   std::vector<std::uint8_t> picture(kFrame * kFrame * 3);
   compose({{photo.data(), kFrame, kFrame, 4},
+           0,
+           0,
            {back.data(), kFrame, kFrame, 3},
            flow,
            planes(std::as_const(noised)),

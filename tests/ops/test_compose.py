@@ -203,6 +203,40 @@ def test_any_warp_and_network_output_are_safe(
     assert first.tobytes() == run_compose(arrays, image_format, threads=2).tobytes()
 
 
+@pytest.mark.parametrize("size", [GRID, 96])
+def test_a_source_that_shows_more_than_the_frame(size: int) -> None:
+    """It is sampled where it lies: beyond the frame, too, as OpenCV does."""
+    arrays = make_arrays(9, size)
+    rng = np.random.default_rng(9)
+    left, top = 13, 7
+    large = np.round(255 * smooth(rng, (size + 20, size + 30, 4), 4)).astype(np.uint8)
+    inner = np.ascontiguousarray(large[top : top + size, left : left + size])
+    x0 = arrays["condition"][:, :48]  # nothing is added to the warp
+    frame = arrays | {"source": large, "x0": np.ascontiguousarray(x0)}
+    out = np.empty((size, size, 4), np.uint8)
+
+    def composed(dx: float, dy: float) -> NDArray[np.int64]:
+        warp = np.zeros((GRID, GRID, 3), np.float32)
+        warp[..., 1], warp[..., 0] = np.mgrid[:GRID, :GRID]
+        warp[..., :2] += np.array([dx, dy]) * GRID / size
+        _core.compose(
+            **(frame | {"warp": warp}),  # type: ignore[arg-type]
+            out=out,
+            format="rgba",
+            background="alpha",
+            corner=(left, top),
+        )
+        return out.astype(np.int64)
+
+    np.testing.assert_array_equal(composed(0, 0), inner)
+    np.testing.assert_array_equal(composed(-13, -7), large[:size, :size])
+    moved = np.float32([[1, 0, left + 3.5], [0, 1, top - 2.25]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    wanted = cv2.warpAffine(large, moved, (size, size), flags=flags)
+    # OpenCV's weights have five bits.
+    assert np.abs(composed(3.5, -2.25) - wanted).max() <= 255 / 32 + 1
+
+
 @pytest.mark.parametrize("threads", [2, 4, 64])
 @pytest.mark.parametrize("image_format", ["rgb", "rgba", "nv12"])
 def test_threads_do_not_change_a_bit(threads: int, image_format: str) -> None:
@@ -215,7 +249,10 @@ def test_threads_do_not_change_a_bit(threads: int, image_format: str) -> None:
     ("name", "value", "error", "message"),
     [
         ("source", np.zeros((64, 64, 3), np.uint8), ValueError, r"source.*\(any, any, 4\)"),
-        ("plate", np.zeros((64, 60, 3), np.uint8), ValueError, r"plate.*\(64, 64, 3\)"),
+        ("plate", np.zeros((64, 64, 4), np.uint8), ValueError, r"plate.*\(any, any, 3\)"),
+        ("plate", np.zeros((65, 64, 3), np.uint8), ValueError, r"plate within the source.*65"),
+        ("corner", (1, 0), ValueError, r"plate within the source.*corner \(1, 0\)"),
+        ("corner", (0, -1), ValueError, r"plate within the source.*corner \(0, -1\)"),
         ("warp", np.zeros((32, 64, 3), np.float32), ValueError, r"warp.*\(64, 64, 3\)"),
         ("x0", np.zeros((1, 45, 16, 16), np.float32), ValueError, r"x0.*\(1, 48, any, any\)"),
         ("condition", np.zeros((1, 40, 16, 16), np.float32), ValueError, "at least 48 planes"),

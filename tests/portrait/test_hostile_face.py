@@ -18,7 +18,7 @@ from parlante.runtime.assets import demo
 
 def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "face.npz"
-    np.savez_compressed(path, format=np.int64(FORMAT), image=np.zeros(MAX_BYTES, np.uint8))
+    np.savez_compressed(path, format=np.int64(FORMAT), canvas=np.zeros(MAX_BYTES, np.uint8))
     assert path.stat().st_size < MAX_BYTES / 500
     with pytest.raises(ImageError, match="unpacks to 34 MB"):
         Avatar.load(path)
@@ -40,7 +40,8 @@ def test_an_array_that_promises_more_than_it_holds(tmp_path: Path) -> None:
 def test_the_largest_face_fits(tmp_path: Path) -> None:
     with demo() as (photo, _):
         portrait = Avatar(photo, cache=False).portrait
-    noise = np.random.default_rng(0).integers(0, 256, (1080, 1080, 4), np.uint8)
-    large = replace(portrait, image=noise, plate=np.ascontiguousarray(noise[..., :3]))
+    noise = np.random.default_rng(0).integers(0, 256, (1620, 1620, 4), np.uint8)
+    plate = np.ascontiguousarray(noise[:1080, :1080, :3])
+    large = replace(portrait, canvas=noise, corner=np.array([270, 270]), plate=plate)
     large.save(tmp_path / "large.npz")
-    assert np.array_equal(read_portrait(tmp_path / "large.npz").image, noise)
+    assert np.array_equal(read_portrait(tmp_path / "large.npz").canvas, noise)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parlante.errors import ImageError, OutputError
-from parlante.portrait.portrait import Portrait, read_portrait
+from parlante.portrait.portrait import FORMAT, Portrait, read_portrait, scaled_around
 from tests.support.portrait_samples import PHOTO, assert_same_portrait, avatar, blank, fields_of
 
 
@@ -34,9 +34,25 @@ def test_sizes_are_cached_and_exact() -> None:
     assert np.abs(back.astype(int) - portrait.image).mean() < 3
 
 
+@pytest.mark.parametrize("size", [128, 300, 511])
+def test_around_the_crop_the_photo_goes_on(size: int) -> None:
+    """Scaled, the crop is what it is alone; its surroundings join it without a step or a gap."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (9, 11, 3), np.uint8)
+    photo = cv2.resize(coarse, (330, 270), interpolation=cv2.INTER_CUBIC)
+    box = (50, 30, 200)
+    around, (left, top) = scaled_around(photo, box, size)
+    alone, _ = scaled_around(np.ascontiguousarray(photo[30:230, 50:250]), (0, 0, 200), size)
+    np.testing.assert_array_equal(around[top : top + size, left : left + size], alone)
+    wanted = np.round(np.array([330, 270]) * size / 200)
+    assert np.abs(np.array(around.shape[1::-1]) - wanted).max() <= 1
+    whole = cv2.resize(photo, around.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(whole.astype(int) - around).mean() < 2  # half a pixel of a smooth picture
+
+
 def stored(**changes: Any) -> bytes:
     """The file of `blank` with some arrays replaced (None: left out)."""
-    arrays = {"format": np.int64(2), **fields_of(blank()), **changes}
+    arrays = {"format": np.int64(FORMAT), **fields_of(blank()), **changes}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{k: v for k, v in arrays.items() if v is not None})
     return buffer.getvalue()
@@ -69,7 +85,7 @@ class _Trap:
         return (setattr, (_Trap, "sprung", True))
 
 
-@pytest.mark.parametrize("field", ["format", "image", "key"])
+@pytest.mark.parametrize("field", ["format", "canvas", "key"])
 def test_pickled_objects_are_refused_unread(field: str) -> None:
     data = stored(**{field: np.array([_Trap()], object)})
     for bad in (data, pickle.dumps(_Trap())):
@@ -106,10 +122,16 @@ def plain_zip() -> bytes:
         stored(style=None),
         stored(format=np.zeros(3)),
         stored(format=np.int64(99)),
-        stored(image=np.zeros((8, 9, 4), np.uint8)),
-        stored(image=np.zeros((0, 0, 4), np.uint8), plate=np.zeros((0, 0, 3), np.uint8)),
-        stored(image=np.zeros((8, 8, 4), np.float32)),
-        stored(plate=np.zeros((7, 7, 3), np.uint8)),
+        stored(canvas=np.zeros((10, 11, 3), np.uint8)),
+        stored(canvas=np.zeros((8, 11, 4), np.uint8)),
+        stored(canvas=np.zeros((0, 0, 4), np.uint8), plate=np.zeros((0, 0, 3), np.uint8)),
+        stored(canvas=np.zeros((10, 11, 4), np.float32)),
+        stored(canvas=np.zeros(10, np.uint8)),
+        stored(corner=np.array([-1, 0])),
+        stored(corner=np.array([4, 1])),
+        stored(corner=np.zeros(3, np.int64)),
+        stored(plate=np.zeros((7, 8, 3), np.uint8)),
+        stored(plate=np.uint8(7)),
         stored(landmarks=np.full((468, 3), np.nan, np.float32)),
         stored(features=np.full((32, 64, 64), np.inf, np.float32)),
         stored(expression=np.zeros(53)),

@@ -42,6 +42,13 @@ def rest() -> tuple[Float, Pose]:
     return avatar().portrait.expression[None], avatar().portrait.pose
 
 
+def known() -> tuple[Float, Float]:
+    """Upper left and lower right end of the demo portrait's canvas, pixels of the 256-grid."""
+    left, top, right, bottom = (SIZE * margin for margin in avatar().portrait.margins)
+    ends = [-left - 0.5, -top - 0.5], [SIZE + right - 0.5, SIZE + bottom - 0.5]
+    return np.float32(ends[0]), np.float32(ends[1])
+
+
 def own_pixels(size: int = SIZE) -> Float:
     return np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
 
@@ -149,10 +156,11 @@ def test_rings_go_round_and_outwards() -> None:
         for ring in (mesh().attributes[list(FACE_OVAL), :2], *(r.copy() for r in rings))
     ]
     assert areas == sorted(areas)
-    # The outermost one is the crop's own edge, corners and all.
-    border = rings[2].copy()
-    assert float(cv2.contourArea(border)) == pytest.approx(SIZE**2, rel=1e-6)
-    assert (border.min(), border.max()) == pytest.approx((-0.5, SIZE - 0.5), abs=1e-4)
+    # The outermost one is the edge of what the portrait shows, corners and all.
+    low, high = known()
+    assert float(cv2.contourArea(rings[2].copy())) == pytest.approx(np.prod(high - low), rel=1e-5)
+    np.testing.assert_allclose(rings[2].min(0), low, atol=1e-4)
+    np.testing.assert_allclose(rings[2].max(0), high, atol=1e-4)
 
 
 @pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
@@ -358,11 +366,19 @@ def test_the_network_draws_lips_and_lids_only() -> None:
 
 
 @pytest.mark.parametrize("side", ["top", "left"])
-def test_nothing_is_seen_from_beyond_the_crop(side: str) -> None:
-    """However the head moves, each pixel comes from within the crop, and its edge stays."""
+@pytest.mark.parametrize("margin", [0.0, 0.2])
+def test_nothing_is_seen_from_beyond_the_photo(side: str, margin: float) -> None:
+    """However the head moves, each pixel comes from what is known; its edge stays."""
+    p = avatar().portrait
+    built = WarpMesh.build(
+        model(), p.landmarks, p.identity, p.expression, p.pose, SIZE, (margin,) * 4
+    )
     push = {"top": {"y": 2.0}, "left": {"x": 2.0}}[side]
-    warp = rasterised(moved(rest()[0], turned(**push)))
-    assert (warp[..., :2] >= -0.5 - 1e-3).all() and (warp[..., :2] <= SIZE - 0.5 + 1e-3).all()
+    warp = rasterised(built.move(rest()[0], turned(**push))[0][0], built.attributes)
+    beyond = 0.5 + margin * SIZE + 1e-3
+    assert (warp[..., :2] >= -beyond).all() and (warp[..., :2] <= SIZE - 1 + beyond).all()
     edge = warp[0, :, :2] if side == "top" else warp[:, 0, :2]
     own = own_pixels()[0] if side == "top" else own_pixels()[:, 0]
-    assert np.abs(edge - own).max() < 1.5  # half a pixel from an edge that stands still
+    moved_by = np.abs(edge - own).max()
+    # Half a pixel from an edge that stands still; further in the photo, hair goes with the head.
+    assert moved_by < 1.5 if margin == 0 else moved_by > 4

@@ -61,10 +61,10 @@ def test_a_photo_at_rest_is_the_photo(size: int) -> None:
 def test_grey_photos_stay_grey() -> None:
     grey = cv2.cvtColor(demo_rgb(), cv2.COLOR_RGB2GRAY)
     portrait = avatar().portrait
-    image = cv2.cvtColor(portrait.image[..., :3], cv2.COLOR_RGB2GRAY)
+    canvas = cv2.cvtColor(portrait.canvas[..., :3], cv2.COLOR_RGB2GRAY)
     black_and_white = replace(
         portrait,
-        image=np.dstack([image, image, image, portrait.image[..., 3]]),
+        canvas=np.dstack([canvas, canvas, canvas, portrait.canvas[..., 3]]),
         plate=np.repeat(cv2.cvtColor(portrait.plate, cv2.COLOR_RGB2GRAY)[..., None], 3, 2),
     )
     assert is_grey(np.repeat(grey[..., None], 3, 2)) and not is_grey(demo_rgb())

@@ -72,7 +72,8 @@ def avatar() -> Avatar:
 def blank() -> Portrait:
     """A portrait of nothing, whose file is small."""
     return Portrait(
-        image=np.zeros((8, 8, 4), np.uint8),
+        canvas=np.zeros((10, 11, 4), np.uint8),
+        corner=np.array([2, 1]),
         plate=np.zeros((8, 8, 3), np.uint8),
         landmarks=np.zeros((468, 3), np.float32),
         identity=np.zeros(100, np.float32),

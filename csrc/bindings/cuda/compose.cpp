@@ -1,8 +1,10 @@
 #include "ops/compose.h"
 
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <string>
+#include <utility>
 
 #include "bindings/cuda/device_array.h"
 #include "bindings/cuda/stream.h"
@@ -17,17 +19,19 @@ void bind_compose(py::module_& module) {
       "compose",
       [](const py::object& source, const py::object& plate, const py::object& warp,
          const py::object& x0, const py::object& condition, const py::object& out,
-         const std::string& format, const py::object& background, std::uintptr_t stream) {
+         const std::string& format, const py::object& background, std::pair<int, int> corner,
+         std::uintptr_t stream) {
         DeviceArray out_array(out, "out");
-        const auto arguments =
-            check_compose(DeviceArray(source, "source"), DeviceArray(plate, "plate"),
-                          DeviceArray(warp, "warp"), DeviceArray(x0, "x0"),
-                          DeviceArray(condition, "condition"), out_array, format, background);
+        const auto arguments = check_compose(
+            DeviceArray(source, "source"), DeviceArray(plate, "plate"), DeviceArray(warp, "warp"),
+            DeviceArray(x0, "x0"), DeviceArray(condition, "condition"), out_array, format,
+            background, corner);
         const py::gil_scoped_release release;
         compose_cuda(arguments, to_stream(stream));
       },
       py::arg("source"), py::arg("plate"), py::arg("warp"), py::arg("x0"), py::arg("condition"),
       py::arg("out"), py::kw_only(), py::arg("format") = "rgb", py::arg("background") = "plate",
-      py::arg("stream"),
-      "Composes the frame at the resolution of `source` into `out`, 8-bit pixels.");
+      py::arg("corner") = std::pair(0, 0), py::arg("stream"),
+      "Composes the frame, of the size of `plate`, into `out`, 8-bit pixels. `corner`: x, y of its "
+      "first pixel in `source`, which has its scale and may show more.");
 }

@@ -29,7 +29,7 @@ from parlante.media.photo import Photo
 from parlante.portrait.manner import manner_of
 from parlante.portrait.matte import Matte
 from parlante.portrait.plate import background_plate
-from parlante.portrait.portrait import FORMAT, Portrait, resized
+from parlante.portrait.portrait import FORMAT, Box, Portrait, resized, scaled_around
 from parlante.runtime.bundle import Bundle
 from parlante.speech.dynamics import ANYBODY
 
@@ -39,10 +39,10 @@ _log = logging.getLogger(__name__)
 # centre.
 FACE_SHARE = 0.575
 FACE_CENTRE = (0.5, 0.55)
+MARGIN = 0.25  # of the crop's side: what is kept of the photo around it, where there is as much
+SEAM = 0.06  # of the crop's side, over which the mattes of crop and canvas blend
 MAX_SIDE = 1080  # detail beyond the largest output is not kept
 MIN_FACE = 32  # pixels across the landmarks of a face that can be animated at all
-
-Box = tuple[int, int, int]  # left, top and side of a square, pixels
 
 
 class PortraitEncoder:
@@ -140,15 +140,18 @@ class PortraitEncoder:
     def _encode(self, photo: Photo, points: Float, identity: Float, key: str) -> Portrait:
         box = crop_box(points, photo.rgb.shape[1], photo.rgb.shape[0])
         side = min(box[2], MAX_SIDE)
-        image = resized(_cut(photo.rgb, box), side)
+        canvas, corner = self._canvas(photo, box, side, points)
+        left, top = corner
+        image = np.ascontiguousarray(canvas[top : top + side, left : left + side, :3])
+        matte = np.ascontiguousarray(canvas[top : top + side, left : left + side, 3])
         landmarks = _on_grid(points, box)
         fitted = self.model.fit(landmarks[None], identity)
-        matte = self._matte_of(photo, box, image, landmarks)
         features, style = self._source.run(
             ["features", "style"], {"source": _tensor(resized(image, GRID))}
         )
         return Portrait(
-            image=np.dstack([image, matte]),
+            canvas=canvas,
+            corner=np.array(corner, np.int64),
             plate=background_plate(image, matte),
             landmarks=landmarks,
             identity=fitted.identity,
@@ -162,15 +165,58 @@ class PortraitEncoder:
             key=key,
         )
 
-    def _matte_of(self, photo: Photo, box: Box, image: Image, landmarks: Float) -> Image:
-        """Matte uint8 [S, S] of the cropped ``image``, by its pixels and the photo's own alpha."""
-        nose = (landmarks[NOSE_TIP, :2] + 0.5) * (len(image) / GRID) - 0.5
-        matte = self._matte.predict(image, at=(float(nose[0]), float(nose[1])))
-        drawn = np.round(matte * 255).astype(np.uint8)
-        if photo.alpha is None:
-            return drawn
-        # A cut-out: what the photo leaves transparent is not the person.
-        return np.minimum(drawn, resized(_cut(photo.alpha, box), len(image)))
+    def _canvas(
+        self, photo: Photo, box: Box, side: int, points: Float
+    ) -> tuple[Image, tuple[int, int]]:
+        """The photo around its square ``box``, which gets ``side`` pixels, with the matte.
+
+        uint8 [H, W, 4], and x, y of the box in it.
+        """
+        height, width = photo.rgb.shape[:2]
+        x, y, own = box
+        room = round(MARGIN * own)
+        left, top = max(x - room, 0), max(y - room, 0)
+        right, bottom = min(x + own + room, width), min(y + own + room, height)
+        inner = x - left, y - top, own
+        rgb, corner = scaled_around(photo.rgb[top:bottom, left:right], inner, side)
+        scale = side / own
+        nose = (points[NOSE_TIP, :2] - (left, top) + 0.5) * scale - 0.5
+        matte = self._matte_of(np.ascontiguousarray(rgb), (*corner, side), nose)
+        if photo.alpha is not None:
+            # A cut-out: what the photo leaves transparent is not the person.
+            alpha, _ = scaled_around(photo.alpha[top:bottom, left:right], inner, side)
+            matte = np.minimum(matte, alpha)
+        return np.dstack([rgb, matte]), corner
+
+    def _matte_of(self, canvas: Image, box: Box, nose: Float) -> Image:
+        """Matte uint8 [H, W] of the canvas: that of the crop, and around it that of the whole."""
+        left, top, side = box
+        crop = np.ascontiguousarray(canvas[top : top + side, left : left + side])
+        own = self._matte.predict(crop, at=(float(nose[0]) - left, float(nose[1]) - top))
+        if canvas.shape == crop.shape:
+            return np.asarray(np.round(own * 255), np.uint8)
+        whole = self._matte.predict(canvas, at=(float(nose[0]), float(nose[1])))
+        inside = whole[top : top + side, left : left + side]
+        inside += _seam(canvas.shape[1], canvas.shape[0], box) * (own - inside)
+        return np.asarray(np.round(whole * 255), np.uint8)
+
+
+def _seam(width: int, height: int, box: Box) -> Float:
+    """How much the matte of a crop counts within it: float32 [side, side].
+
+    Less towards those of its edges beyond which a canvas of that size goes on.
+    """
+    left, top, side = box
+    from_start = (np.arange(side, dtype=np.float32) + 1) / (SEAM * side)
+    weights = []
+    for before, after in ((top, height - side - top), (left, width - side - left)):
+        weight = np.ones(side, np.float32)
+        if before:
+            weight = np.minimum(weight, from_start)
+        if after:
+            weight = np.minimum(weight, from_start[::-1])
+        weights.append(weight)
+    return np.asarray(np.minimum(weights[0][:, None], weights[1]))
 
 
 def _cut(image: Image, box: Box) -> Image:

@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from parlante.contract import CELLS, EXPRESSION, FEATURES, IDENTITY, STYLE, VERTICES, Float, Image
 from parlante.errors import ImageError, OutputError
@@ -21,9 +22,9 @@ from parlante.media.container import reason
 from parlante.media.files import write_whole
 from parlante.speech.dynamics import ANYBODY
 
-FORMAT = 2  # of the .npz
+FORMAT = 3  # of the .npz
 SUFFIX = ".npz"
-MAX_BYTES = 32 * 2**20  # unpacked; the largest face has nine
+MAX_BYTES = 32 * 2**20  # unpacked; the largest face has half of that
 
 # What zip, zlib and NumPy's header parser let through on files that are damaged or no .npz at all.
 _PARSER_ERRORS = (
@@ -46,14 +47,16 @@ _PARSER_ERRORS = (
 class Portrait:
     """One encoded face.
 
-    image uint8 [S, S, 4]: the crop, RGB and straight-alpha matte, S ≤ 1080; plate uint8 [S, S, 3];
+    canvas uint8 [H, W, 4]: the crop, a square of side S ≤ 1080, and what the photo shows around it,
+    RGB and straight-alpha matte; corner int64 [2]: x, y of the crop in it; plate uint8 [S, S, 3];
     landmarks float32 [468, 3] in pixels of the 256-grid; identity float32 [100]; expression float32
     [53]; rotation, translation float32 [1, 3] and scale float32 [1]: the photo's own pose; features
     float32 [32, 64, 64]; style float32 [1, 64]; manner float32 [2, 32]: how the person moves head
     and lids (`parlante.portrait.manner`); key: SHA-256 of photo, choices and bundle.
     """
 
-    image: Image
+    canvas: Image
+    corner: NDArray[np.int64]
     plate: Image
     landmarks: Float
     identity: Float
@@ -72,6 +75,19 @@ class Portrait:
         return Pose(self.rotation, self.translation, self.scale)
 
     @cached_property
+    def image(self) -> Image:
+        """The crop, [S, S, 4]."""
+        left, top, side = int(self.corner[0]), int(self.corner[1]), len(self.plate)
+        return np.ascontiguousarray(self.canvas[top : top + side, left : left + side])
+
+    @property
+    def margins(self) -> tuple[float, float, float, float]:
+        """What the canvas shows left of, above, right of and below the crop, in its sides."""
+        side, (left, top), (height, width) = len(self.plate), self.corner, self.canvas.shape[:2]
+        pixels = left, top, width - side - left, height - side - top
+        return tuple(float(count / side) for count in pixels)  # type: ignore[return-value]
+
+    @cached_property
     def _resized(self) -> dict[int, tuple[Image, Image]]:
         return {}
 
@@ -80,6 +96,11 @@ class Portrait:
         if size not in self._resized:
             self._resized[size] = (resized(self.image, size), resized(self.plate, size))
         return self._resized[size]
+
+    def around(self, size: int) -> tuple[Image, tuple[int, int]]:
+        """The canvas with its crop at [size, size], and the crop's corner x, y in it."""
+        left, top = int(self.corner[0]), int(self.corner[1])
+        return scaled_around(self.canvas, (left, top, len(self.plate)), size)
 
     def dump(self) -> bytes:
         """The portrait as the bytes of an .npz file."""
@@ -125,9 +146,10 @@ class Portrait:
         return portrait
 
     def _check(self, name: str) -> None:
-        side = self.image.shape[0] if self.image.ndim == 3 else 0
+        side = len(self.plate) if self.plate.ndim == 3 else 0
         wanted = {
-            "image": (np.uint8, (side, side, 4)),
+            "canvas": (np.uint8, (*self.canvas.shape[:2], 4)),
+            "corner": (np.int64, (2,)),
             "plate": (np.uint8, (side, side, 3)),
             "landmarks": (np.float32, (VERTICES, 3)),
             "identity": (np.float32, (IDENTITY,)),
@@ -150,14 +172,55 @@ class Portrait:
                     f"{name}: {field} is {array.dtype} {array.shape}, expected finite "
                     f"{np.dtype(dtype)} {shape}; the file is damaged, encode the photo again"
                 )
+        if min(self.margins) < 0:
+            raise ImageError(
+                f"{name}: the crop at {self.corner.tolist()} does not lie within the canvas of "
+                f"{self.canvas.shape}; the file is damaged, encode the photo again"
+            )
+
+
+Box = tuple[int, int, int]  # left, top and side of a square, pixels
 
 
 def resized(image: Image, size: int) -> Image:
     """A square image uint8 [S, S, C] at another size; itself at its own."""
-    if image.shape[0] == size:
+    return _resized(image, size, size)
+
+
+def scaled_around(image: Image, box: Box, size: int) -> tuple[Image, tuple[int, int]]:
+    """``image`` scaled so that its square ``box`` has ``size`` pixels; x, y of the box in it.
+
+    The box is scaled as it is alone, to the bit, and what lies around it in parts of their own, to
+    whole pixels.
+    """
+    left, top, side = box
+    if side == size:
+        return image, (left, top)
+    ends = [
+        (start, start + side, end) for start, end in ((left, image.shape[1]), (top, len(image)))
+    ]
+    lengths = [[round(a * size / side), size, round((c - b) * size / side)] for a, b, c in ends]
+    (x1, x2, _), (y1, y2, _) = ends
+    rows = [
+        np.hstack(
+            [
+                _resized(part, wide, high)
+                for part, wide in zip(np.split(band, [x1, x2], 1), lengths[0], strict=True)
+            ]
+        )
+        for band, high in zip(np.split(image, [y1, y2]), lengths[1], strict=True)
+    ]
+    return np.ascontiguousarray(np.vstack(rows)), (lengths[0][0], lengths[1][0])
+
+
+def _resized(image: Image, width: int, height: int) -> Image:
+    if image.shape[:2] == (height, width):
         return image
-    mode = cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_CUBIC
-    return np.ascontiguousarray(cv2.resize(image, (size, size), interpolation=mode))
+    if not (width and height and image.size):
+        return np.zeros((height, width, *image.shape[2:]), np.uint8)
+    smaller = width < image.shape[1] or height < image.shape[0]
+    mode = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    return np.ascontiguousarray(cv2.resize(image, (width, height), interpolation=mode))
 
 
 def read_portrait(path: Path) -> Portrait:

@@ -9,7 +9,7 @@ is a surface of its own, so that the renderer knows which pixels are mouth inter
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import cv2
 import numpy as np
@@ -99,7 +99,7 @@ class WarpMesh:
     def of(cls, model: FaceModel, portrait: Portrait) -> WarpMesh:
         """Mesh of an encoded face, in pixels of the 256-grid."""
         p = portrait
-        return cls.build(model, p.landmarks, p.identity, p.expression, p.pose)
+        return cls.build(model, p.landmarks, p.identity, p.expression, p.pose, margins=p.margins)
 
     @classmethod
     def build(
@@ -110,6 +110,7 @@ class WarpMesh:
         expression: Float,
         pose: Pose,
         size: int = GRID,
+        margins: tuple[float, float, float, float] = (0, 0, 0, 0),
     ) -> WarpMesh:
         """Mesh of one photo.
 
@@ -120,7 +121,7 @@ class WarpMesh:
         measured = pose.undo(points[None])[0]
         fitted = model.shape(identity, expression[None])[0]
 
-        rings, follow = _rings(points, size)
+        rings, follow = _rings(points, size, margins)
         attributes = np.zeros((WARP_VERTICES, 3), np.float32)
         attributes[:VERTICES, :2] = points[:, :2]
         attributes[VERTICES:RING_START, :2] = points[list(LIPS_INNER), :2]
@@ -167,16 +168,23 @@ class WarpMesh:
         return np.concatenate([moved, hole, ring], 1, dtype=np.float32), interior
 
 
-def _rings(points: Float, size: int) -> tuple[Float, Float]:
+def _rings(
+    points: Float, size: int, margins: tuple[float, float, float, float]
+) -> tuple[Float, Float]:
     """The three rings around landmarks [468, 3] of a size² crop.
 
     Places [3 · RING, 3], and how far each vertex follows the head, 0 to 1 [3 · RING, 1]. The last
-    ring is the crop's own edge, which stands still: nothing from beyond it is ever seen.
+    ring is the edge of what is known of the photo, ``margins`` beyond the crop. It stands still:
+    nothing from beyond it is ever seen.
     """
     oval = points[list(FACE_OVAL)]
     centre = oval.mean(0)
     direction = oval - centre
-    edge = _edge(centre[:2], direction[:, :2], size)
+    left, top, right, bottom = (size * margin for margin in margins)
+    # Outer edges of the outermost pixels.
+    low = np.array([-left - 0.5, -top - 0.5], np.float32)
+    high = np.array([size + right - 0.5, size + bottom - 0.5], np.float32)
+    edge = _edge(centre[:2], direction[:, :2], low, high)
     # A face may reach over the edge of its crop.
     reach = np.maximum(_share(edge - centre[:2], direction[:, :2]), 1.05)
     up = np.cos(2 * np.pi * np.arange(RING) / RING).astype(np.float32)[:, None]
@@ -194,16 +202,15 @@ def _rings(points: Float, size: int) -> tuple[Float, Float]:
     return np.asarray(rings, np.float32), follow
 
 
-def _edge(centre: Float, direction: Float, size: int) -> Float:
-    """Where rays [RING, 2] from ``centre`` [2] leave a size² crop.
+def _edge(centre: Float, direction: Float, low: Float, high: Float) -> Float:
+    """Where rays [RING, 2] from ``centre`` [2] leave the rectangle from ``low`` to ``high`` [2].
 
     The four that come nearest to its corners end there: the points go all the way round.
     """
-    low, high = np.float32(-0.5), np.float32(size - 0.5)  # outer edges of the outermost pixels
     with np.errstate(divide="ignore"):
         to = np.where(direction > 0, high - centre, low - centre) / direction
     edge = centre + direction * np.nan_to_num(to, nan=np.inf, posinf=np.inf).min(1, keepdims=True)
-    for corner in ((low, low), (high, low), (low, high), (high, high)):
+    for corner in product((low[0], high[0]), (low[1], high[1])):
         edge[np.linalg.norm(edge - corner, axis=1).argmin()] = corner
     return np.asarray(edge, np.float32)
 

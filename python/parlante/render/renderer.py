@@ -73,7 +73,8 @@ class FrameRenderer:
             seed=options.seed,
             compute=compute,
         )
-        self._source, self._plate = portrait.at(options.size)
+        self._source, self._corner = portrait.around(options.size)
+        self._plate = portrait.at(options.size)[1]
         self._grey = is_grey(portrait.image[..., :3])
         self._background: tuple[int, int, int] | Literal["plate", "picture", "alpha"] = "plate"
         backdrop = options.backdrop
@@ -152,5 +153,6 @@ class FrameRenderer:
             image,
             format=pixels,
             background=self._background,
+            corner=self._corner,
         )
         return image
