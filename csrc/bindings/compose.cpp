@@ -28,5 +28,7 @@ void bind_compose(py::module_& module) {
       py::arg("out"), py::kw_only(), py::arg("format") = "rgb", py::arg("background") = "plate",
       py::arg("corner") = std::pair(0, 0), py::arg("threads") = 1,
       "Composes the frame, of the size of `plate`, into `out`, 8-bit pixels. `corner`: x, y of its "
-      "first pixel in `source`, which has its scale and may show more.");
+      "first pixel in `source`, which has its scale and may show more. Where neighbours of `warp` "
+      "lie "
+      "over 2 pixels of the grid apart, their colours are blended instead of their places.");
 }

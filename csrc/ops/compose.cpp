@@ -1,5 +1,7 @@
 #include "ops/compose.h"
 
+#include <algorithm>
+
 #include "support/isa.h"
 #include "support/parallel_rows.h"
 
@@ -10,12 +12,14 @@ namespace {
 struct Taps {
   int *first, *second;
   float *t, *clamped_t;
+  int* begin;  // by grid column: the first pixel that lies right of it, or on it
 
   Taps(int count, int size, Scratch& scratch)
       : first(scratch.take<int>(count)),
         second(scratch.take<int>(count)),
         t(scratch.take<float>(count)),
-        clamped_t(scratch.take<float>(count)) {
+        clamped_t(scratch.take<float>(count)),
+        begin(scratch.take<int>(size)) {
     const GridMap map = grid_map(count, size);
     for (int x = 0; x < count; ++x) {
       const Tap tap = grid_tap(map(static_cast<float>(x)), size);
@@ -23,6 +27,12 @@ struct Taps {
       second[x] = tap.second;
       t[x] = tap.t;
       clamped_t[x] = clamped_weight(tap.t);
+    }
+    for (int column = 0, x = 0; column < size; ++column) {
+      while (x < count && std::min(first[x], second[x]) < column) {
+        ++x;
+      }
+      begin[column] = x;
     }
   }
 };
@@ -49,6 +59,17 @@ PARLANTE_LOOP void blend_warp_rows_loop(const float* first, const float* second,
   }
 }
 constexpr PerIsa<blend_warp_rows_loop> blend_warp_rows;
+
+/// Whether the warp breaks between columns i and i + 1 of two neighbouring rows.
+PARLANTE_LOOP void find_breaks_loop(const float* first, const float* second, int channels,
+                                    int columns, std::uint8_t* breaks) {
+  PARLANTE_INDEPENDENT
+  for (int i = 0; i < columns - 1; ++i) {
+    const float *top = first + i * channels, *bottom = second + i * channels;
+    breaks[i] = warp_breaks(top, top + channels, bottom, bottom + channels);
+  }
+}
+constexpr PerIsa<find_breaks_loop> find_breaks;
 
 PARLANTE_LOOP void blend_rows_loop(const float* first, const float* second, float t, int count,
                                    float* out) {
@@ -92,13 +113,12 @@ PARLANTE_LOOP void compose_row_loop(ImageView<const std::uint8_t> source, int co
   PARLANTE_INDEPENDENT
   for (int x = 0; x < columns; ++x) {
     const Rgba sample = sample_rgba(source, to_source_x(grid_x[x]), to_source_y(grid_y[x]));
-    red[x] =
-        compose_channel<kind>(sample.r, sample.a, residual_red[x], plate[3 * x], background.red);
-    green[x] = compose_channel<kind>(sample.g, sample.a, residual_green[x], plate[3 * x + 1],
-                                     background.green);
-    blue[x] = compose_channel<kind>(sample.b, sample.a, residual_blue[x], plate[3 * x + 2],
-                                    background.blue);
-    alpha[x] = sample.a;
+    const Rgba levels = compose_levels<kind>(sample, residual_red[x], residual_green[x],
+                                             residual_blue[x], plate + 3 * x, background);
+    red[x] = levels.r;
+    green[x] = levels.g;
+    blue[x] = levels.b;
+    alpha[x] = levels.a;
   }
 }
 template <Backdrop kind>
@@ -162,12 +182,19 @@ class RowComposer {
         taps_(inputs.plate.columns, grid_columns_, scratch),
         residual_rows_{Rows(3, grid_columns_, scratch), Rows(3, grid_columns_, scratch)},
         blended_(5, grid_columns_, scratch),
-        stretched_(5, inputs.plate.columns, scratch) {}
+        stretched_(5, inputs.plate.columns, scratch),
+        breaks_(scratch.take<std::uint8_t>(grid_columns_)) {
+    std::fill_n(breaks_, grid_columns_, 0);
+  }
 
   void compose(int y, const Rows& out) {
     const Tap tap = grid_tap(to_grid_y_(static_cast<float>(y)), grid_rows_);
     blend_warp_rows(inputs_.warp.row(tap.first), inputs_.warp.row(tap.second), tap.t,
                     inputs_.warp.channels, grid_columns_, blended_[0], blended_[1]);
+    if (inputs_.plate.rows != grid_rows_ || inputs_.plate.columns != grid_columns_) {
+      find_breaks(inputs_.warp.row(tap.first), inputs_.warp.row(tap.second), inputs_.warp.channels,
+                  grid_columns_, breaks_);
+    }
     const float* first = residual_row(tap.first);
     const float* second = residual_row(tap.second);
     blend_rows(first, second, clamped_weight(tap.t), 3 * grid_columns_, blended_[2]);
@@ -177,13 +204,13 @@ class RowComposer {
     }
     switch (inputs_.background.kind) {
       case Backdrop::kPlate:
-        return sample<Backdrop::kPlate>(y, out);
+        return sample<Backdrop::kPlate>(y, tap, out);
       case Backdrop::kPicture:
-        return sample<Backdrop::kPicture>(y, out);
+        return sample<Backdrop::kPicture>(y, tap, out);
       case Backdrop::kColor:
-        return sample<Backdrop::kColor>(y, out);
+        return sample<Backdrop::kColor>(y, tap, out);
       case Backdrop::kAlpha:
-        return sample<Backdrop::kAlpha>(y, out);
+        return sample<Backdrop::kAlpha>(y, tap, out);
     }
   }
 
@@ -205,10 +232,34 @@ class RowComposer {
   }
 
   template <Backdrop kind>
-  void sample(int y, const Rows& out) const {
+  void sample(int y, const Tap& row, const Rows& out) const {
     compose_row<kind>(inputs_.source, inputs_.plate.columns, to_source_x_, to_source_y_,
                       stretched_[0], stretched_[1], stretched_[2], stretched_[3], stretched_[4],
                       inputs_.plate.row(y), inputs_.background, out[0], out[1], out[2], out[3]);
+    const std::uint8_t* const end = breaks_ + grid_columns_ - 1;
+    for (const std::uint8_t* at = breaks_; (at = std::find(at, end, 1)) != end; ++at) {
+      const int* begin = taps_.begin + (at - breaks_);
+      for (int x = begin[0]; x < begin[1]; ++x) {
+        sample_break<kind>(x, y, row, out);
+      }
+    }
+  }
+
+  template <Backdrop kind>
+  void sample_break(int x, int y, const Tap& row, const Rows& out) const {
+    const auto& warp = inputs_.warp;
+    const int left = taps_.first[x], right = taps_.second[x];
+    const Rgba sample =
+        sample_broken(inputs_.source, to_source_x_, to_source_y_, warp.at(row.first, left),
+                      warp.at(row.first, right), warp.at(row.second, left),
+                      warp.at(row.second, right), taps_.clamped_t[x], clamped_weight(row.t));
+    const Rgba levels =
+        compose_levels<kind>(sample, stretched_[2][x], stretched_[3][x], stretched_[4][x],
+                             inputs_.plate.at(y, x), inputs_.background);
+    out[0][x] = levels.r;
+    out[1][x] = levels.g;
+    out[2][x] = levels.b;
+    out[3][x] = levels.a;
   }
 
   const ComposeArguments& inputs_;
@@ -217,8 +268,9 @@ class RowComposer {
   Taps taps_;
   Rows residual_rows_[2];
   int cached_[2] = {-1, -1};
-  Rows blended_;    // warp x, y, residual R, G, B of this row, on the crop grid
-  Rows stretched_;  // the same at output resolution
+  Rows blended_;          // warp x, y, residual R, G, B of this row, on the crop grid
+  Rows stretched_;        // the same at output resolution
+  std::uint8_t* breaks_;  // by grid column: 1 where the warp breaks right of it
 };
 
 }  // namespace

@@ -52,9 +52,8 @@ __device__ GridColumn load_column(const Frame& frame, const Tap& row, int x) {
 }
 
 /// Neighbouring pixels share columns: `left` and `right` keep those of the pixel before.
-__device__ GridSample stretch_grid(const Frame& frame, const Tap& row, int x, GridColumn& left,
-                                   GridColumn& right) {
-  const Tap tap = grid_tap(frame.to_grid_x(static_cast<float>(x)), frame.warp.columns);
+__device__ GridSample stretch_grid(const Frame& frame, const Tap& row, const Tap& tap,
+                                   GridColumn& left, GridColumn& right) {
   if (left.x != tap.first) {
     left = right.x == tap.first ? right : load_column(frame, row, tap.first);
   }
@@ -71,16 +70,17 @@ __device__ GridSample stretch_grid(const Frame& frame, const Tap& row, int x, Gr
   return sample;
 }
 
-template <Backdrop kind>
-__device__ Rgba compose_pixel(const Frame& frame, const GridSample& grid,
-                              const std::uint8_t* plate) {
-  const Rgba sample =
-      sample_rgba(frame.source, frame.to_source_x(grid.x), frame.to_source_y(grid.y));
-  const Background& background = frame.background;
-  return {compose_channel<kind>(sample.r, sample.a, grid.residual[0], plate[0], background.red),
-          compose_channel<kind>(sample.g, sample.a, grid.residual[1], plate[1], background.green),
-          compose_channel<kind>(sample.b, sample.a, grid.residual[2], plate[2], background.blue),
-          sample.a};
+/// The source as the broken or unbroken warp shows it between `row` and `column`.
+__device__ Rgba sample_warped(const Frame& frame, const Tap& row, const Tap& column,
+                              const GridSample& grid) {
+  const float* corners[4] = {
+      frame.warp.at(row.first, column.first), frame.warp.at(row.first, column.second),
+      frame.warp.at(row.second, column.first), frame.warp.at(row.second, column.second)};
+  if (warp_breaks(corners[0], corners[1], corners[2], corners[3])) {
+    return sample_broken(frame.source, frame.to_source_x, frame.to_source_y, corners[0], corners[1],
+                         corners[2], corners[3], clamped_weight(column.t), clamped_weight(row.t));
+  }
+  return sample_rgba(frame.source, frame.to_source_x(grid.x), frame.to_source_y(grid.y));
 }
 
 /// Four pixels from (y, x), x a multiple of 4; those past the last column repeat it.
@@ -111,16 +111,22 @@ __device__ void compose_four(const Frame& frame, int x, int y, Rgba* levels) {
 #pragma unroll
   for (int i = 0; i < kPixels; ++i) {
     GridSample grid;
+    Rgba sample;
     if constexpr (kSameSize) {
       grid = {flow[3 * i], flow[3 * i + 1], {}};
 #pragma unroll
       for (int channel = 0; channel < 3; ++channel) {
         grid.residual[channel] = residual_at(frame, channel, y, x + i);
       }
+      sample = sample_rgba(frame.source, frame.to_source_x(grid.x), frame.to_source_y(grid.y));
     } else {
-      grid = stretch_grid(frame, row, min(x + i, last), left, right);
+      const float at = static_cast<float>(min(x + i, last));
+      const Tap column = grid_tap(frame.to_grid_x(at), frame.warp.columns);
+      grid = stretch_grid(frame, row, column, left, right);
+      sample = sample_warped(frame, row, column, grid);
     }
-    levels[i] = compose_pixel<kind>(frame, grid, plate + 3 * i);
+    levels[i] = compose_levels<kind>(sample, grid.residual[0], grid.residual[1], grid.residual[2],
+                                     plate + 3 * i, frame.background);
   }
 }
 

@@ -97,6 +97,36 @@ PARLANTE_HD std::uint8_t to_byte(float level) {
   return static_cast<std::uint8_t>(static_cast<std::int32_t>(level + 0.5f));
 }
 
+/// Neighbours on the crop grid whose places in the source lie further apart than this, in pixels of
+/// the grid, do not belong together: lids meet there, or a cheek ends.
+inline constexpr float kWarpBreak = 2.0f;
+
+PARLANTE_HD float spread_of_4(float a, float b, float c, float d) {
+  const float high_ab = a > b ? a : b, high_cd = c > d ? c : d;
+  const float low_ab = a < b ? a : b, low_cd = c < d ? c : d;
+  return (high_ab > high_cd ? high_ab : high_cd) - (low_ab < low_cd ? low_ab : low_cd);
+}
+
+/// Whether the warp breaks between four neighbours, each x, y: the two of a row, then the row
+/// below.
+PARLANTE_HD bool warp_breaks(const float* a, const float* b, const float* c, const float* d) {
+  const float x = spread_of_4(a[0], b[0], c[0], d[0]);
+  const float y = spread_of_4(a[1], b[1], c[1], d[1]);
+  return (x > y ? x : y) > kWarpBreak;
+}
+
+/// The source between four neighbours of a broken warp. Their colours are blended: a place between
+/// theirs would show what neither of them shows, the eye between two lids that meet.
+PARLANTE_HD Rgba sample_broken(const ImageView<const std::uint8_t>& source, GridMap to_source_x,
+                               GridMap to_source_y, const float* a, const float* b, const float* c,
+                               const float* d, float tx, float ty) {
+  const auto at = [&](const float* place) {
+    return sample_rgba(source, to_source_x(place[0]), to_source_y(place[1]));
+  };
+  const Rgba top = lerp(at(a), at(b), tx);
+  return lerp(top, lerp(at(c), at(d), tx), ty);
+}
+
 /// One channel of the frame, 0..255.
 template <Backdrop kind>
 PARLANTE_HD float compose_channel(float color, float alpha, float residual, float plate,
@@ -110,6 +140,17 @@ PARLANTE_HD float compose_channel(float color, float alpha, float residual, floa
   } else {
     return clamp_level(color + residual);
   }
+}
+
+/// Red, green, blue and the matte of one pixel of the frame, 0..255.
+template <Backdrop kind>
+PARLANTE_HD Rgba compose_levels(const Rgba& sample, float residual_red, float residual_green,
+                                float residual_blue, const std::uint8_t* plate,
+                                const Background& background) {
+  return {compose_channel<kind>(sample.r, sample.a, residual_red, plate[0], background.red),
+          compose_channel<kind>(sample.g, sample.a, residual_green, plate[1], background.green),
+          compose_channel<kind>(sample.b, sample.a, residual_blue, plate[2], background.blue),
+          sample.a};
 }
 
 // BT.709 weights; limited range: luma 16..235, chroma 16..240.

@@ -33,6 +33,10 @@ struct Rgba {
   float r, g, b, a;
 };
 
+PARLANTE_HD Rgba lerp(const Rgba& a, const Rgba& b, float t) {
+  return {lerp(a.r, b.r, t), lerp(a.g, b.g, t), lerp(a.b, b.b, t), lerp(a.a, b.a, t)};
+}
+
 /// Texel `index` of an RGBA image.
 PARLANTE_HD std::uint32_t load_texel(const std::uint8_t* image, int index) {
 #if defined(__CUDA_ARCH__)

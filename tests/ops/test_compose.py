@@ -143,6 +143,42 @@ def test_identity_copies_the_photo_at_any_size(size: tuple[int, int]) -> None:
     np.testing.assert_array_equal(run_compose(arrays, "rgba", "alpha"), arrays["source"])
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("size", [96, 128])
+def test_where_the_warp_breaks_colours_are_blended(size: int, axis: int) -> None:
+    """Two lids that meet: the white eye between them, in the photo, is not seen.
+
+    Beside the break there is what OpenCV makes of the colours on the crop grid.
+    """
+    arrays = make_arrays(10, size)
+    rows = np.arange(size)[:, None, None] * np.ones((1, size, 4))
+    photo = 40 + 80 * rows / size
+    eye = slice(size * 26 // GRID, size * 38 // GRID)
+    photo[eye] = 255
+    photo[..., 3] = 255
+    warp = np.zeros((GRID, GRID, 3), np.float32)
+    warp[..., 1], warp[..., 0] = np.mgrid[:GRID, :GRID]
+    warp[:32, :, 1] -= 8
+    warp[32:, :, 1] += 8
+    if axis:
+        photo = photo.transpose(1, 0, 2)
+        warp = np.ascontiguousarray(warp.transpose(1, 0, 2)[..., [1, 0, 2]])
+    arrays["source"] = np.ascontiguousarray(np.round(photo).astype(np.uint8))
+    arrays["warp"] = warp
+    arrays["x0"] = np.ascontiguousarray(arrays["condition"][:, :48])
+    got = run_compose(arrays, "rgba", "alpha")[..., :3].astype(float)
+    assert got.max() <= 121
+
+    places = (warp + 0.5) * (size / GRID) - 0.5
+    source = arrays["source"].astype(np.float32)
+    shown = cv2.remap(source, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=1)
+    blended = cv2.resize(shown, (size, size))[..., :3]
+    at_break = (
+        np.s_[:, size // 2 - 1 : size // 2 + 1] if axis else np.s_[size // 2 - 1 : size // 2 + 1]
+    )
+    np.testing.assert_allclose(got[at_break], blended[at_break], rtol=0, atol=0.6 + 80 / GRID / 32)
+
+
 def test_formats_agree() -> None:
     arrays = make_arrays(2, 96)
     rgb = run_compose(arrays)
