@@ -29,7 +29,7 @@ from parlante.media.photo import Photo
 from parlante.portrait.manner import manner_of
 from parlante.portrait.matte import Matte
 from parlante.portrait.plate import background_plate
-from parlante.portrait.portrait import FORMAT, Box, Portrait, resized, scaled_around
+from parlante.portrait.portrait import FORMAT, Box, Portrait, cut, resized, scaled_around
 from parlante.runtime.bundle import Bundle
 from parlante.speech.dynamics import ANYBODY
 
@@ -141,9 +141,8 @@ class PortraitEncoder:
         box = crop_box(points, photo.rgb.shape[1], photo.rgb.shape[0])
         side = min(box[2], MAX_SIDE)
         canvas, corner = self._canvas(photo, box, side, points)
-        left, top = corner
-        image = np.ascontiguousarray(canvas[top : top + side, left : left + side, :3])
-        matte = np.ascontiguousarray(canvas[top : top + side, left : left + side, 3])
+        inner = *corner, side
+        image, matte = cut(canvas[..., :3], inner), cut(canvas[..., 3], inner)
         landmarks = _on_grid(points, box)
         fitted = self.model.fit(landmarks[None], identity)
         features, style = self._source.run(
@@ -191,7 +190,7 @@ class PortraitEncoder:
     def _matte_of(self, canvas: Image, box: Box, nose: Float) -> Image:
         """Matte uint8 [H, W] of the canvas: that of the crop, and around it that of the whole."""
         left, top, side = box
-        crop = np.ascontiguousarray(canvas[top : top + side, left : left + side])
+        crop = cut(canvas, box)
         own = self._matte.predict(crop, at=(float(nose[0]) - left, float(nose[1]) - top))
         if canvas.shape == crop.shape:
             return np.asarray(np.round(own * 255), np.uint8)
@@ -217,11 +216,6 @@ def _seam(width: int, height: int, box: Box) -> Float:
             weight = np.minimum(weight, from_start[::-1])
         weights.append(weight)
     return np.asarray(np.minimum(weights[0][:, None], weights[1]))
-
-
-def _cut(image: Image, box: Box) -> Image:
-    left, top, side = box
-    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
 def _on_grid(points: Float, box: Box) -> Float:
@@ -264,7 +258,7 @@ def _quality(photo: Photo, points: Float, rotation: Float) -> float:
     side = float(np.ptp(points[:VERTICES, :2], axis=0).max())
     box = crop_box(points, photo.rgb.shape[1], photo.rgb.shape[0])
     grey = cv2.cvtColor(
-        resized(_cut(photo.rgb, box), GRID),
+        resized(cut(photo.rgb, box), GRID),
         cv2.COLOR_RGB2GRAY,
     )
     sharpness = float(cv2.Laplacian(grey, cv2.CV_32F).var())

@@ -77,8 +77,12 @@ class Portrait:
     @cached_property
     def image(self) -> Image:
         """The crop, [S, S, 4]."""
-        left, top, side = int(self.corner[0]), int(self.corner[1]), len(self.plate)
-        return np.ascontiguousarray(self.canvas[top : top + side, left : left + side])
+        return cut(self.canvas, self._box)
+
+    @property
+    def _box(self) -> Box:
+        """Where the crop lies on the canvas."""
+        return int(self.corner[0]), int(self.corner[1]), len(self.plate)
 
     @property
     def margins(self) -> tuple[float, float, float, float]:
@@ -99,8 +103,7 @@ class Portrait:
 
     def around(self, size: int) -> tuple[Image, tuple[int, int]]:
         """The canvas with its crop at [size, size], and the crop's corner x, y in it."""
-        left, top = int(self.corner[0]), int(self.corner[1])
-        return scaled_around(self.canvas, (left, top, len(self.plate)), size)
+        return scaled_around(self.canvas, self._box, size)
 
     def dump(self) -> bytes:
         """The portrait as the bytes of an .npz file."""
@@ -180,6 +183,12 @@ class Portrait:
 
 
 Box = tuple[int, int, int]  # left, top and side of a square, pixels
+
+
+def cut(image: Image, box: Box) -> Image:
+    """The square ``box`` of an image, contiguous."""
+    left, top, side = box
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
 def resized(image: Image, size: int) -> Image:

@@ -14,7 +14,7 @@ import numpy as np
 from parlante.contract import CELL_PIXELS, CELLS, COLOR_PLANES, Float, Image
 from parlante.face.model import FaceModel
 from parlante.options import RenderOptions
-from parlante.portrait.portrait import Portrait
+from parlante.portrait.portrait import Portrait, resized
 from parlante.render.attributes import Attributes
 from parlante.render.chain import Chain, StageTimes
 from parlante.render.mesh import WarpMesh
@@ -74,7 +74,7 @@ class FrameRenderer:
             compute=compute,
         )
         self._source, self._corner = portrait.around(options.size)
-        self._plate = portrait.at(options.size)[1]
+        self._plate = resized(portrait.plate, options.size)
         self._grey = is_grey(portrait.image[..., :3])
         self._background: tuple[int, int, int] | Literal["plate", "picture", "alpha"] = "plate"
         backdrop = options.backdrop
