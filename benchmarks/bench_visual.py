@@ -28,12 +28,14 @@ from parlante import _core
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 
 CROP = 256
+ATLAS = samples.ATLAS
+PIXELS = ATLAS[0] * ATLAS[1]
 STEP = {"c_x0": peers.C_X0, "c_xt": peers.C_XT, "seed": 1, "step": 1}
 ONE, TWO = "parlante, 1 thread", "parlante, 2 threads"
 Peer = Callable[[Any], Any]
 # Floating-point operations a pixel or value, by the shared bodies in csrc/ops/*.h; noise is
-# integers but for the last transform of each three normals.
-RASTERIZE_FLOP, PACK_FLOP, SAMPLE_FLOP, COMPOSE_FLOP = 16, 42, 9, 61
+# integers but for the last transform of each three normals. A frame counts without its patches.
+RASTERIZE_FLOP, PACK_FLOP, COMPOSE_FLOP = 16, 88, 58
 STEP_FLOP, NOISE_FLOP = 4, 14
 
 
@@ -75,11 +77,10 @@ def test_rasterize(benchmark: BenchmarkFixture, name: str) -> None:
 
 @pytest.mark.parametrize("name", [ONE, TWO, "OpenCV and NumPy", "torch", "torch.compile"])
 def test_pack(benchmark: BenchmarkFixture, name: str) -> None:
-    arrays: dict[str, Any] = samples.pack_sample(np.random.default_rng(0), (CROP, CROP), 32)
-    condition = np.zeros((1, 160, CROP // 4, CROP // 4), np.float32)
+    arrays: dict[str, Any] = samples.pack_sample(np.random.default_rng(0), ATLAS)
+    condition = np.zeros((1, 192, ATLAS[0] // 4, ATLAS[1] // 4), np.float32)
     _core.pack(**arrays, condition=condition)
-    flop = (PACK_FLOP + 32 * SAMPLE_FLOP // 16) * CROP * CROP
-    count(benchmark, "pack, 32 features", [*arrays.values(), condition], flop)
+    count(benchmark, "pack", [*arrays.values(), condition], PACK_FLOP * PIXELS)
     if name.startswith("parlante"):
         benchmark(_core.pack, **arrays, condition=condition, threads=threads_of(name))
         return
@@ -91,7 +92,7 @@ def test_pack(benchmark: BenchmarkFixture, name: str) -> None:
 
 def step_arrays() -> dict[str, Any]:
     """What `denoise_step` reads of a frame, and nothing beside it."""
-    arrays: dict[str, Any] = samples.denoise_sample(np.random.default_rng(0), (CROP, CROP))
+    arrays: dict[str, Any] = samples.denoise_sample(np.random.default_rng(0), ATLAS)
     arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
     return arrays
 
@@ -120,7 +121,7 @@ def test_denoise_step(benchmark: BenchmarkFixture, kind: str, name: str) -> None
     peer, given = peer_of(name, arrays, by_numpy, partial(of_torch, sigma=sigma))
     difference: NDArray[np.float32] = np.asarray(peer(given)) - out
     if sigma:
-        # The difference of two noises: 196,608 values of spread sqrt(2) * sigma.
+        # The difference of two noises: 98,304 values of spread sqrt(2) * sigma.
         assert abs(difference.mean()) < 0.01
         assert abs(difference.std() / (2**0.5 * peers.SIGMA) - 1) < 0.01
     elif name != "diffusers":
@@ -163,11 +164,10 @@ def test_denoise_step_and_next_input(benchmark: BenchmarkFixture, dtype: Any, na
 
 
 @pytest.mark.parametrize("name", [ONE, TWO, "OpenCV and NumPy", "torch", "torch.compile"])
-@pytest.mark.parametrize("size", [256, 512, 1024])
+@pytest.mark.parametrize("size", [256, 512, 1080])
 def test_compose(benchmark: BenchmarkFixture, size: int, name: str) -> None:
     rng = np.random.default_rng(0)
     arrays: dict[str, Any] = samples.compose_sample(rng, (size, size), (CROP, CROP))
-    arrays["condition"] = np.ascontiguousarray(arrays["condition"][:, :48])
     out = np.zeros((size, size, 3), np.uint8)
     _core.compose(**arrays, out=out)
     group = f"compose, {size} x {size} rgb"

@@ -37,7 +37,6 @@ OFTEN = {  # how often each network runs at 25 fps, K steps a frame
     "dynamics_decode": "frame",
     "attributes_encode": "frame",
     "attributes_decode": "frame",
-    "source_encode": "portrait",
     "condition": "frame",
     "denoise": "step",
 }

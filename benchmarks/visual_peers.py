@@ -66,18 +66,14 @@ def opencv_warp(image: NDArray[Any], x: Any, y: Any) -> NDArray[np.float32]:
 
 
 def opencv_pack(a: Arrays) -> NDArray[np.float32]:
-    h, w = a["warp"].shape[:2]
-    x, y, mouth = cv2.split(a["warp"])
+    x, y, opening, drawn, reference_x, reference_y = cv2.split(a["flow"])
     warped = opencv_warp(a["source"].astype(np.float32), x, y)
-    matte = warped[..., 3:] * np.float32(1 / 255)
-    plate = a["plate"].astype(np.float32)
-    c = (plate + matte * (warped[..., :3] - plate)) * np.float32(1 / 127.5) - np.float32(1)
-    mask = mouth[..., None]
-    planes = numpy_unshuffle(np.concatenate([c, matte, mask, mask * a["interior"]], 2))
-    mean = cv2.resize(a["warp"][..., :2], (w // 4, h // 4), interpolation=cv2.INTER_AREA)
-    at = (mean + np.float32(0.5)) / 4 - np.float32(0.5)
-    features = opencv_warp(a["features"].transpose(1, 2, 0), at[..., 0], at[..., 1])
-    return np.concatenate([planes, features.transpose(2, 0, 1)])[None]
+    seen = opencv_warp(a["reference"].astype(np.float32), reference_x, reference_y)
+    scale, one = np.float32(1 / 127.5), np.float32(1)
+    mask, valid = opening[..., None], seen[..., 3:] * np.float32(1 / 255)
+    images = [warped[..., :3] * scale - one, drawn[..., None], mask, mask * a["interior"]]
+    images += [valid * (seen[..., :3] * scale - one), valid]
+    return numpy_unshuffle(np.concatenate(images, 2))[None]
 
 
 def numpy_next(x: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
@@ -98,19 +94,52 @@ def numpy_denoise_step(
     return mean + np.float32(sigma) * rng.standard_normal(x0.shape, np.float32)
 
 
+def numpy_shuffle(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[16 C, H / 4, W / 4] -> [H, W, C]."""
+    h, w = planes.shape[1:]
+    blocks = planes.reshape(-1, 4, 4, h, w).transpose(3, 1, 4, 2, 0)
+    return np.ascontiguousarray(blocks.reshape(4 * h, 4 * w, -1))
+
+
+def patch_in_frame(
+    place: NDArray[Any], band: NDArray[Any], columns: int, scale: NDArray[Any], size: Any
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """A patch by pixels of the frame, which is `scale` times the grid and `size` large (x, y).
+
+    Its map [2, 3] to its band of an atlas of so many columns; the corners of the rectangle that it
+    lies in, x and y, the second one beyond it.
+    """
+    to_band = np.column_stack([place[:, :2] / scale, place @ np.append(0.5 / scale - 0.5, 1)])
+    to_band[1, 2] -= band[0]
+    right, bottom = columns - 1, band[1] - band[0] - 1
+    corners = np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]], np.float64)
+    seen = cv2.transform(corners[None], cv2.invertAffineTransform(to_band))[0]
+    begin = np.clip(np.floor(seen.min(0)), 0, size).astype(int)
+    end = np.clip(np.ceil(seen.max(0)) + 1, begin, size).astype(int)
+    to_band[:, 2] += to_band[:, :2] @ begin
+    return to_band, begin, end
+
+
 def opencv_compose(a: Arrays) -> NDArray[np.uint8]:
-    """Differs within half a grid pixel of the border, where `resize` repeats positions."""
+    """Differs within half a grid pixel of the border, where `resize` repeats positions.
+
+    And along the edges of patches, which `warpAffine` blends with what lies beyond.
+    """
     size = a["source"].shape[1::-1]
     h, w = a["warp"].shape[:2]
-    residual = (a["x0"] - a["condition"])[0].reshape(3, 4, 4, h // 4, w // 4)
-    residual = np.ascontiguousarray(residual.transpose(3, 1, 4, 2, 0).reshape(h, w, 3))
     scale = np.array([size[0] / w, size[1] / h], np.float32)
-    at = cv2.resize((a["warp"][..., :2] + np.float32(0.5)) * scale - np.float32(0.5), size)
+    at = cv2.resize((a["warp"] + np.float32(0.5)) * scale - np.float32(0.5), size)
     warped = opencv_warp(a["source"], at[..., 0], at[..., 1]).astype(np.float32)
+    residual = numpy_shuffle(a["x0"][0]) - numpy_shuffle(a["condition"][0, :48])
+    residual *= np.float32(127.5)
+    for place, band in zip(a["places"], a["bands"], strict=True):
+        to_band, (x, y), end = patch_in_frame(place, band, residual.shape[1], scale, size)
+        extent, flags = (int(end[0] - x), int(end[1] - y)), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        patch = cv2.warpAffine(residual[slice(*band)], to_band, extent, flags=flags)
+        warped[y : end[1], x : end[0], :3] += patch
     plate = a["plate"].astype(np.float32)
     matte = warped[..., 3:] * np.float32(1 / 255)
     frame = plate + matte * (warped[..., :3] - plate)
-    frame += cv2.resize(residual, size) * np.float32(127.5)
     return np.rint(np.clip(frame, 0, 255)).astype(np.uint8)
 
 
@@ -123,17 +152,16 @@ def grid_sample_positions(warp: torch.Tensor) -> torch.Tensor:
 
 def torch_pack(a: Tensors) -> torch.Tensor:
     options: dict[str, Any] = {"padding_mode": "border", "align_corners": False}
-    source = a["source"].permute(2, 0, 1)[None].float()
-    warped = functional.grid_sample(source, grid_sample_positions(a["warp"]), **options)
-    matte = warped[:, 3:] / 255
-    plate = a["plate"].permute(2, 0, 1)[None].float()
-    c = (plate + matte * (warped[:, :3] - plate)) / 127.5 - 1
-    mouth = a["warp"][None, None, ..., 2]
-    interior = a["interior"].permute(2, 0, 1)[None]
-    planes = functional.pixel_unshuffle(torch.cat([c, matte, mouth, mouth * interior], 1), 4)
-    mean = functional.avg_pool2d(a["warp"].permute(2, 0, 1)[None, :2], 4)[0].permute(1, 2, 0)
-    at = grid_sample_positions((mean + 0.5) / 4 - 0.5)
-    return torch.cat([planes, functional.grid_sample(a["features"][None], at, **options)], 1)
+    flow = a["flow"]
+    source = a["source"][..., :3].permute(2, 0, 1)[None].float()
+    warped = functional.grid_sample(source, grid_sample_positions(flow[..., :2]), **options)
+    reference = a["reference"].permute(2, 0, 1)[None].float()
+    seen = functional.grid_sample(reference, grid_sample_positions(flow[..., 4:]), **options)
+    opening, drawn = flow[None, None, ..., 2], flow[None, None, ..., 3]
+    interior, valid = a["interior"].permute(2, 0, 1)[None], seen[:, 3:] / 255
+    images = [warped / 127.5 - 1, drawn, opening, opening * interior]
+    images += [valid * (seen[:, :3] / 127.5 - 1), valid]
+    return functional.pixel_unshuffle(torch.cat(images, 1), 4)
 
 
 def torch_next(x: torch.Tensor, dtype: Any) -> torch.Tensor:
@@ -177,16 +205,35 @@ def diffusers_denoise_step(a: Tensors, sigma: float = SIGMA) -> torch.Tensor:
     return made.prev_sample
 
 
+@torch.compiler.disable
+def add_patches(a: Tensors, frame: torch.Tensor) -> None:
+    """Adds the residual to `frame` [1, 3, Ho, Wo], each patch in the rectangle that it lies in."""
+    residual = functional.pixel_shuffle(a["x0"] - a["condition"][:, :48], 4) * 127.5
+    size, columns = np.array(frame.shape[:1:-1]), residual.shape[3]
+    scale = size / a["warp"].shape[1::-1]
+    places, bands = a["places"].cpu().numpy(), a["bands"].cpu().numpy()
+    for place, band in zip(places, bands, strict=True):
+        to_band, begin, end = patch_in_frame(place, band, columns, scale, size)
+        x, y = (torch.arange(int(n), device=frame.device, dtype=torch.float32) for n in end - begin)
+        uv = torch.stack([float(p) * x + float(q) * y[:, None] + float(r) for p, q, r in to_band])
+        last = torch.tensor([columns - 1, band[1] - band[0] - 1], device=frame.device)
+        uv = uv.permute(1, 2, 0)
+        patch = functional.grid_sample(
+            residual[:, :, band[0] : band[1]], (2 * uv / last - 1)[None], align_corners=True
+        )
+        inside = ((uv >= 0) & (uv <= last)).all(-1)
+        frame[..., begin[1] : end[1], begin[0] : end[0]] += patch * inside
+
+
 def torch_compose(a: Tensors) -> torch.Tensor:
     """Differs within half a grid pixel of the border, where `interpolate` repeats positions."""
     size = a["source"].shape[:2]
-    options: dict[str, Any] = {"mode": "bilinear", "align_corners": False}
-    residual = functional.pixel_shuffle(a["x0"] - a["condition"], 4)
-    residual = functional.interpolate(residual, size, **options)
     at = grid_sample_positions(a["warp"]).permute(0, 3, 1, 2)
-    at = functional.interpolate(at, size, **options).permute(0, 2, 3, 1)
+    at = functional.interpolate(at, size, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
     source = a["source"].permute(2, 0, 1)[None].float()
     warped = functional.grid_sample(source, at, padding_mode="border", align_corners=False)
     plate = a["plate"].permute(2, 0, 1)[None].float()
-    frame = plate + warped[:, 3:] / 255 * (warped[:, :3] - plate) + residual * 127.5
+    head = warped[:, :3]
+    add_patches(a, head)
+    frame = plate + warped[:, 3:] / 255 * (head - plate)
     return frame.clamp(0, 255).round().byte()[0].permute(1, 2, 0).contiguous()

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[np.generic]]
 
+ATLAS = (256, 128)  # rows and columns of the image that the patches share, as in use
+
 
 def random_mesh(
     rng: np.random.Generator, size: tuple[int, int], triangles: int, attributes: int
@@ -45,25 +47,28 @@ def grid_mesh(rng: np.random.Generator, size: int, cells: int) -> Arrays:
 def smooth_warp(
     rng: np.random.Generator, size: tuple[int, int], reach: float
 ) -> NDArray[np.float32]:
-    """[H, W, 3]: own position moved by waves of up to `reach` pixels, and a mask in 0..1."""
+    """[H, W, 2]: own position moved by waves of up to `reach` pixels."""
     y, x = np.mgrid[: size[0], : size[1]]
     phase = rng.uniform(0, 6, 4)
-    warp = np.empty((*size, 3), np.float32)
+    warp = np.empty((*size, 2), np.float32)
     warp[..., 0] = x + reach * np.sin(y / 9 + phase[0]) * np.cos(x / 14 + phase[1])
     warp[..., 1] = y + reach * np.cos(y / 11 + phase[2]) * np.sin(x / 8 + phase[3])
-    warp[..., 2] = rng.uniform(0, 1, size)
     return warp
 
 
-def pack_sample(rng: np.random.Generator, size: tuple[int, int], features: int) -> Arrays:
+def smooth_flow(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float32]:
+    """[H, W, 6]: a warp of the source, two masks in 0..1 and a warp of the reference."""
+    masks = rng.uniform(0, 1, (*size, 2)).astype(np.float32)
+    return np.concatenate([smooth_warp(rng, size, 6), masks, smooth_warp(rng, size, 6)], 2)
+
+
+def pack_sample(rng: np.random.Generator, size: tuple[int, int]) -> Arrays:
     """Everything `pack` reads."""
-    h, w = size
     return {
-        "source": rng.integers(0, 256, (h, w, 4), dtype=np.uint8),
-        "plate": rng.integers(0, 256, (h, w, 3), dtype=np.uint8),
-        "warp": smooth_warp(rng, size, 6),
-        "interior": rng.uniform(-1, 1, (h, w, 3)).astype(np.float32),
-        "features": rng.uniform(-1, 1, (features, h // 4, w // 4)).astype(np.float32),
+        "source": rng.integers(0, 256, (*size, 4), dtype=np.uint8),
+        "reference": rng.integers(0, 256, (*size, 4), dtype=np.uint8),
+        "flow": smooth_flow(rng, size),
+        "interior": rng.uniform(-1, 1, (*size, 3)).astype(np.float32),
     }
 
 
@@ -78,21 +83,49 @@ def denoise_sample(rng: np.random.Generator, size: tuple[int, int]) -> Arrays:
         "residual": planes(48),
         "x_t": planes(48),
         "condition": planes(49),
-        "warp": smooth_warp(rng, size, 6),
+        "warp": smooth_flow(rng, size),
     }
 
 
+def face_patches(
+    grid: tuple[int, int], atlas: tuple[int, int], angle: float = 0.1
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Places and bands of a mouth and two eyes, where a face has them in a crop of `grid` pixels.
+
+    The mouth fills half of the atlas and is 0.3 crops wide, each eye a quarter and 0.25 crops.
+    """
+    rows, columns = atlas
+    bands = np.array([[0, 2], [2, 3], [3, 4]], np.int32) * (rows // 4)
+    places = []
+    for (first, last), width, centre in zip(
+        bands, (0.3, 0.25, 0.25), ((0.5, 0.67), (0.37, 0.4), (0.63, 0.4)), strict=True
+    ):
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        turn *= columns / (width * grid[1])
+        middle = [(columns - 1) / 2, (first + last - 1) / 2]
+        places.append(np.column_stack([turn, middle - turn @ (centre * np.array(grid[::-1]))]))
+    return np.array(places, np.float32), bands
+
+
 def compose_sample(
-    rng: np.random.Generator, size: tuple[int, int], grid: tuple[int, int]
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    grid: tuple[int, int],
+    atlas: tuple[int, int] = ATLAS,
 ) -> Arrays:
-    """A frame of `size` over a crop grid of `grid` pixels."""
-    sample = denoise_sample(rng, grid)
+    """A frame of `size` over a crop grid of `grid` pixels, with the patches of a face."""
+    h, w = atlas[0] // 4, atlas[1] // 4
+    condition = rng.uniform(-1, 1, (1, 48, h, w)).astype(np.float32)
+    places, bands = face_patches(grid, atlas)
     return {
         "source": rng.integers(0, 256, (*size, 4), dtype=np.uint8),
         "plate": rng.integers(0, 256, (*size, 3), dtype=np.uint8),
-        "warp": sample["warp"],
-        "x0": sample["x_t"],
-        "condition": sample["condition"],
+        "warp": smooth_warp(rng, grid, 6),
+        "x0": rng.uniform(-1, 1, (1, 48, h, w)).astype(np.float32),
+        "condition": condition,
+        "cover": None,
+        "places": places,
+        "bands": bands,
     }
 
 

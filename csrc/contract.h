@@ -19,11 +19,10 @@ inline constexpr double kMelHighHz = 7600.0;
 inline constexpr double kMelFloor = 1e-10;
 
 // Network tensors: images pixel-unshuffled by kUnshuffle (support/unshuffle.h). A colour image
-// fills kColorPlanes of them, the eight images that `pack` writes before the features
-// kPackedPlanes.
+// fills kColorPlanes planes, the images that `pack` writes kPackedPlanes.
 inline constexpr int kUnshuffle = 4;
 inline constexpr int kColorPlanes = 3 * kUnshuffle * kUnshuffle;
-inline constexpr int kPackedImages = 8;
+inline constexpr int kPackedImages = 12;
 inline constexpr int kPackedPlanes = kPackedImages * kUnshuffle * kUnshuffle;
 
 /// Columns of the vertex attributes that `rasterize` interpolates.

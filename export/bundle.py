@@ -34,7 +34,7 @@ READY_MADE = (
 )
 OWN_LICENCE = "Apache-2.0"
 TRAINING_DATA = (
-    "see MODEL_CARD.md: talking-head clips of 331 people; GRID corpus (CC BY 4.0) among them"
+    "see MODEL_CARD.md: talking-head clips of about 400 people; GRID corpus (CC BY 4.0) among them"
 )
 
 

@@ -28,16 +28,16 @@ from models.train.loop import load_weights, made_by
 from parlante.contract import (
     ATTRIBUTES,
     BLINK,
+    CELL_PIXELS,
+    CELLS,
     COLOR_PLANES,
     CONDITION,
     EMBEDDING,
     EXPRESSION,
-    FEATURES,
     LATENT,
     LIP,
     MEL_BANDS,
     RESIDUAL,
-    STYLE,
     TAIL,
     WINDOW,
 )
@@ -61,17 +61,6 @@ class Network:
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
     extra: dict[str, object] = field(default_factory=dict)
-
-
-class _SourceAndStyle(nn.Module):
-    """Both networks that run once a portrait, in one file."""
-
-    def __init__(self, renderer: Renderer) -> None:
-        super().__init__()
-        self.source, self.style = renderer.source, renderer.style
-
-    def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        return self.source(source), self.style(source)
 
 
 class _Half(nn.Module):
@@ -151,31 +140,22 @@ def networks(weights: Path) -> dict[str, Network]:
             ("motion",),
             {"motion_scale": [round(float(v), 8) for v in dynamics.scale]},
         ),
-        "source_encode": Network(
-            _SourceAndStyle(renderer),
-            {"source": noise(3, 256, 256).clamp(-1, 1)},
-            ("features", "style"),
-        ),
         "condition": Network(
             renderer.condition,
-            {
-                "condition": noise(CONDITION, 64, 64),
-                "attributes": noise(ATTRIBUTES),
-                "style": noise(STYLE),
-            },
+            {"condition": noise(CONDITION, *CELLS), "attributes": noise(ATTRIBUTES)},
             ("context1", "context2", "gate"),
         ),
         "denoise": Network(
             renderer.denoiser,
             {
-                "x_t": noise(COLOR_PLANES, 64, 64),
-                "context1": noise(widths[0], 64, 64),
-                "context2": noise(widths[1], 32, 32),
-                "gate": torch.rand(1, 1, 64, 64, generator=generator),
+                "x_t": noise(COLOR_PLANES, *CELLS),
+                "context1": noise(widths[0], *CELLS),
+                "context2": noise(widths[1], *(n // 2 for n in CELLS)),
+                "gate": torch.rand(1, CELL_PIXELS, *CELLS, generator=generator),
                 "timestep": torch.tensor([123.0]),
             },
             ("residual",),
-            {"sampler": diffusion.sampler, "start": diffusion.start, "features": FEATURES},
+            {"sampler": diffusion.sampler, "start": diffusion.start},
         ),
     }
 

@@ -57,7 +57,7 @@ def record(bundle: Bundle, data: Path, prepared: Path) -> dict[str, list[Inputs]
     for i in np.random.default_rng(0).permutation(len(people))[:PEOPLE]:
         clip = people[i]
         source = int(clip.source_frames[0])
-        portrait = portrait_of(bundle, clip, read_frames(clip.path, [source])[0])
+        portrait = portrait_of(clip, read_frames(clip.path, [source])[0])
         renderer = FrameRenderer(bundle, model, portrait, RenderOptions(size=GRID))
         given = watch(renderer)
         kept = np.flatnonzero(clip.keep)

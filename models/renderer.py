@@ -1,10 +1,9 @@
-"""The renderer: a conditional DDPM that draws the frame as a residual to the warped photo.
+"""The renderer: a conditional DDPM that draws mouth and eyes as a residual to the warped photo.
 
-After section 2.4 of the paper, arranged for two CPU cores. The networks share the work by how often
-they have to run: `SourceEncoder` and `StyleEncoder` once a portrait, `ConditionNet` once a frame,
-`Denoiser` once a diffusion step. All work on the 64×64 grid of a 256² crop (pixel-unshuffle ×4) or,
-in training, on that of a patch. The last layer starts at zero, so an untrained renderer returns the
-warp unchanged.
+After section 2.4 of the paper, arranged for two CPU cores: it draws patches, which lie in one atlas
+(`parlante.face.patches`), and the rest of the picture stays the photo's. `ConditionNet` runs once
+a frame, `Denoiser` once a diffusion step, both on the 64×32 cells of the atlas (pixel-unshuffle
+×4). The last layer starts at zero, so an untrained renderer returns the warp unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parlante.contract import ATTRIBUTES, CELL_PIXELS, COLOR_PLANES, CONDITION, FEATURES, STYLE
+from parlante.contract import ATTRIBUTES, CELL_PIXELS, CELLS, COLOR_PLANES, CONDITION
 from parlante.render.schedule import (
     SHIFT_NOISE,
     Sampler,
@@ -28,7 +27,7 @@ from parlante.render.schedule import (
     shift_weights,
 )
 
-MATTE_PLANE = slice(3 * CELL_PIXELS, 4 * CELL_PIXELS)
+DRAWN_PLANES = slice(3 * CELL_PIXELS, 4 * CELL_PIXELS)
 TEETH_PLANES = slice(5 * CELL_PIXELS, 8 * CELL_PIXELS)
 
 
@@ -90,90 +89,44 @@ class ResBlock(nn.Module):
         return x + self.conv2(F.silu(h))
 
 
-class SourceEncoder(nn.Module):
-    """Photo [N, 3, H, W] in [−1, 1] → features [N, 32, H/4, W/4]. Once a portrait."""
-
-    def __init__(self, width: int = 48) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(COLOR_PLANES, width, 1)
-        self.body = nn.Sequential(ResBlock(width), ResBlock(width))
-        self.features = nn.Conv2d(width, FEATURES, 1)
-
-    def forward(self, source: Tensor) -> Tensor:
-        return self.features(self.body(self.stem(F.pixel_unshuffle(source, 4))))
-
-
-class StyleEncoder(nn.Module):
-    """Photo [N, 3, 256, 256] in [−1, 1] → style [N, 64]: light, skin and make of the picture.
-
-    Once a portrait.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.AvgPool2d(4),
-            nn.Conv2d(3, 32, 4, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(32, 64, 4, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(64, 96, 4, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Flatten(),
-            nn.Linear(96 * 64, STYLE),
-        )
-
-    def forward(self, source: Tensor) -> Tensor:
-        return self.body(source)
-
-
 class ConditionNet(nn.Module):
     """What every diffusion step of a frame shares.
 
-    condition [N, 160, h, w] (from `pack`), attributes [N, 36] (lip, blink and residual code less
-    the photo's own, pose change), style [N, 64] → context maps [N, 48, h, w] and
-    [N, 80, h/2, w/2], gate [N, 1, h, w].
+    condition [N, 192, 64, 32] (from `pack`), attributes [N, 36] (lip, blink and residual code less
+    the photo's own, pose change) → context maps [N, 32, 64, 32] and [N, 96, 32, 16], gate
+    [N, 16, 64, 32]: how far each pixel may be drawn.
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (48, 80, 128)) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (32, 96, 160)) -> None:
         super().__init__()
         a, b, c = widths
         vector = 128
         self.vector = nn.Sequential(
-            nn.Linear(ATTRIBUTES + STYLE, 256), nn.SiLU(), nn.Linear(256, vector), nn.SiLU()
+            nn.Linear(ATTRIBUTES, vector), nn.SiLU(), nn.Linear(vector, vector), nn.SiLU()
         )
         self.stem = nn.Conv2d(CONDITION, a, 1)
+        self.place = nn.Parameter(torch.zeros(1, a, *CELLS))
         self.down1 = ResBlock(a, vector)
         self.to2 = nn.Conv2d(a, b, 2, stride=2)
-        self.down2 = nn.ModuleList([ResBlock(b, vector), ResBlock(b, vector)])
+        self.down2 = ResBlock(b, vector)
         self.to3 = nn.Conv2d(b, c, 2, stride=2)
         self.down3 = nn.ModuleList([ResBlock(c, vector), ResBlock(c, vector)])
         self.up2 = nn.Conv2d(c, b, 1)
-        self.mix2 = nn.ModuleList([ResBlock(b, vector), ResBlock(b, vector)])
+        self.mix2 = ResBlock(b, vector)
         self.up1 = nn.Conv2d(b, a, 1)
         self.mix1 = ResBlock(a, vector)
 
-    def forward(
-        self, condition: Tensor, attributes: Tensor, style: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        vector = self.vector(torch.cat([attributes, style], 1))
-        x1 = self.down1(self.stem(condition), vector)
-        x2 = self.to2(x1)
-        for block in self.down2:
-            x2 = block(x2, vector)
+    def forward(self, condition: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        vector = self.vector(attributes)
+        x1 = self.down1(self.stem(condition) + self.place, vector)
+        x2 = self.down2(self.to2(x1), vector)
         x3 = self.to3(x2)
         for block in self.down3:
             x3 = block(x3, vector)
         x2 = x2 + F.interpolate(self.up2(x3), scale_factor=2.0, mode="nearest")
-        for block in self.mix2:
-            x2 = block(x2, vector)
-        x1 = self.mix1(x1 + F.interpolate(self.up1(x2), scale_factor=2.0, mode="nearest"), vector)
-        # Residuals only inside the person, fading towards the outline: the background stays the
-        # plate, and hair keeps the photo's edge, about which the network could only be unsure.
-        matte = condition[:, MATTE_PLANE].mean(1, keepdim=True)
-        inside = -F.max_pool2d(-matte, 3, stride=1, padding=1)
-        gate = F.avg_pool2d(inside, 3, stride=1, padding=1, count_include_pad=False)
-        return x1, x2, gate
+        x2 = self.mix2(x2, vector)
+        x1 = x1 + F.interpolate(self.up1(x2), scale_factor=2.0, mode="nearest")
+        return self.mix1(x1, vector), x2, condition[:, DRAWN_PLANES]
 
 
 class Denoiser(nn.Module):
@@ -184,14 +137,13 @@ class Denoiser(nn.Module):
     x̂_0 = warp + residual (the caller adds and clips).
     """
 
-    def __init__(self, widths: tuple[int, int] = (48, 80)) -> None:
+    def __init__(self, widths: tuple[int, int] = (32, 96)) -> None:
         super().__init__()
         a, b = widths
         self.time = nn.Sequential(nn.Linear(64, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU())
         self.stem = nn.Conv2d(COLOR_PLANES, a, 1)
-        self.down1 = ResBlock(a, 128)
         self.to2 = nn.Conv2d(a, b, 2, stride=2)
-        self.middle = nn.ModuleList([ResBlock(b, 128), ResBlock(b, 128)])
+        self.middle = ResBlock(b, 128)
         self.up1 = nn.Conv2d(b, a, 1)
         self.mix1 = ResBlock(a, 128)
         self.head = nn.Conv2d(a, COLOR_PLANES, 3, padding=1)
@@ -206,21 +158,17 @@ class Denoiser(nn.Module):
     ) -> Tensor:
         angle = timestep[:, None] * self.frequencies
         vector = self.time(torch.cat([angle.sin(), angle.cos()], 1).to(x_t.dtype))
-        x1 = self.down1(self.stem(x_t) + context1, vector)
-        x2 = self.to2(x1) + context2
-        for block in self.middle:
-            x2 = block(x2, vector)
+        x1 = self.stem(x_t) + context1
+        x2 = self.middle(self.to2(x1) + context2, vector)
         x1 = x1 + F.interpolate(self.up1(x2), scale_factor=2.0, mode="nearest")
-        return self.head(F.silu(self.mix1(x1, vector))) * gate
+        return self.head(F.silu(self.mix1(x1, vector))) * torch.cat([gate, gate, gate], 1)
 
 
 class Renderer(nn.Module):
-    """The four networks together; parameters are stored together."""
+    """Both networks; parameters are stored together."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.source = SourceEncoder()
-        self.style = StyleEncoder()
         self.condition = ConditionNet()
         self.denoiser = Denoiser()
 
@@ -233,7 +181,7 @@ def sample(
     schedule: Schedule,
     generator: torch.Generator,
 ) -> Tensor:
-    """Down a chain from the noised warp [N, 48, 64, 64]: the runtime's loop, in PyTorch."""
+    """Down a chain from the noised warp [N, 48, h, w]: the runtime's loop, in PyTorch."""
 
     def noise(step: Step) -> Tensor | float:
         if step.sigma == 0:

@@ -9,37 +9,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from parlante.contract import CELL_PIXELS
+from parlante.render.atlas import EDGE_REACH
 
-def pack(
-    source: Tensor, plate: Tensor, displacement: Tensor, mouth: Tensor, interior: Tensor
-) -> Tensor:
-    """Condition planes without source features, [N, 128, H/4, W/4].
 
-    source [N, 4, Hs, Ws] (RGB and matte, 0–255), plate [N, 3, H, W] (0–255), displacement
-    [N, H, W, 2] (source pixel minus own pixel), mouth [N, 1, H, W] and interior [N, 3, H, W] in
-    [0, 1].
+def pack(source: Tensor, reference: Tensor | None, flow: Tensor, interior: Tensor) -> Tensor:
+    """Condition planes [N, 192, H/4, W/4].
+
+    source [N, 4, Hs, Ws] (RGB and a channel that is not used, 0–255), reference [N, 4, Hr, Wr] (RGB
+    and 255 where it is valid) or None, flow [N, H, W, 6] (x and y in pixels of the source, opening
+    and drawn in 0–1, x and y in pixels of the reference), interior [N, H, W, 3].
     """
-    warped = sample_at(source, displacement)
-    matte = warped[:, 3:] / 255
-    frame = (matte * warped[:, :3] + (1 - matte) * plate) / 127.5 - 1
-    return F.pixel_unshuffle(torch.cat([frame, matte, mouth, mouth * interior], 1), 4)
+    color = sample(source[:, :3], flow[..., :2]) / 127.5 - 1
+    opening, drawn = flow[..., 2:4].permute(3, 0, 1, 2)[:, :, None]
+    if reference is None:
+        seen = torch.zeros_like(color[:, :1]).expand(-1, 4, -1, -1)
+    else:
+        seen = sample(reference, flow[..., 4:])
+    valid = seen[:, 3:] / 255
+    images = [color, drawn, opening, opening * interior.permute(0, 3, 1, 2)]
+    images += [valid * (seen[:, :3] / 127.5 - 1), valid]
+    return F.pixel_unshuffle(torch.cat(images, 1), 4)
 
 
-def sample_features(features: Tensor, displacement: Tensor) -> Tensor:
-    """Source features [N, C, hs, ws] moved by each 4×4 block's mean displacement [N, 4h, 4w, 2]."""
-    mean = F.avg_pool2d(displacement.permute(0, 3, 1, 2), 4).permute(0, 2, 3, 1) / 4
-    return sample_at(features, mean)
-
-
-def sample_at(image: Tensor, displacement: Tensor) -> Tensor:
-    """``image`` [N, C, Hs, Ws] at own pixel + displacement [N, H, W, 2]: [N, C, H, W].
+def sample(image: Tensor, at: Tensor) -> Tensor:
+    """``image`` [N, C, Hs, Ws] at places [N, H, W, 2], x and y of its pixels: [N, C, H, W].
 
     Bilinear, clamped to the edge.
     """
-    height, width = displacement.shape[1:3]
-    x = torch.arange(width, device=displacement.device, dtype=torch.float32)
-    y = torch.arange(height, device=displacement.device, dtype=torch.float32)
-    at = displacement.float() + torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
     extent = torch.tensor([image.shape[-1] - 1, image.shape[-2] - 1], device=at.device)
-    grid = at * (2 / extent) - 1
+    grid = at.float() * (2 / extent) - 1
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def soften(planes: Tensor, edges: Tensor) -> Tensor:
+    """Condition planes [N, 192, h, w] with the warp's colours blurred along lips and lids.
+
+    edges [N, 1, 4h, 4w]: as `parlante.render.atlas.draw_edges` has them. As the runtime does: what
+    the mesh draws there is a row of steps.
+    """
+    image = F.pixel_shuffle(planes[:, : 4 * CELL_PIXELS], 4)
+    color, cover = image[:, :3], image[:, 3:] * edges
+    side = 2 * EDGE_REACH + 1
+    blurred = F.avg_pool2d(color, side, 1, padding=EDGE_REACH, count_include_pad=False)
+    soft = color + cover * (blurred - color)
+    return torch.cat([F.pixel_unshuffle(soft, 4), planes[:, 3 * CELL_PIXELS :]], 1)

@@ -35,10 +35,12 @@ def test_defaults() -> None:
         "steps": 2,
         "seed": 0,
         "size": 512,
+        "frame": "head",
         "fps": Fraction(25),
         "pose": 1.0,
         "blink": 1.0,
         "expression": 1.0,
+        "breath": 1.0,
         "pixels": "rgb",
         "background": None,
     }

@@ -1,6 +1,9 @@
 #include "ops/pack.h"
 
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
 
 #include "bindings/visual_arguments.h"
 
@@ -11,14 +14,15 @@ using namespace parlante::bindings;
 void bind_pack(py::module_& module) {
   module.def(
       "pack",
-      [](const HostArray& source, const HostArray& plate, const HostArray& warp,
-         const HostArray& interior, const HostArray& features, HostArray& condition, int threads) {
-        const auto arguments = check_pack(source, plate, warp, interior, features, condition);
+      [](const HostArray& source, const std::optional<HostArray>& reference, const HostArray& flow,
+         const HostArray& interior, HostArray& condition, int threads) {
+        const auto arguments = check_pack(source, reference, flow, interior, condition);
         require_threads(threads);
         const py::gil_scoped_release release;
         pack(arguments, threads);
       },
-      py::arg("source"), py::arg("plate"), py::arg("warp"), py::arg("interior"),
-      py::arg("features"), py::arg("condition"), py::kw_only(), py::arg("threads") = 1,
-      "Samples the source through the warp into `condition` f32[1, 128 + F, h, w].");
+      py::arg("source"), py::arg("reference"), py::arg("flow"), py::arg("interior"),
+      py::arg("condition"), py::kw_only(), py::arg("threads") = 1,
+      "Samples the source and the reference, which may be None, through the flow into `condition` "
+      "f32[1, 192, h, w].");
 }

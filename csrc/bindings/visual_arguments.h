@@ -31,30 +31,25 @@ RasterizeArguments check_rasterize(const Array& vertices, const Array& triangles
 }
 
 template <class Array>
-PackArguments check_pack(const Array& source, const Array& plate, const Array& warp,
-                         const Array& interior, const Array& features, Array& condition) {
-  PackArguments arguments;
-  arguments.warp = input_image<float>(warp, "warp", kAny, kAny, 3);
-  const int rows = arguments.warp.rows;
-  const int columns = arguments.warp.columns;
+PackArguments check_pack(const Array& source, const std::optional<Array>& reference,
+                         const Array& flow, const Array& interior, Array& condition) {
+  PackArguments arguments{};
+  arguments.flow = input_image<float>(flow, "flow", kAny, kAny, kFlowChannels);
+  const int rows = arguments.flow.rows;
+  const int columns = arguments.flow.columns;
   if (rows % kUnshuffle != 0 || columns % kUnshuffle != 0) {
-    throw py::value_error("warp: expected rows and columns in multiples of 4, got shape " +
-                          describe_shape(warp));
+    throw py::value_error("flow: expected rows and columns in multiples of 4, got shape " +
+                          describe_shape(flow));
   }
   arguments.source = input_image<std::uint8_t>(source, "source", kAny, kAny, 4);
   require_pixels(source, "source");
-  arguments.plate = input_image<std::uint8_t>(plate, "plate", rows, columns, 3);
-  arguments.interior = input_image<float>(interior, "interior", rows, columns, 3);
-  const float* features_data = input<float>(features, "features", {kAny, kAny, kAny});
-  require_int_sized(features, "features");
-  arguments.features = {features_data, length(features, 0), length(features, 1),
-                        length(features, 2)};
-  if (arguments.features.planes > 0) {
-    require_pixels(features, "features");
+  if (reference) {
+    arguments.reference = input_image<std::uint8_t>(*reference, "reference", kAny, kAny, 4);
+    require_pixels(*reference, "reference");
   }
+  arguments.interior = input_image<float>(interior, "interior", rows, columns, 3);
   arguments.condition =
-      output_planes(condition, "condition", kPackedPlanes + arguments.features.planes,
-                    rows / kUnshuffle, columns / kUnshuffle);
+      output_planes(condition, "condition", kPackedPlanes, rows / kUnshuffle, columns / kUnshuffle);
   return arguments;
 }
 
@@ -99,7 +94,12 @@ DenoiseArguments check_denoise_step(const std::optional<Array>& residual,
   arguments.x_t = optional_planes(x_t, "x_t");
   arguments.condition = input_first_planes(condition, "condition", kColorPlanes, rows, columns);
   if (warp) {
-    arguments.warp = input_image<float>(*warp, "warp", rows * kUnshuffle, columns * kUnshuffle, 3);
+    arguments.warp =
+        input_image<float>(*warp, "warp", rows * kUnshuffle, columns * kUnshuffle, kAny);
+    if (arguments.warp.channels < 2) {
+      throw py::value_error("warp: expected at least 2 channels, got shape " +
+                            describe_shape(*warp));
+    }
   }
   if (!x_t && step.c_xt != 0) {
     throw py::value_error("x_t: expected an array where c_xt is not 0, got None");
@@ -131,9 +131,6 @@ inline Background parse_background(const py::object& background) {
     if (text == "plate") {
       return {Backdrop::kPlate, 0, 0, 0};
     }
-    if (text == "picture") {
-      return {Backdrop::kPicture, 0, 0, 0};
-    }
     if (text == "alpha") {
       return {Backdrop::kAlpha, 0, 0, 0};
     }
@@ -152,8 +149,7 @@ inline Background parse_background(const py::object& background) {
     }
   }
   throw py::value_error(
-      "background: expected 'plate', 'picture', 'alpha' or a colour (r, g, b) of 0..255, got " +
-      text);
+      "background: expected 'plate', 'alpha' or a colour (r, g, b) of 0..255, got " + text);
 }
 
 template <class Array>
@@ -176,10 +172,12 @@ std::uint8_t* output_pixels(Array& out, PixelFormat format, int rows, int column
 
 template <class Array>
 ComposeArguments check_compose(const Array& source, const Array& plate, const Array& warp,
-                               const Array& x0, const Array& condition, Array& out,
-                               const std::string& format, const py::object& background,
-                               std::pair<int, int> corner) {
-  ComposeArguments arguments;
+                               const std::optional<Array>& x0,
+                               const std::optional<Array>& condition,
+                               const std::optional<Array>& cover, const Array& places,
+                               const Array& bands, Array& out, const std::string& format,
+                               const py::object& background, std::pair<int, int> corner) {
+  ComposeArguments arguments{};
   arguments.format = parse_format(format);
   arguments.background = parse_background(background);
   if (arguments.background.kind == Backdrop::kAlpha && arguments.format != PixelFormat::kRgba) {
@@ -198,13 +196,28 @@ ComposeArguments check_compose(const Array& source, const Array& plate, const Ar
   }
   arguments.left = left;
   arguments.top = top;
-  arguments.x0 = input_planes(x0, "x0", kColorPlanes, kAny, kAny);
-  arguments.condition = input_first_planes(condition, "condition", kColorPlanes, arguments.x0.rows,
-                                           arguments.x0.columns);
-  arguments.warp = input_image<float>(warp, "warp", arguments.x0.rows * kUnshuffle,
-                                      arguments.x0.columns * kUnshuffle, 3);
+  arguments.warp = input_image<float>(warp, "warp", kAny, kAny, 2);
   require_pixels(plate, "plate");
-  require_pixels(x0, "x0");
+  require_pixels(warp, "warp");
+  if (x0) {
+    if (!condition) {
+      throw py::value_error("condition: expected an array where x0 is one, got None");
+    }
+    arguments.x0 = input_planes(*x0, "x0", kColorPlanes, kAny, kAny);
+    require_pixels(*x0, "x0");
+  }
+  if (condition) {
+    arguments.condition =
+        input_first_planes(*condition, "condition", kColorPlanes, x0 ? arguments.x0.rows : kAny,
+                           x0 ? arguments.x0.columns : kAny);
+  }
+  if (cover) {
+    arguments.cover =
+        input_table<float>(*cover, "cover", x0 ? kUnshuffle * arguments.x0.rows : kAny,
+                           x0 ? kUnshuffle * arguments.x0.columns : kAny);
+  }
+  arguments.places = input_image<float>(places, "places", kAny, 2, 3);
+  arguments.bands = input_table<std::int32_t>(bands, "bands", arguments.places.rows, 2);
   arguments.out = output_pixels(out, arguments.format, rows, columns);
   return arguments;
 }

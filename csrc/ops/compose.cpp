@@ -1,9 +1,16 @@
 #include "ops/compose.h"
 
 #include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <utility>
 
+#include "support/float_bits.h"
 #include "support/isa.h"
 #include "support/parallel_rows.h"
+#include "support/rows.h"
+#include "support/two_columns.h"
 
 namespace parlante {
 namespace {
@@ -11,22 +18,20 @@ namespace {
 /// Horizontal taps, one for each output pixel of a row.
 struct Taps {
   int *first, *second;
-  float *t, *clamped_t;
-  int* begin;  // by grid column: the first pixel that lies right of it, or on it
+  float* t;
+  int* begin;  // by grid column, and past the last: the first pixel right of it, or on it
 
   Taps(int count, int size, Scratch& scratch)
       : first(scratch.take<int>(count)),
         second(scratch.take<int>(count)),
         t(scratch.take<float>(count)),
-        clamped_t(scratch.take<float>(count)),
-        begin(scratch.take<int>(size)) {
+        begin(scratch.take<int>(size + 1)) {
     const GridMap map = grid_map(count, size);
     for (int x = 0; x < count; ++x) {
       const Tap tap = grid_tap(map(static_cast<float>(x)), size);
       first[x] = tap.first;
       second[x] = tap.second;
       t[x] = tap.t;
-      clamped_t[x] = clamped_weight(tap.t);
     }
     for (int column = 0, x = 0; column < size; ++column) {
       while (x < count && std::min(first[x], second[x]) < column) {
@@ -34,40 +39,21 @@ struct Taps {
       }
       begin[column] = x;
     }
+    begin[size] = count;
   }
 };
 
-/// Three or four rows of floats behind one another.
-class Rows {
- public:
-  Rows(int count, int columns, Scratch& scratch)
-      : columns_(columns),
-        values_(scratch.take<float>(static_cast<std::size_t>(count) * columns)) {}
-  float* operator[](int i) const { return values_ + static_cast<std::ptrdiff_t>(i) * columns_; }
-
- private:
-  int columns_;
-  float* values_;
-};
-
-PARLANTE_LOOP void blend_warp_rows_loop(const float* first, const float* second, float t,
-                                        int channels, int columns, float* x, float* y) {
-  PARLANTE_INDEPENDENT
-  for (int i = 0; i < columns; ++i) {
-    x[i] = lerp(first[i * channels], second[i * channels], t);
-    y[i] = lerp(first[i * channels + 1], second[i * channels + 1], t);
-  }
-}
-constexpr PerIsa<blend_warp_rows_loop> blend_warp_rows;
-
-/// Whether the warp breaks between columns i and i + 1 of two neighbouring rows.
-PARLANTE_LOOP void find_breaks_loop(const float* first, const float* second, int channels,
-                                    int columns, std::uint8_t* breaks) {
+/// Whether the warp breaks between columns i and i + 1 of two neighbouring rows; in the last column
+/// between the rows alone.
+PARLANTE_LOOP void find_breaks_loop(const float* first, const float* second, int columns,
+                                    std::uint8_t* breaks) {
   PARLANTE_INDEPENDENT
   for (int i = 0; i < columns - 1; ++i) {
-    const float *top = first + i * channels, *bottom = second + i * channels;
-    breaks[i] = warp_breaks(top, top + channels, bottom, bottom + channels);
+    const float *top = first + 2 * i, *bottom = second + 2 * i;
+    breaks[i] = warp_breaks(top, top + 2, bottom, bottom + 2);
   }
+  const float *top = first + 2 * (columns - 1), *bottom = second + 2 * (columns - 1);
+  breaks[columns - 1] = warp_breaks(top, top, bottom, bottom);
 }
 constexpr PerIsa<find_breaks_loop> find_breaks;
 
@@ -80,41 +66,117 @@ PARLANTE_LOOP void blend_rows_loop(const float* first, const float* second, floa
 }
 constexpr PerIsa<blend_rows_loop> blend_rows;
 
+/// Place `i` of a row of x, y as one word: gathering words takes half the time.
+PARLANTE_HD std::uint64_t load_place(const float* row, int i) {
+  std::uint64_t place;
+  std::memcpy(&place, row + 2 * static_cast<std::ptrdiff_t>(i), sizeof place);
+  return place;
+}
+PARLANTE_HD float x_of(std::uint64_t place) {
+  return bits_float(static_cast<std::uint32_t>(place));
+}
+PARLANTE_HD float y_of(std::uint64_t place) {
+  return bits_float(static_cast<std::uint32_t>(place >> 32));
+}
+
 PARLANTE_LOOP void stretch_row_loop(const float* row, const int* first, const int* second,
-                                    const float* t, int count, float* out) {
+                                    const float* t, int count, float* x, float* y) {
   PARLANTE_INDEPENDENT
   for (int i = 0; i < count; ++i) {
-    out[i] = lerp(row[first[i]], row[second[i]], t[i]);
+    const std::uint64_t a = load_place(row, first[i]), b = load_place(row, second[i]);
+    x[i] = lerp(x_of(a), x_of(b), t[i]);
+    y[i] = lerp(y_of(a), y_of(b), t[i]);
   }
 }
 constexpr PerIsa<stretch_row_loop> stretch_row;
 
 /// Undoes the unshuffle for one row of a channel; x0 and c point into its plane dx = 0.
-PARLANTE_LOOP void shuffle_residual_loop(const float* x0, const float* c, std::ptrdiff_t plane_size,
-                                         int count, float* row) {
-  for (int dx = 0; dx < kUnshuffle; ++dx) {
-    PARLANTE_INDEPENDENT
-    for (int x = 0; x < count; ++x) {
-      row[x * kUnshuffle + dx] = residual_levels(x0[x + dx * plane_size], c[x + dx * plane_size]);
+PARLANTE_LOOP void shuffle_added_loop(const float* x0, const float* c, std::ptrdiff_t plane_size,
+                                      const float* cover, int count, float* row) {
+  PARLANTE_INDEPENDENT
+  for (int x = 0; x < count; ++x) {
+    for (int dx = 0; dx < kUnshuffle; ++dx) {
+      const std::ptrdiff_t i = x + dx * plane_size;
+      row[x * kUnshuffle + dx] = added_levels(x0[i], c[i], cover[x * kUnshuffle + dx]);
     }
   }
 }
-constexpr PerIsa<shuffle_residual_loop> shuffle_residual;
+constexpr PerIsa<shuffle_added_loop> shuffle_added;
+
+/// Adds the atlas [4, 4h, 4w] to the pixels from `begin` to before `end` of a row.
+PARLANTE_LOOP void add_patch_loop(const PlanesView<const float>& atlas, const PatchRow& given,
+                                  GridMap to_grid_x, int begin, int end, float* red, float* green,
+                                  float* blue, float* cover) {
+  const PatchRow patch = given;
+  const int columns = atlas.columns;
+  const float* of_red = atlas.row(0, 0);
+  const float* of_green = atlas.row(1, 0);
+  const float* of_blue = atlas.row(2, 0);
+  const float* of_cover = atlas.row(3, 0);
+  PARLANTE_INDEPENDENT
+  for (int x = begin; x < end; ++x) {
+    const float grid_x = to_grid_x(static_cast<float>(x));
+    const Tap column = clamped_tap(patch.to_u(grid_x), columns);
+    const Tap row = band_tap(patch.to_v(grid_x), patch.first, patch.last);
+    const int top = row.first * columns, bottom = row.second * columns;
+    const int a = top + column.first, b = top + column.second;
+    const int c = bottom + column.first, d = bottom + column.second;
+    red[x] += lerp_of_4(of_red[a], of_red[b], of_red[c], of_red[d], column.t, row.t);
+    green[x] += lerp_of_4(of_green[a], of_green[b], of_green[c], of_green[d], column.t, row.t);
+    blue[x] += lerp_of_4(of_blue[a], of_blue[b], of_blue[c], of_blue[d], column.t, row.t);
+    cover[x] += lerp_of_4(of_cover[a], of_cover[b], of_cover[c], of_cover[d], column.t, row.t);
+  }
+}
+constexpr PerIsa<add_patch_loop> add_patch;
+
+/// Pixels of a row, without `end`; none where begin >= end.
+struct Range {
+  int begin, end;
+};
+
+/// Those of `count` pixels that lie in low..high. They are one range, since rounding keeps the
+/// order of values; its ends are estimated, then moved to where the maps themselves say they are.
+Range range_within(GridMap to_grid, GridMap to_atlas, int low, int high, int count) {
+  float least = static_cast<float>(low), most = static_cast<float>(high);
+  if (to_atlas.scale < 0.0f) {
+    to_atlas = {-to_atlas.scale, -to_atlas.offset};
+    std::swap(least, most);
+    least = -least;
+    most = -most;
+  }
+  const auto at = [&](int x) { return to_atlas(to_grid(static_cast<float>(x))); };
+  const auto first_that = [&](float bound, const auto& holds) {
+    const float guess =
+        ((bound - to_atlas.offset) / to_atlas.scale - to_grid.offset) / to_grid.scale;
+    int x =
+        guess > 0.0f ? (guess < static_cast<float>(count) ? static_cast<int>(guess) : count) : 0;
+    while (x > 0 && holds(x - 1)) {
+      --x;
+    }
+    while (x < count && !holds(x)) {
+      ++x;
+    }
+    return x;
+  };
+  return {first_that(least, [&](int x) { return at(x) >= least; }),
+          first_that(most, [&](int x) { return !(at(x) <= most); })};
+}
 
 /// Red, green, blue and alpha of a row in levels, from where its pixels lie on the crop grid and
-/// what the residual adds. Each pointer is a row of its own, of `columns` pixels.
+/// what patches add. Each pointer is a row of its own, of `columns` pixels.
 template <Backdrop kind>
 PARLANTE_LOOP void compose_row_loop(ImageView<const std::uint8_t> source, int columns,
                                     GridMap to_source_x, GridMap to_source_y, const float* grid_x,
-                                    const float* grid_y, const float* residual_red,
-                                    const float* residual_green, const float* residual_blue,
-                                    const std::uint8_t* plate, Background background, float* red,
-                                    float* green, float* blue, float* alpha) {
+                                    const float* grid_y, const float* added_red,
+                                    const float* added_green, const float* added_blue,
+                                    const float* cover, const std::uint8_t* plate,
+                                    Background background, float* red, float* green, float* blue,
+                                    float* alpha) {
   PARLANTE_INDEPENDENT
   for (int x = 0; x < columns; ++x) {
     const Rgba sample = sample_rgba(source, to_source_x(grid_x[x]), to_source_y(grid_y[x]));
-    const Rgba levels = compose_levels<kind>(sample, residual_red[x], residual_green[x],
-                                             residual_blue[x], plate + 3 * x, background);
+    const Added added{added_red[x], added_green[x], added_blue[x], cover[x]};
+    const Rgba levels = compose_levels<kind>(sample, added, plate + 3 * x, background);
     red[x] = levels.r;
     green[x] = levels.g;
     blue[x] = levels.b;
@@ -168,45 +230,40 @@ void store_chroma(const Rows& even, const Rows& odd, int count, std::uint8_t* ou
   }
 }
 
-/// Composes rows of red, green, blue, alpha. One for each thread: it keeps the residual's last
-/// rows.
+/// Composes rows of red, green, blue, alpha. One for each thread.
 class RowComposer {
  public:
-  RowComposer(const ComposeArguments& inputs, Scratch& scratch)
+  RowComposer(const ComposeArguments& inputs, const PlanesView<const float>& atlas,
+              Scratch& scratch)
       : inputs_(inputs),
+        source_(with_two_columns(inputs.source, scratch)),
+        atlas_(atlas),
         grid_rows_(inputs.warp.rows),
         grid_columns_(inputs.warp.columns),
+        to_grid_x_(grid_map(inputs.plate.columns, grid_columns_)),
         to_grid_y_(grid_map(inputs.plate.rows, grid_rows_)),
         to_source_x_(grid_map(grid_columns_, inputs.plate.columns, inputs.left)),
         to_source_y_(grid_map(grid_rows_, inputs.plate.rows, inputs.top)),
         taps_(inputs.plate.columns, grid_columns_, scratch),
-        residual_rows_{Rows(3, grid_columns_, scratch), Rows(3, grid_columns_, scratch)},
-        blended_(5, grid_columns_, scratch),
-        stretched_(5, inputs.plate.columns, scratch),
+        blended_(1, 2 * grid_columns_, scratch),
+        stretched_(2, inputs.plate.columns, scratch),
+        added_(4, inputs.plate.columns, scratch),
+        touched_{0, inputs.plate.columns},
         breaks_(scratch.take<std::uint8_t>(grid_columns_)) {
     std::fill_n(breaks_, grid_columns_, 0);
   }
 
   void compose(int y, const Rows& out) {
     const Tap tap = grid_tap(to_grid_y_(static_cast<float>(y)), grid_rows_);
-    blend_warp_rows(inputs_.warp.row(tap.first), inputs_.warp.row(tap.second), tap.t,
-                    inputs_.warp.channels, grid_columns_, blended_[0], blended_[1]);
-    if (inputs_.plate.rows != grid_rows_ || inputs_.plate.columns != grid_columns_) {
-      find_breaks(inputs_.warp.row(tap.first), inputs_.warp.row(tap.second), inputs_.warp.channels,
-                  grid_columns_, breaks_);
-    }
-    const float* first = residual_row(tap.first);
-    const float* second = residual_row(tap.second);
-    blend_rows(first, second, clamped_weight(tap.t), 3 * grid_columns_, blended_[2]);
-    for (int i = 0; i < 5; ++i) {
-      const float* t = i < 2 ? taps_.t : taps_.clamped_t;
-      stretch_row(blended_[i], taps_.first, taps_.second, t, inputs_.plate.columns, stretched_[i]);
-    }
+    const float *first = inputs_.warp.row(tap.first), *second = inputs_.warp.row(tap.second);
+    blend_rows(first, second, tap.t, 2 * grid_columns_, blended_[0]);
+    stretch_row(blended_[0], taps_.first, taps_.second, taps_.t, inputs_.plate.columns,
+                stretched_[0], stretched_[1]);
+    find_breaks(first, second, grid_columns_, breaks_);
+    add_patches(y);
     switch (inputs_.background.kind) {
       case Backdrop::kPlate:
         return sample<Backdrop::kPlate>(y, tap, out);
-      case Backdrop::kPicture:
-        return sample<Backdrop::kPicture>(y, tap, out);
       case Backdrop::kColor:
         return sample<Backdrop::kColor>(y, tap, out);
       case Backdrop::kAlpha:
@@ -215,28 +272,38 @@ class RowComposer {
   }
 
  private:
-  /// Row y of the residual, R, G, B behind one another; valid until row y + 2 is asked for.
-  const float* residual_row(int y) {
-    const Rows& row = residual_rows_[y % 2];
-    if (cached_[y % 2] != y) {
-      cached_[y % 2] = y;
-      const PlanesView<const float>& x0 = inputs_.x0;
-      for (int channel = 0; channel < 3; ++channel) {
-        const int plane = unshuffled_plane(channel, y % kUnshuffle, 0);
-        shuffle_residual(
-            x0.row(plane, y / kUnshuffle), inputs_.condition.row(plane, y / kUnshuffle),
-            static_cast<std::ptrdiff_t>(x0.rows) * x0.columns, x0.columns, row[channel]);
+  /// What the patches add to row y, in `added_`.
+  void add_patches(int y) {
+    const int columns = inputs_.plate.columns;
+    if (touched_.begin < touched_.end) {
+      for (int channel = 0; channel < 4; ++channel) {
+        std::fill(added_[channel] + touched_.begin, added_[channel] + touched_.end, 0.0f);
       }
     }
-    return row[0];
+    touched_ = {columns, 0};
+    if (!atlas_.data) {
+      return;
+    }
+    for (int i = 0; i < inputs_.places.rows; ++i) {
+      const PatchRow patch =
+          patch_row(inputs_.places.row(i), inputs_.bands.row(i), to_grid_y_(static_cast<float>(y)));
+      const Range u = range_within(to_grid_x_, patch.to_u, 0, atlas_.columns - 1, columns);
+      const Range v = range_within(to_grid_x_, patch.to_v, patch.first, patch.last, columns);
+      const Range within{std::max(u.begin, v.begin), std::min(u.end, v.end)};
+      if (within.begin < within.end) {
+        add_patch(atlas_, patch, to_grid_x_, within.begin, within.end, added_[0], added_[1],
+                  added_[2], added_[3]);
+        touched_ = {std::min(touched_.begin, within.begin), std::max(touched_.end, within.end)};
+      }
+    }
   }
 
   template <Backdrop kind>
   void sample(int y, const Tap& row, const Rows& out) const {
-    compose_row<kind>(inputs_.source, inputs_.plate.columns, to_source_x_, to_source_y_,
-                      stretched_[0], stretched_[1], stretched_[2], stretched_[3], stretched_[4],
+    compose_row<kind>(source_, inputs_.plate.columns, to_source_x_, to_source_y_, stretched_[0],
+                      stretched_[1], added_[0], added_[1], added_[2], added_[3],
                       inputs_.plate.row(y), inputs_.background, out[0], out[1], out[2], out[3]);
-    const std::uint8_t* const end = breaks_ + grid_columns_ - 1;
+    const std::uint8_t* const end = breaks_ + grid_columns_;
     for (const std::uint8_t* at = breaks_; (at = std::find(at, end, 1)) != end; ++at) {
       const int* begin = taps_.begin + (at - breaks_);
       for (int x = begin[0]; x < begin[1]; ++x) {
@@ -249,13 +316,14 @@ class RowComposer {
   void sample_break(int x, int y, const Tap& row, const Rows& out) const {
     const auto& warp = inputs_.warp;
     const int left = taps_.first[x], right = taps_.second[x];
-    const Rgba sample =
-        sample_broken(inputs_.source, to_source_x_, to_source_y_, warp.at(row.first, left),
-                      warp.at(row.first, right), warp.at(row.second, left),
-                      warp.at(row.second, right), taps_.clamped_t[x], clamped_weight(row.t));
+    const Rgba sample = sample_broken(
+        source_, to_source_x_, to_source_y_, warp.at(row.first, left), warp.at(row.first, right),
+        warp.at(row.second, left), warp.at(row.second, right),
+        broken_weight(taps_.t[x], inputs_.plate.columns == grid_columns_),
+        broken_weight(row.t, inputs_.plate.rows == grid_rows_));
+    const Added added{added_[0][x], added_[1][x], added_[2][x], added_[3][x]};
     const Rgba levels =
-        compose_levels<kind>(sample, stretched_[2][x], stretched_[3][x], stretched_[4][x],
-                             inputs_.plate.at(y, x), inputs_.background);
+        compose_levels<kind>(sample, added, inputs_.plate.at(y, x), inputs_.background);
     out[0][x] = levels.r;
     out[1][x] = levels.g;
     out[2][x] = levels.b;
@@ -263,19 +331,67 @@ class RowComposer {
   }
 
   const ComposeArguments& inputs_;
+  ImageView<const std::uint8_t> source_;
+  PlanesView<const float> atlas_;
   int grid_rows_, grid_columns_;
-  GridMap to_grid_y_, to_source_x_, to_source_y_;
+  GridMap to_grid_x_, to_grid_y_, to_source_x_, to_source_y_;
   Taps taps_;
-  Rows residual_rows_[2];
-  int cached_[2] = {-1, -1};
-  Rows blended_;          // warp x, y, residual R, G, B of this row, on the crop grid
-  Rows stretched_;        // the same at output resolution
-  std::uint8_t* breaks_;  // by grid column: 1 where the warp breaks right of it
+  Rows blended_;    // x, y of the warp at this row, on the crop grid
+  Rows stretched_;  // the same at output resolution, x and y apart
+  Rows added_;      // what patches add to R, G, B, and cover: 0 but for the pixels `touched_`
+  Range touched_;
+  std::uint8_t* breaks_;  // by grid column: 1 where the warp breaks at it
 };
+
+void check_bands(const TableView<const std::int32_t>& bands, int rows) {
+  for (int i = 0; i < bands.rows; ++i) {
+    const std::int32_t* band = bands.row(i);
+    if (!is_band(band, rows)) {
+      throw std::invalid_argument("bands[" + std::to_string(i) + "] = (" + std::to_string(band[0]) +
+                                  ", " + std::to_string(band[1]) + "): expected rows of the " +
+                                  std::to_string(rows) + " of the atlas, in order");
+    }
+  }
+}
+
+/// What the whole atlas adds in levels, R, G, B, and its cover: [4, 4h, 4w]; absent where nothing.
+PlanesView<const float> shuffle_atlas(const ComposeArguments& inputs, int threads,
+                                      Scratch& scratch) {
+  const auto& x0 = inputs.x0;
+  if (!x0.data || inputs.places.rows == 0) {
+    return {};
+  }
+  const int rows = x0.rows * kUnshuffle, columns = x0.columns * kUnshuffle;
+  check_bands(inputs.bands, rows);
+  auto* const levels = scratch.take<float>(4 * static_cast<std::size_t>(rows) * columns);
+  const PlanesView<float> atlas{levels, 4, rows, columns};
+  parallel_rows(rows, threads, [&](int begin, int end, Scratch&) {
+    for (int y = begin; y < end; ++y) {
+      const int block = y / kUnshuffle, dy = y % kUnshuffle;
+      float* const cover = atlas.row(3, y);
+      if (inputs.cover.data) {
+        std::copy_n(inputs.cover.row(y), columns, cover);
+      } else {
+        std::fill_n(cover, columns, 0.0f);
+      }
+      for (int channel = 0; channel < 3; ++channel) {
+        const int plane = unshuffled_plane(channel, dy, 0);
+        shuffle_added(x0.row(plane, block), inputs.condition.row(plane, block),
+                      static_cast<std::ptrdiff_t>(x0.rows) * x0.columns, cover, x0.columns,
+                      atlas.row(channel, y));
+      }
+    }
+  });
+  return {levels, 4, rows, columns};
+}
 
 }  // namespace
 
 void compose(const ComposeArguments& arguments, int threads) {
+  // The caller's own, for what its threads share; they keep scratch memory themselves.
+  thread_local Scratch shared;
+  shared.clear();
+  const PlanesView<const float> atlas = shuffle_atlas(arguments, threads, shared);
   const int rows = arguments.plate.rows;
   const int columns = arguments.plate.columns;
   const PixelFormat format = arguments.format;
@@ -284,7 +400,7 @@ void compose(const ComposeArguments& arguments, int threads) {
   };
   if (format == PixelFormat::kNv12) {
     parallel_rows(rows / 2, threads, [&](int begin, int end, Scratch& scratch) {
-      RowComposer composer(arguments, scratch);
+      RowComposer composer(arguments, atlas, scratch);
       const Rows even(4, columns, scratch), odd(4, columns, scratch);
       for (int i = begin; i < end; ++i) {
         composer.compose(2 * i, even);
@@ -297,7 +413,7 @@ void compose(const ComposeArguments& arguments, int threads) {
     return;
   }
   parallel_rows(rows, threads, [&](int begin, int end, Scratch& scratch) {
-    RowComposer composer(arguments, scratch);
+    RowComposer composer(arguments, atlas, scratch);
     const Rows row(4, columns, scratch);
     for (int y = begin; y < end; ++y) {
       composer.compose(y, row);

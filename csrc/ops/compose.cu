@@ -1,6 +1,6 @@
 // CUDA twin of compose.cpp. A thread does four neighbouring pixels of a row, for NV12 of two rows,
-// and stores whole words. Where frame and crop grid are of one size the four pixels are the four
-// dx of a network position, and every value is read once, in words or in coalesced floats.
+// and stores whole words; where frame and crop grid are of one size it reads the warp in words,
+// too. What patches add is sampled from the network's planes: few pixels lie in one.
 #include "ops/compose.h"
 #include "support/cuda/launch.cuh"
 #include "support/cuda/words.cuh"
@@ -17,70 +17,94 @@ struct Frame : ComposeArguments {
   GridMap to_source_x, to_source_y;
 };
 
-/// What a pixel takes from the crop grid: a source position there and the residual in levels.
-struct GridSample {
-  float x, y;
-  float residual[3];
-};
-
-__device__ float residual_at(const Frame& frame, int channel, int y, int x) {
-  const int plane = unshuffled_plane(channel, y % kUnshuffle, x % kUnshuffle);
-  return residual_levels(__ldg(frame.x0.row(plane, y / kUnshuffle) + x / kUnshuffle),
-                         __ldg(frame.condition.row(plane, y / kUnshuffle) + x / kUnshuffle));
+/// What a pixel of the atlas adds, in levels.
+__device__ Added added_at(const Frame& frame, int y, int x) {
+  const int h = y / kUnshuffle, w = x / kUnshuffle;
+  const auto plane = [&](int image) {
+    return unshuffled_plane(image, y % kUnshuffle, x % kUnshuffle);
+  };
+  const float cover = frame.cover.data ? __ldg(frame.cover.row(y) + x) : 0.0f;
+  const auto levels = [&](int channel) {
+    return added_levels(__ldg(frame.x0.row(plane(channel), h) + w),
+                        __ldg(frame.condition.row(plane(channel), h) + w), cover);
+  };
+  return {levels(0), levels(1), levels(2), cover};
 }
 
-/// One column of the grid at an output row: what GridSample is blended from.
+/// What the patches add at a place of the crop grid.
+__device__ Added add_patches(const Frame& frame, float grid_x, float grid_y) {
+  Added sum{};
+  if (!frame.x0.data) {
+    return sum;
+  }
+  const int rows = frame.x0.rows * kUnshuffle;
+  const int columns = frame.x0.columns * kUnshuffle;
+  for (int i = 0; i < frame.places.rows; ++i) {
+    const PatchRow patch = patch_row(frame.places.row(i), frame.bands.row(i), grid_y);
+    const float u = patch.to_u(grid_x);
+    const float v = patch.to_v(grid_x);
+    if (!is_band(frame.bands.row(i), rows) || !is_within(u, 0, columns - 1) ||
+        !is_within(v, patch.first, patch.last)) {
+      continue;
+    }
+    const Tap column = clamped_tap(u, columns);
+    const Tap row = band_tap(v, patch.first, patch.last);
+    const Added a = added_at(frame, row.first, column.first);
+    const Added b = added_at(frame, row.first, column.second);
+    const Added c = added_at(frame, row.second, column.first);
+    const Added d = added_at(frame, row.second, column.second);
+    sum.red += lerp_of_4(a.red, b.red, c.red, d.red, column.t, row.t);
+    sum.green += lerp_of_4(a.green, b.green, c.green, d.green, column.t, row.t);
+    sum.blue += lerp_of_4(a.blue, b.blue, c.blue, d.blue, column.t, row.t);
+    sum.cover += lerp_of_4(a.cover, b.cover, c.cover, d.cover, column.t, row.t);
+  }
+  return sum;
+}
+
+/// A place of the source in pixels of the crop grid.
+struct Place {
+  float x, y;
+};
+
+/// One column of the grid at an output row: what places are blended from.
 struct GridColumn {
   int x;
-  GridSample sample;
+  Place place;
 };
 
 __device__ GridColumn load_column(const Frame& frame, const Tap& row, int x) {
   const float* first = frame.warp.at(row.first, x);
   const float* second = frame.warp.at(row.second, x);
-  GridColumn column{x,
-                    {lerp(__ldg(first), __ldg(second), row.t),
-                     lerp(__ldg(first + 1), __ldg(second + 1), row.t),
-                     {}}};
-#pragma unroll
-  for (int channel = 0; channel < 3; ++channel) {
-    column.sample.residual[channel] =
-        lerp(residual_at(frame, channel, row.first, x), residual_at(frame, channel, row.second, x),
-             clamped_weight(row.t));
-  }
-  return column;
+  return {
+      x,
+      {lerp(__ldg(first), __ldg(second), row.t), lerp(__ldg(first + 1), __ldg(second + 1), row.t)}};
 }
 
 /// Neighbouring pixels share columns: `left` and `right` keep those of the pixel before.
-__device__ GridSample stretch_grid(const Frame& frame, const Tap& row, const Tap& tap,
-                                   GridColumn& left, GridColumn& right) {
+__device__ Place stretch_warp(const Frame& frame, const Tap& row, const Tap& tap, GridColumn& left,
+                              GridColumn& right) {
   if (left.x != tap.first) {
     left = right.x == tap.first ? right : load_column(frame, row, tap.first);
   }
   if (right.x != tap.second) {
     right = left.x == tap.second ? left : load_column(frame, row, tap.second);
   }
-  GridSample sample{
-      lerp(left.sample.x, right.sample.x, tap.t), lerp(left.sample.y, right.sample.y, tap.t), {}};
-#pragma unroll
-  for (int channel = 0; channel < 3; ++channel) {
-    sample.residual[channel] =
-        lerp(left.sample.residual[channel], right.sample.residual[channel], clamped_weight(tap.t));
-  }
-  return sample;
+  return {lerp(left.place.x, right.place.x, tap.t), lerp(left.place.y, right.place.y, tap.t)};
 }
 
 /// The source as the broken or unbroken warp shows it between `row` and `column`.
 __device__ Rgba sample_warped(const Frame& frame, const Tap& row, const Tap& column,
-                              const GridSample& grid) {
+                              const Place& place) {
   const float* corners[4] = {
       frame.warp.at(row.first, column.first), frame.warp.at(row.first, column.second),
       frame.warp.at(row.second, column.first), frame.warp.at(row.second, column.second)};
   if (warp_breaks(corners[0], corners[1], corners[2], corners[3])) {
     return sample_broken(frame.source, frame.to_source_x, frame.to_source_y, corners[0], corners[1],
-                         corners[2], corners[3], clamped_weight(column.t), clamped_weight(row.t));
+                         corners[2], corners[3],
+                         broken_weight(column.t, frame.plate.columns == frame.warp.columns),
+                         broken_weight(row.t, frame.plate.rows == frame.warp.rows));
   }
-  return sample_rgba(frame.source, frame.to_source_x(grid.x), frame.to_source_y(grid.y));
+  return sample_rgba(frame.source, frame.to_source_x(place.x), frame.to_source_y(place.y));
 }
 
 /// Four pixels from (y, x), x a multiple of 4; those past the last column repeat it.
@@ -89,7 +113,7 @@ __device__ void compose_four(const Frame& frame, int x, int y, Rgba* levels) {
   const int columns = frame.plate.columns;
   const int last = columns - 1;
   std::uint8_t plate[3 * kPixels] = {};
-  if constexpr (kind == Backdrop::kPlate || kind == Backdrop::kPicture) {
+  if constexpr (kind == Backdrop::kPlate) {
     if (columns % kPixels == 0) {
       load_twelve(frame.plate.at(y, x), plate);
     } else {
@@ -99,34 +123,27 @@ __device__ void compose_four(const Frame& frame, int x, int y, Rgba* levels) {
       }
     }
   }
-  float flow[12];
-  Tap row{};
+  const float grid_y = frame.to_grid_y(static_cast<float>(y));
+  float places[2 * kPixels];
+  const Tap row = grid_tap(grid_y, frame.warp.rows);
   GridColumn left{-1, {}};
   GridColumn right{-1, {}};
   if constexpr (kSameSize) {
-    load_twelve(frame.warp.at(y, x), flow);
-  } else {
-    row = grid_tap(frame.to_grid_y(static_cast<float>(y)), frame.warp.rows);
+    load_floats(frame.warp.at(y, x), places);
   }
 #pragma unroll
   for (int i = 0; i < kPixels; ++i) {
-    GridSample grid;
-    Rgba sample;
+    const float grid_x = frame.to_grid_x(static_cast<float>(min(x + i, last)));
+    const Tap column = grid_tap(grid_x, frame.warp.columns);
+    Place place;
     if constexpr (kSameSize) {
-      grid = {flow[3 * i], flow[3 * i + 1], {}};
-#pragma unroll
-      for (int channel = 0; channel < 3; ++channel) {
-        grid.residual[channel] = residual_at(frame, channel, y, x + i);
-      }
-      sample = sample_rgba(frame.source, frame.to_source_x(grid.x), frame.to_source_y(grid.y));
+      place = {places[2 * i], places[2 * i + 1]};
     } else {
-      const float at = static_cast<float>(min(x + i, last));
-      const Tap column = grid_tap(frame.to_grid_x(at), frame.warp.columns);
-      grid = stretch_grid(frame, row, column, left, right);
-      sample = sample_warped(frame, row, column, grid);
+      place = stretch_warp(frame, row, column, left, right);
     }
-    levels[i] = compose_levels<kind>(sample, grid.residual[0], grid.residual[1], grid.residual[2],
-                                     plate + 3 * i, frame.background);
+    const Rgba sample = sample_warped(frame, row, column, place);
+    const Added added = add_patches(frame, grid_x, grid_y);
+    levels[i] = compose_levels<kind>(sample, added, plate + 3 * i, frame.background);
   }
 }
 
@@ -242,8 +259,6 @@ Kernel choose_kernel(Backdrop kind, bool same_size, bool nv12) {
   switch (kind) {
     case Backdrop::kPlate:
       return choose_kernel<Backdrop::kPlate>(same_size, nv12);
-    case Backdrop::kPicture:
-      return choose_kernel<Backdrop::kPicture>(same_size, nv12);
     case Backdrop::kColor:
       return choose_kernel<Backdrop::kColor>(same_size, nv12);
     default:
@@ -260,7 +275,8 @@ void compose_cuda(const ComposeArguments& arguments, CudaStream stream) {
                     grid_map(plate.rows, warp.rows),
                     grid_map(warp.columns, plate.columns, arguments.left),
                     grid_map(warp.rows, plate.rows, arguments.top)};
-  const bool same_size = plate.rows == warp.rows && plate.columns == warp.columns;
+  const bool same_size =
+      plate.rows == warp.rows && plate.columns == warp.columns && warp.columns % kPixels == 0;
   const bool nv12 = arguments.format == PixelFormat::kNv12;
   const dim3 grid(blocks_for(plate.columns, kLanes * kPixels),
                   blocks_for(nv12 ? plate.rows / 2 : plate.rows, kRows));

@@ -1,7 +1,9 @@
 // compose: the finished frame at the photo's own resolution, as 8-bit pixels.
 //
-// The source is warped at full size, so skin and hair keep the photo's detail; only the network's
-// residual, x0 - c, is upsampled from the crop's grid.
+// The source is warped at full size, so skin and hair keep the photo's detail. The network's
+// residual, x0 - c, is added where the patches lie that it draws: pieces of one small image, the
+// atlas, each the full width of it. Along edges, which the warp has a part of a pixel elsewhere, x0
+// itself covers the warp. Everywhere else, and where x0 is c, a frame is the warp, bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +19,9 @@ namespace parlante {
 enum class PixelFormat { kRgb, kBgr, kRgba, kNv12 };
 
 enum class Backdrop {
-  kPlate,    // the plate, to which the residual belongs too
-  kPicture,  // the plate, a picture of its own; the residual is matted with the head
-  kColor,    // a plain colour; the residual is matted with the head
-  kAlpha,    // none: straight (not premultiplied) colour, for a format with an alpha channel
+  kPlate,  // the plate
+  kColor,  // a plain colour
+  kAlpha,  // none: straight (not premultiplied) colour, for a format with an alpha channel
 };
 
 struct Background {
@@ -28,7 +29,7 @@ struct Background {
   float red, green, blue;  // 0..255, of kColor
 };
 
-/// One frame of Ho x Wo pixels from a crop grid of H x W (= 4h x 4w).
+/// One frame of Ho x Wo pixels from a crop grid of H x W and an atlas of 4h x 4w.
 struct ComposeArguments {
   /// [Hs, Ws, 4] RGB and straight alpha, at the frame's scale; it may show more than the frame.
   ImageView<const std::uint8_t> source;
@@ -36,12 +37,19 @@ struct ComposeArguments {
   int left, top;
   /// [Ho, Wo, 3] background, not warped.
   ImageView<const std::uint8_t> plate;
-  /// [H, W, 3] x, y of the source in pixels of the crop grid; beyond the grid where the source is.
+  /// [H, W, 2] x, y of the source in pixels of the crop grid; beyond the grid where the source is.
   ImageView<const float> warp;
-  /// [48, h, w].
+  /// [48, h, w]. Its data may be null: there is no residual, and what follows is not read.
   PlanesView<const float> x0;
   /// [>= 48, h, w]; its first 48 planes are c (unshuffle.h).
   PlanesView<const float> condition;
+  /// [4h, 4w]: how far x0 covers the warp instead of adding to it, 0..1. Its data may be null:
+  /// nowhere.
+  TableView<const float> cover;
+  /// [P, 2, 3], for each patch: x, y of the crop grid and 1 to u, v (column and row) of the atlas.
+  ImageView<const float> places;
+  /// [P, 2], for each patch: its first row of the atlas, and the row past its last one.
+  TableView<const std::int32_t> bands;
   /// kRgb, kBgr: [Ho, Wo, 3]; kRgba: [Ho, Wo, 4], A is the warped matte; kNv12: [Ho * 3 / 2, Wo],
   /// BT.709, limited range, chroma sited in the middle of its four pixels; Ho and Wo even.
   std::uint8_t* out;
@@ -49,15 +57,15 @@ struct ComposeArguments {
   Background background;
 };
 
-/// Composes a frame. Where the sizes are equal it is round(127.5 * (x0 + 1)), up to the rounding of
-/// c + (x0 - c).
+/// Composes a frame. Where patches overlap they add up. Throws std::invalid_argument on a band that
+/// is not within the atlas.
 void compose(const ComposeArguments& arguments, int threads);
 
-/// The same in device memory, queued on `stream`. Arrays are aligned to 16 bytes.
+/// The same in device memory, queued on `stream`. Arrays are aligned to 16 bytes. Patches with a
+/// band that is not within the atlas are skipped.
 void compose_cuda(const ComposeArguments& arguments, CudaStream stream);
 
-/// Maps the pixel centres of one grid to another over the same square: scale * x + offset.
-/// Exactly x for grids of the same size.
+/// Maps places along one axis to another: scale * x + offset.
 struct GridMap {
   float scale;
   float offset;
@@ -65,7 +73,8 @@ struct GridMap {
   PARLANTE_HD float operator()(float x) const { return scale * x + offset; }
 };
 
-/// `shift` is added to what the map gives.
+/// Of the pixel centres of one grid to another over the same square; exactly x for grids of the
+/// same size. `shift` is added to what the map gives.
 PARLANTE_HD GridMap grid_map(int from, int to, int shift = 0) {
   const float scale = static_cast<float>(to) / static_cast<float>(from);
   return {scale, 0.5f * scale - 0.5f + static_cast<float>(shift)};
@@ -73,7 +82,7 @@ PARLANTE_HD GridMap grid_map(int from, int to, int shift = 0) {
 
 /// The neighbours of a position on the crop grid. Past the outermost pixels t is negative, on both
 /// sides: a warp is continued there, since it holds positions and clamping would repeat the last
-/// one over half a grid pixel; the residual is clamped by clamped_weight.
+/// one over half a grid pixel; colours are clamped by clamped_weight.
 PARLANTE_HD Tap grid_tap(float coordinate, int size) {
   const float last = static_cast<float>(size - 1);
   if (coordinate > last) {
@@ -85,8 +94,45 @@ PARLANTE_HD Tap grid_tap(float coordinate, int size) {
 
 PARLANTE_HD float clamped_weight(float t) { return t > 0.0f ? t : 0.0f; }
 
-/// The network's correction in levels of 0..255.
-PARLANTE_HD float residual_levels(float x0, float c) { return (x0 - c) * 127.5f; }
+/// What a patch adds to a channel of a pixel in levels of 0..255; `cover` of the warp goes.
+PARLANTE_HD float added_levels(float x0, float c, float cover) {
+  return lerp((x0 - c) * 127.5f, (x0 + 1.0f) * 127.5f, cover);
+}
+
+/// What patches do to a pixel: its colours become color * (1 - cover) + added.
+struct Added {
+  float red, green, blue;
+  float cover;
+};
+
+/// A patch as one row of the frame meets it: where x of the crop grid lies in the atlas, and the
+/// rows there that are the patch's.
+struct PatchRow {
+  GridMap to_u, to_v;
+  int first, last;  // the last one belongs to it
+};
+
+/// `place` and `band` point at the patch's values.
+PARLANTE_HD PatchRow patch_row(const float* place, const std::int32_t* band, float grid_y) {
+  return {{place[0], place[1] * grid_y + place[2]},
+          {place[3], place[4] * grid_y + place[5]},
+          band[0],
+          band[1] - 1};
+}
+
+PARLANTE_HD bool is_within(float coordinate, int first, int last) {
+  return coordinate >= static_cast<float>(first) && coordinate <= static_cast<float>(last);
+}
+
+PARLANTE_HD bool is_band(const std::int32_t* band, int rows) {
+  return 0 <= band[0] && band[0] <= band[1] && band[1] <= rows;
+}
+
+/// The neighbours of v on rows first..last.
+PARLANTE_HD Tap band_tap(float v, int first, int last) {
+  const Tap tap = clamped_tap(v - static_cast<float>(first), last - first + 1);
+  return {first + tap.first, first + tap.second, tap.t};
+}
 
 /// Clamps to 0..255; NaN becomes 0.
 PARLANTE_HD float clamp_level(float level) {
@@ -115,6 +161,12 @@ PARLANTE_HD bool warp_breaks(const float* a, const float* b, const float* c, con
   return (x > y ? x : y) > kWarpBreak;
 }
 
+/// The share of the second of two neighbours in a colour between them. On a grid of the frame's own
+/// size a pixel lies on the first one; half of the second smooths the edge.
+PARLANTE_HD float broken_weight(float t, bool same_size) {
+  return same_size ? 0.5f : clamped_weight(t);
+}
+
 /// The source between four neighbours of a broken warp. Their colours are blended: a place between
 /// theirs would show what neither of them shows, the eye between two lids that meet.
 PARLANTE_HD Rgba sample_broken(const ImageView<const std::uint8_t>& source, GridMap to_source_x,
@@ -127,30 +179,33 @@ PARLANTE_HD Rgba sample_broken(const ImageView<const std::uint8_t>& source, Grid
   return lerp(top, lerp(at(c), at(d), tx), ty);
 }
 
+/// A colour of alpha 0..255 over another.
+PARLANTE_HD float over(float color, float alpha, float below) {
+  return lerp(below, color, alpha * kAlphaScale);
+}
+
 /// One channel of the frame, 0..255.
 template <Backdrop kind>
-PARLANTE_HD float compose_channel(float color, float alpha, float residual, float plate,
+PARLANTE_HD float compose_channel(float color, float alpha, float added, float cover, float plate,
                                   float backdrop) {
+  const float drawn = color * (1.0f - cover) + added;
   if constexpr (kind == Backdrop::kPlate) {
-    return clamp_level(over(color, alpha, plate) + residual);
-  } else if constexpr (kind == Backdrop::kPicture) {
-    return clamp_level(over(color + residual, alpha, plate));
+    return clamp_level(over(drawn, alpha, plate));
   } else if constexpr (kind == Backdrop::kColor) {
-    return clamp_level(over(color + residual, alpha, backdrop));
+    return clamp_level(over(drawn, alpha, backdrop));
   } else {
-    return clamp_level(color + residual);
+    return clamp_level(drawn);
   }
 }
 
 /// Red, green, blue and the matte of one pixel of the frame, 0..255.
 template <Backdrop kind>
-PARLANTE_HD Rgba compose_levels(const Rgba& sample, float residual_red, float residual_green,
-                                float residual_blue, const std::uint8_t* plate,
+PARLANTE_HD Rgba compose_levels(const Rgba& sample, const Added& added, const std::uint8_t* plate,
                                 const Background& background) {
-  return {compose_channel<kind>(sample.r, sample.a, residual_red, plate[0], background.red),
-          compose_channel<kind>(sample.g, sample.a, residual_green, plate[1], background.green),
-          compose_channel<kind>(sample.b, sample.a, residual_blue, plate[2], background.blue),
-          sample.a};
+  const float a = sample.a, cover = added.cover;
+  return {compose_channel<kind>(sample.r, a, added.red, cover, plate[0], background.red),
+          compose_channel<kind>(sample.g, a, added.green, cover, plate[1], background.green),
+          compose_channel<kind>(sample.b, a, added.blue, cover, plate[2], background.blue), a};
 }
 
 // BT.709 weights; limited range: luma 16..235, chroma 16..240.

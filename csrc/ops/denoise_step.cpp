@@ -12,13 +12,12 @@ namespace {
 /// The pixels whose noise image row y gets.
 PARLANTE_LOOP void find_noise_pixels_loop(const ImageView<const float>& warp, int y,
                                           std::uint32_t* pixels) {
-  const int rows = warp.rows;
   const int columns = warp.columns;
   const int channels = warp.channels;
   const float* row = warp.row(y);
   PARLANTE_INDEPENDENT
   for (int x = 0; x < columns; ++x) {
-    pixels[x] = noise_pixel(row[x * channels], row[x * channels + 1], rows, columns);
+    pixels[x] = noise_pixel(nearest_index(row[x * channels]), nearest_index(row[x * channels + 1]));
   }
 }
 constexpr PerIsa<find_noise_pixels_loop> find_noise_pixels;
@@ -148,7 +147,7 @@ void denoise_step(const DenoiseArguments& arguments, int threads) {
         if (warp.data) {
           find_noise_pixels(warp, image_y, pixels);
         } else {
-          std::iota(pixels, pixels + columns, static_cast<std::uint32_t>(image_y) * columns);
+          std::iota(pixels, pixels + columns, noise_pixel(0, image_y));
         }
         draw_noise(pixels, columns, step, noise, noise + columns, noise + 2 * columns);
         for (int channel = 0; channel < 3; ++channel) {

@@ -1,9 +1,8 @@
 // CUDA twin of denoise_step.cpp. A thread does the four dx of one network position and row dy, in
 // all three channels: 36 independent loads, each of them 128 consecutive bytes of a plane for a
-// warp, and the warp's x, y in whole 16-byte words. Reads and writes every value once.
+// warp. Reads and writes every value once.
 #include "ops/denoise_step.h"
 #include "support/cuda/launch.cuh"
-#include "support/cuda/words.cuh"
 
 namespace parlante {
 namespace {
@@ -39,20 +38,17 @@ __global__ void __launch_bounds__(kLanes* kRows) denoise_step_kernel(DenoiseArgu
   }
   float noise[kValues] = {};
   if constexpr (kNoise) {
-    const int rows = out.rows * kUnshuffle;
-    const int columns = out.columns * kUnshuffle;
-    const int image_x = x * kUnshuffle;
     const int image_y = y * kUnshuffle + dy;
-    float flow[12];
-    if (warp.data) {
-      load_twelve(warp.at(image_y, image_x), flow);
-    }
 #pragma unroll
     for (int dx = 0; dx < kUnshuffle; ++dx) {
-      const std::uint32_t pixel =
-          warp.data ? noise_pixel(flow[3 * dx], flow[3 * dx + 1], rows, columns)
-                    : static_cast<std::uint32_t>(image_y * columns + image_x + dx);
-      const Normals normals = philox_normals(pixel, step.step, step.seed);
+      int source_x = x * kUnshuffle + dx;
+      int source_y = image_y;
+      if (warp.data) {
+        const float* place = warp.at(image_y, source_x);
+        source_x = nearest_index(__ldg(place));
+        source_y = nearest_index(__ldg(place + 1));
+      }
+      const Normals normals = philox_normals(noise_pixel(source_x, source_y), step.step, step.seed);
       noise[dx] = normals.n0;
       noise[kUnshuffle + dx] = normals.n1;
       noise[2 * kUnshuffle + dx] = normals.n2;

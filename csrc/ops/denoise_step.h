@@ -42,8 +42,8 @@ struct DenoiseArguments {
   PlanesView<const float> x_t;
   /// [>= 48, h, w]; its first 48 planes are c, the warped image in [-1, 1].
   PlanesView<const float> condition;
-  /// [4h, 4w, 3] x, y of the source pixel, whose noise a pixel gets (and a mask that is not read);
-  /// absent: its own.
+  /// [4h, 4w, >= 2] x, y of the source pixel, whose noise a pixel gets (the other channels are not
+  /// read); absent: its own.
   ImageView<const float> warp;
   /// [48, h, w]; may be residual or x_t.
   PlanesView<float> out;
@@ -57,17 +57,16 @@ void denoise_step(const DenoiseArguments& arguments, int threads);
 /// The same in device memory, queued on `stream`. Arrays are aligned to 16 bytes.
 void denoise_step_cuda(const DenoiseArguments& arguments, CudaStream stream);
 
-/// Nearest of 0..size-1 to a source coordinate, halves up; 0 for NaN.
-PARLANTE_HD int nearest_index(float coordinate, int size) {
-  const float last = static_cast<float>(size - 1);
-  const float clamped = coordinate > 0.0f ? (coordinate < last ? coordinate : last) : 0.0f;
+/// Nearest of 0..65535 to a source coordinate, halves up; 0 for NaN.
+PARLANTE_HD int nearest_index(float coordinate) {
+  constexpr float kLast = 65535.0f;
+  const float clamped = coordinate > 0.0f ? (coordinate < kLast ? coordinate : kLast) : 0.0f;
   return static_cast<int>(clamped + 0.5f);
 }
 
-PARLANTE_HD std::uint32_t noise_pixel(float source_x, float source_y, int rows, int columns) {
-  return static_cast<std::uint32_t>(nearest_index(source_y, rows)) *
-             static_cast<std::uint32_t>(columns) +
-         static_cast<std::uint32_t>(nearest_index(source_x, columns));
+/// The number by which a source pixel has its noise, whatever the size of the source.
+PARLANTE_HD std::uint32_t noise_pixel(int x, int y) {
+  return (static_cast<std::uint32_t>(y) << 16) + static_cast<std::uint32_t>(x);
 }
 
 PARLANTE_HD float clip_unit(float x) { return x < -1.0f ? -1.0f : (x > 1.0f ? 1.0f : x); }

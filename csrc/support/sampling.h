@@ -1,5 +1,4 @@
-// What pack and compose share: bilinear sampling and the matte over the plate.
-// Colours are in 0..255 until pack scales them.
+// What pack and compose share: bilinear sampling. Colours are in 0..255 until pack scales them.
 #pragma once
 
 #include <bit>
@@ -13,6 +12,11 @@ namespace parlante {
 
 /// Between neighbours a and b; exactly a at t = 0.
 PARLANTE_HD float lerp(float a, float b, float t) { return a + t * (b - a); }
+
+/// Between two neighbours a, b of a row and c, d of the next one.
+PARLANTE_HD float lerp_of_4(float a, float b, float c, float d, float tx, float ty) {
+  return lerp(lerp(a, b, tx), lerp(c, d, tx), ty);
+}
 
 /// Two neighbours on an axis and the weight of the second.
 struct Tap {
@@ -29,6 +33,16 @@ PARLANTE_HD Tap clamped_tap(float coordinate, int size) {
   return {first, first + (first + 1 < size ? 1 : 0), clamped - static_cast<float>(first)};
 }
 
+/// The same with the next pixel as the second one always: at the last pixel t is 1. One pixel alone
+/// is its own neighbour.
+PARLANTE_HD Tap next_tap(float coordinate, int size) {
+  const float last = static_cast<float>(size - 1);
+  const float clamped = coordinate > 0.0f ? (coordinate < last ? coordinate : last) : 0.0f;
+  const int whole = static_cast<int>(clamped);
+  const int first = size > 1 && whole == size - 1 ? size - 2 : whole;
+  return {first, first + (size > 1 ? 1 : 0), clamped - static_cast<float>(first)};
+}
+
 struct Rgba {
   float r, g, b, a;
 };
@@ -37,14 +51,16 @@ PARLANTE_HD Rgba lerp(const Rgba& a, const Rgba& b, float t) {
   return {lerp(a.r, b.r, t), lerp(a.g, b.g, t), lerp(a.b, b.b, t), lerp(a.a, b.a, t)};
 }
 
-/// Texel `index` of an RGBA image.
-PARLANTE_HD std::uint32_t load_texel(const std::uint8_t* image, int index) {
+/// Two texels of an RGBA image, the first of them in the lower half.
+PARLANTE_HD std::uint64_t load_texels(const std::uint8_t* image, int first,
+                                      [[maybe_unused]] int second) {
 #if defined(__CUDA_ARCH__)
-  return reinterpret_cast<const std::uint32_t*>(image)[index];  // device images are 4-aligned
+  const auto* texels = reinterpret_cast<const std::uint32_t*>(image);  // device images are aligned
+  return texels[first] | static_cast<std::uint64_t>(texels[second]) << 32;
 #else
-  std::uint32_t texel;
-  std::memcpy(&texel, image + static_cast<std::ptrdiff_t>(index) * 4, sizeof texel);
-  return texel;
+  std::uint64_t texels;  // in one word: gathering words takes half the time
+  std::memcpy(&texels, image + static_cast<std::ptrdiff_t>(first) * 4, sizeof texels);
+  return texels;
 #endif
 }
 
@@ -56,34 +72,32 @@ PARLANTE_HD float channel_of(std::uint32_t texel) {
 }
 
 template <int Shift>
-PARLANTE_HD float lerp_channel(std::uint32_t t00, std::uint32_t t01, std::uint32_t t10,
-                               std::uint32_t t11, float tx, float ty) {
-  return lerp(lerp(channel_of<Shift>(t00), channel_of<Shift>(t01), tx),
-              lerp(channel_of<Shift>(t10), channel_of<Shift>(t11), tx), ty);
+PARLANTE_HD float lerp_channel(std::uint64_t top, std::uint64_t bottom, float tx, float ty) {
+  const auto first = [](std::uint64_t texels) {
+    return channel_of<Shift>(static_cast<std::uint32_t>(texels));
+  };
+  const auto second = [](std::uint64_t texels) {
+    return channel_of<Shift>(static_cast<std::uint32_t>(texels >> 32));
+  };
+  return lerp_of_4(first(top), second(top), first(bottom), second(bottom), tx, ty);
 }
 
-/// Bilinear sample of an image [rows, columns, 4] of straight RGBA, clamped to its edge.
+/// Bilinear sample of an image [rows, columns, 4] of straight RGBA, clamped to its edge. On the CPU
+/// it has two columns at least (two_columns.h).
 PARLANTE_HD Rgba sample_rgba(const ImageView<const std::uint8_t>& view, float x, float y) {
   const std::uint8_t* image = view.data;
-  const Tap tap_x = clamped_tap(x, view.columns);
+  const Tap tap_x = next_tap(x, view.columns);
   const Tap tap_y = clamped_tap(y, view.rows);
-  const int top = tap_y.first * view.columns;
-  const int bottom = tap_y.second * view.columns;
-  const std::uint32_t t00 = load_texel(image, top + tap_x.first);
-  const std::uint32_t t01 = load_texel(image, top + tap_x.second);
-  const std::uint32_t t10 = load_texel(image, bottom + tap_x.first);
-  const std::uint32_t t11 = load_texel(image, bottom + tap_x.second);
-  return {lerp_channel<0>(t00, t01, t10, t11, tap_x.t, tap_y.t),
-          lerp_channel<8>(t00, t01, t10, t11, tap_x.t, tap_y.t),
-          lerp_channel<16>(t00, t01, t10, t11, tap_x.t, tap_y.t),
-          lerp_channel<24>(t00, t01, t10, t11, tap_x.t, tap_y.t)};
+  const int row = tap_y.first * view.columns;
+  const int next_row = tap_y.second * view.columns;
+  const std::uint64_t top = load_texels(image, row + tap_x.first, row + tap_x.second);
+  const std::uint64_t bottom = load_texels(image, next_row + tap_x.first, next_row + tap_x.second);
+  return {lerp_channel<0>(top, bottom, tap_x.t, tap_y.t),
+          lerp_channel<8>(top, bottom, tap_x.t, tap_y.t),
+          lerp_channel<16>(top, bottom, tap_x.t, tap_y.t),
+          lerp_channel<24>(top, bottom, tap_x.t, tap_y.t)};
 }
 
 inline constexpr float kAlphaScale = 1.0f / 255.0f;
-
-/// A colour of alpha 0..255 over another.
-PARLANTE_HD float over(float color, float alpha, float below) {
-  return lerp(below, color, alpha * kAlphaScale);
-}
 
 }  // namespace parlante

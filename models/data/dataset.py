@@ -19,6 +19,9 @@ from parlante.face.pose import Pose
 
 DEFAULT_DATA = Path("../shared/data")
 DEFAULT_PREPARED = Path("data/prepared")
+# Sharper clips, for what is drawn at the output's own density.
+SHARP_DATA = Path("../shared/data512")
+SHARP_PREPARED = Path("data/prepared512")
 SIZE = 256
 MIN_FRAMES = 12
 VALIDATION_SHARE = 0.08
@@ -46,7 +49,13 @@ def read_manifest(data: Path) -> list[Clip]:
     """The rows of ``manifest.csv`` in the folder ``data``."""
     with (data / "manifest.csv").open(newline="") as file:
         return [
-            Clip(row["file"], row["split"], row["source"], row["person"], row["audio"] == "yes")
+            Clip(
+                row["file"],
+                row["split"],
+                row.get("source", data.name),
+                row["person"],
+                row["audio"] == "yes",
+            )
             for row in csv.DictReader(file)
         ]
 
@@ -182,9 +191,9 @@ def read_landmarks(prepared: Path, clip: PreparedClip) -> Float:
 
 
 def read_frames(
-    path: Path, indices: Sequence[int] | NDArray[np.int64] | None = None
+    path: Path, indices: Sequence[int] | NDArray[np.int64] | None = None, side: int = SIZE
 ) -> NDArray[np.uint8]:
-    """Frames uint8 [N, 256, 256, 3] RGB of a clip: all, or the ascending ``indices``."""
+    """Frames uint8 [N, side, side, 3] RGB of a clip: all, or the ascending ``indices``."""
     capture = cv2.VideoCapture(str(path))
     wanted = None if indices is None else {int(i) for i in indices}
     frames, position = [], 0
@@ -196,8 +205,10 @@ def read_frames(
             there, image = capture.read()
             if not there:
                 break
-            if image.shape[:2] != (SIZE, SIZE):
-                image = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+            if image.shape[:2] != (side, side):
+                smaller = side < len(image)
+                mode = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+                image = cv2.resize(image, (side, side), interpolation=mode)
             frames.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
             if wanted is not None:
                 wanted.discard(position)

@@ -1,12 +1,15 @@
-"""Source-target pairs for the renderer.
+"""Source-target pairs for the renderer: a frame of a clip, another one, and references.
 
-Worker processes move and rasterise, the GPU does the rest.
+Pictures are held as atlases (`parlante.face.patches`), cut from the clips once. Worker processes
+move and rasterise, the training device does the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,69 +18,104 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from models.data.dataset import SIZE, PreparedClip
+from models.data.dataset import PreparedClip, read_frames, read_landmarks
 from parlante import _core
-from parlante.contract import Float
+from parlante.contract import ATLAS, BANDS, VERTICES, Float
 from parlante.face.model import FaceModel
-from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_OUTER
-from parlante.render.mesh import WarpMesh
+from parlante.face.patches import Patches, atlas_of, from_grid, own_places, through
+from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER
+from parlante.render.atlas import draw_edges, draw_flow, draw_interior
+from parlante.render.mesh import EYES_START, RING_START, WarpMesh
 from parlante.runtime.bundle import Bundle
 
 TARGETS = 4  # target frames drawn for one source: moving the mesh for several at once is cheaper
-# Boxes around lips and eyes are widened by this share of their size.
-MOUTH_MARGIN, EYE_MARGIN = 0.35, 0.5
+IRISES = (468, 473)  # landmarks: middles of the right and the left iris
+DENSE = 512  # side of the frame that atlases are cut from
+# Of the targets: moved as the truth's landmarks are, the others by the 3DMM; with shut lids, and
+# with a wide open mouth, where a clip has such.
+MEASURED, SHUT_LIDS, OPEN_MOUTH = 0.7, 0.2, 0.2
+# Pairs without a reference, with one, and with the nearest of so many.
+REFERENCES = (0, 0, 0, 0, 1, 1, 2, 4, 8, 16, 32)
+APART = 6  # frames between a target and its reference, at least
+
+
+@dataclass(frozen=True)
+class Held:
+    """The frames of a clip that training holds, F of them.
+
+    landmarks float32 [F, 478, 3] in pixels of the 256-grid; face float32 [F, 468, 3], the mesh's
+    in the model's axes; expression [F, 53]; to_atlas float32 [F, 3, 2, 3]; first: of its atlases
+    among all.
+    """
+
+    clip: PreparedClip
+    frames: NDArray[np.int64]
+    landmarks: Float
+    face: Float
+    to_atlas: Float
+    first: int
+
+    @classmethod
+    def of(cls, clip: PreparedClip, prepared: Path, limit: int, first: int) -> Held:
+        """Up to ``limit`` of the clip's kept frames, evenly spread."""
+        usable = np.flatnonzero(clip.keep)
+        frames = usable[np.linspace(0, len(usable) - 1, min(limit, len(usable))).astype(int)]
+        landmarks = read_landmarks(prepared, clip)[frames]
+        poses = clip.pose[frames]
+        face = poses.undo(landmarks[:, :VERTICES])
+        patches = Patches.of(face.mean(0))
+        maps = np.stack([patches.to_atlas(poses[i : i + 1]) for i in range(len(frames))])
+        return cls(clip, frames, landmarks, face, maps, first)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @cached_property
+    def irises(self) -> Float:
+        """Middles of the irises in the atlas: float32 [F, 2, 2]."""
+        points = self.landmarks[:, list(IRISES), :2]
+        return np.stack(
+            [
+                np.stack([through(m[1 + e][None], p[e : e + 1])[0, 0] for e in range(2)])
+                for m, p in zip(self.to_atlas, points, strict=True)
+            ]
+        )
+
+    @cached_property
+    def shapes(self) -> tuple[Float, Float]:
+        """Lips [F, n] and lids [F, n], by which the nearest reference is found."""
+        lips = self.face[:, [*LIPS_OUTER, *LIPS_INNER], :2]
+        lids = self.face[:, [*EYE_RIGHT, *EYE_LEFT], :2]
+        return lips.reshape(len(self), -1), lids.reshape(len(self), -1)
+
+    def read(self) -> NDArray[np.uint8]:
+        """The atlases of the frames: uint8 [F, 3, 256, 128] RGB."""
+        images = read_frames(self.clip.path, self.frames, DENSE)
+        maps = [from_grid(m, DENSE) for m in self.to_atlas]
+        atlases = [atlas_of(image, own) for image, own in zip(images, maps, strict=True)]
+        return np.stack(atlases).transpose(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
 class PairBatch:
-    """N pairs of a source and a target.
+    """N pairs of a source and a target, with at most one reference for each patch.
 
-    clip, source slot and row of the target among the held frames, int64 [N]; displacement float16
-    [N, 256, 256, 2]; mouth uint8 [N, 1, 256, 256]; interior uint8 [N, 3, 256, 256]; boxes float32
-    [N, 3, 4] (mouth, right eye, left eye; x0, y0, x1, y1); expression float32 [N, 53], that of the
-    source as ``own``; pose change float32 [N, 6]; mirrored bool [N]: all of it is of the pictures
-    flipped left to right.
+    source, target int64 [N] and reference int64 [N, 3]: rows among all atlases, −1 for none; moved
+    float16 [N, 256, 128, 4]: where source and reference are sampled, less the pixel's own place;
+    maps uint8 [N, 6, 256, 128]: opening, drawn, the three of the mouth's inside, edges; expression
+    float32 [N, 53], that of the source as ``own``; pose change float32 [N, 6]; mirrored bool [N]:
+    all of it is of the pictures flipped left to right.
     """
 
-    clip: Tensor
-    slot: Tensor
-    frame: Tensor
-    displacement: Tensor
-    mouth: Tensor
-    interior: Tensor
-    boxes: Tensor
+    source: Tensor
+    target: Tensor
+    reference: Tensor
+    moved: Tensor
+    maps: Tensor
     expression: Tensor
     own: Tensor
     pose: Tensor
     mirrored: Tensor
-
-
-def draw_maps(
-    mesh: WarpMesh, vertices: Float, interior: Float, size: int = SIZE
-) -> tuple[Float, Float]:
-    """Warp and interior maps, both [size, size, 3], of one frame, by the native rasteriser."""
-    warp = np.zeros((size, size, 3), np.float32)
-    warp[..., 1], warp[..., 0] = np.mgrid[:size, :size]
-    depth = np.empty((size, size), np.float32)
-    _core.rasterize(vertices, mesh.triangles, mesh.attributes, warp, depth)
-    maps = np.zeros((size, size, 3), np.float32)
-    _core.rasterize(interior, mesh.model.interior_triangles, mesh.interior_attributes, maps, depth)
-    return warp, maps
-
-
-def region_boxes(vertices: Float) -> Float:
-    """Boxes [3, 4] around mouth, right eye and left eye of warp vertices [V, 3]."""
-    boxes = []
-    for loop, margin in (
-        (LIPS_OUTER, MOUTH_MARGIN),
-        (EYE_RIGHT, EYE_MARGIN),
-        (EYE_LEFT, EYE_MARGIN),
-    ):
-        points = vertices[list(loop), :2]
-        low, high = points.min(0), points.max(0)
-        room = margin * (high - low).max() / 2
-        boxes.append(np.r_[low - room, high + room])
-    return np.array(boxes, np.float32)
 
 
 def opposite_modes(names: Sequence[str]) -> list[int]:
@@ -90,20 +128,16 @@ def opposite_modes(names: Sequence[str]) -> list[int]:
     ]
 
 
-def mirror_images(images: Tensor, mirrored: Tensor) -> Tensor:
-    """Images [N, ..., W], those that are to be ``mirrored`` [N] flipped left to right."""
+def mirrored_atlas(images: Tensor) -> Tensor:
+    """Atlases [..., 256, 128] of the pictures flipped left to right: the eyes change places."""
+    mouth, right, left = images.flip(-1).split([last - first for first, last in BANDS], -2)
+    return torch.cat([mouth, left, right], -2)
+
+
+def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Atlases [N, ..., 256, 128], those of ``mirrored`` [N] flipped."""
     flags = mirrored.view(-1, *[1] * (images.ndim - 1))
-    return torch.where(flags, images.flip(-1), images)
-
-
-def held_frames(clip: PreparedClip, limit: int) -> NDArray[np.int64]:
-    """The frames of a clip that training holds in memory, ascending.
-
-    Its sources and up to ``limit`` targets, evenly spread over the kept frames.
-    """
-    usable = np.flatnonzero(clip.keep)
-    spread = usable[np.linspace(0, len(usable) - 1, min(limit, len(usable))).astype(int)]
-    return np.union1d(spread, clip.source_frames)
+    return torch.where(flags, mirrored_atlas(images), images)
 
 
 def mixed(batches: Iterator[PairBatch], hold: int, reuse: int) -> Iterator[PairBatch]:
@@ -114,7 +148,7 @@ def mixed(batches: Iterator[PairBatch], hold: int, reuse: int) -> Iterator[PairB
     store: PairBatch | None = None
     filled = position = 0
     for batch in batches:
-        n = len(batch.clip)
+        n = len(batch.source)
         if store is None:
             store = PairBatch(*(v.new_empty((hold, *v.shape[1:])) for v in vars(batch).values()))
         for held, fresh in zip(vars(store).values(), vars(batch).values(), strict=True):
@@ -127,26 +161,16 @@ def mixed(batches: Iterator[PairBatch], hold: int, reuse: int) -> Iterator[PairB
 
 
 class Pairs(IterableDataset[PairBatch]):
-    """Endless batches of pairs from ``clips``; the clip index counts in the given order.
+    """Endless batches of pairs.
 
-    ``frames`` are the target frames to draw from, by clip; `PairBatch.frame` counts within them.
-    ``mirror``: half of the pairs are flipped left to right.
+    A clip is drawn with a chance of its weight. ``mirror``: half of the pairs are flipped.
     """
 
     def __init__(
-        self,
-        clips: list[PreparedClip],
-        frames: list[NDArray[np.int64]],
-        batch: int,
-        seed: int,
-        *,
-        mirror: bool,
+        self, held: list[Held], weights: list[float], batch: int, seed: int, *, mirror: bool
     ) -> None:
-        self.clips, self.frames, self.batch, self.seed = clips, frames, batch, seed
-        self.mirror = mirror
-        frames = np.array([c.keep.sum() for c in clips], np.float64)
-        # Long clips of one person must not crowd out short ones of others.
-        self.share = np.sqrt(frames) / np.sqrt(frames).sum()
+        self.held, self.batch, self.seed, self.mirror = held, batch, seed, mirror
+        self.share = np.asarray(weights) / np.sum(weights)
 
     def __iter__(self) -> Iterator[PairBatch]:
         worker = get_worker_info()
@@ -160,63 +184,127 @@ class Pairs(IterableDataset[PairBatch]):
 
     def _draw(self, rng: np.random.Generator, model: FaceModel) -> PairBatch:
         n = self.batch
-        clip_index, slots, frames = (np.empty(n, np.int64) for _ in range(3))
-        displacement = np.empty((n, SIZE, SIZE, 2), np.float16)
-        mouth, interior = (
-            np.empty((n, 1, SIZE, SIZE), np.uint8),
-            np.empty((n, 3, SIZE, SIZE), np.uint8),
-        )
-        boxes, poses = np.empty((n, 3, 4), np.float32), np.empty((n, 6), np.float32)
-        expressions, own = np.empty((n, 53), np.float32), np.empty((n, 53), np.float32)
-        grid = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE)), -1).astype(np.float32)
+        source, target = np.empty(n, np.int64), np.empty(n, np.int64)
+        reference = np.full((n, 3), -1, np.int64)
+        flow = np.empty((n, *ATLAS, 6), np.float32)
+        interior, edges = (np.empty((n, *ATLAS, k), np.float32) for k in (3, 1))
+        pose = np.empty((n, 6), np.float32)
+        expression, own = np.empty((n, 53), np.float32), np.empty((n, 53), np.float32)
         for start in range(0, n, TARGETS):
-            index = int(rng.choice(len(self.clips), p=self.share))
-            clip = self.clips[index]
-            slot = int(rng.integers(len(clip.source_frames)))
-            source = clip.source_frames[slot]
-            mesh = WarpMesh.build(
-                model,
-                clip.source_landmarks[slot],
-                clip.identity,
-                clip.expression[source],
-                clip.pose[source : source + 1],
-            )
-            count = min(TARGETS, n - start)
-            others = np.flatnonzero(self.frames[index] != source)
-            rows = rng.choice(others, size=count)
-            chosen = self.frames[index][rows]
-            vertices, inside = mesh.move(clip.expression[chosen], clip.pose[chosen])
-            change = clip.pose[chosen].relative_to(clip.pose[source : source + 1])
-            for k, frame in enumerate(chosen):
-                i = start + k
-                warp, maps = draw_maps(mesh, vertices[k], inside[k])
-                displacement[i] = warp[..., :2] - grid
-                mouth[i, 0] = np.round(warp[..., 2] * 255)
-                interior[i] = np.round(maps.transpose(2, 0, 1) * 255)
-                boxes[i] = region_boxes(vertices[k])
-                clip_index[i], slots[i], frames[i] = index, slot, rows[k]
-                expressions[i], poses[i] = clip.expression[frame], change[k]
-                own[i] = clip.expression[source]
+            held = self.held[int(rng.choice(len(self.held), p=self.share))]
+            s = int(rng.integers(len(held)))
+            rows = slice(start, min(start + TARGETS, n))
+            count = rows.stop - rows.start
+            chosen = np.array([_target(rng, held, s) for _ in range(count)])
+            nearest = np.array([_references(rng, held, t) for t in chosen])
+            drawn = flow[rows], interior[rows], edges[rows]
+            _draw_pairs(rng, model, held, s, chosen, nearest, drawn)
+            clip, frames, first = held.clip, held.frames[chosen], held.frames[s]
+            source[rows], target[rows] = held.first + s, held.first + chosen
+            reference[rows] = np.where(nearest < 0, -1, held.first + nearest)
+            expression[rows], own[rows] = clip.expression[frames], clip.expression[first]
+            pose[rows] = clip.pose[frames].relative_to(clip.pose[first : first + 1])
         mirrored = rng.random(n) < (0.5 if self.mirror else 0)
         flip = np.flatnonzero(mirrored)
-        displacement[flip] = displacement[flip, :, ::-1] * np.float16([-1, 1])
-        mouth[flip], interior[flip] = mouth[flip, ..., ::-1], interior[flip, ..., ::-1]
-        left, top, right, bottom = np.moveaxis(boxes[flip][:, [0, 2, 1]], -1, 0)
-        boxes[flip] = np.stack([SIZE - 1 - right, top, SIZE - 1 - left, bottom], -1)
         opposite = opposite_modes(model.expression_names)
-        expressions[flip], own[flip] = expressions[flip][:, opposite], own[flip][:, opposite]
-        poses[flip] *= np.float32([1, -1, -1, -1, 1, 1])
-        arrays = (
-            clip_index,
-            slots,
-            frames,
-            displacement,
-            mouth,
-            interior,
-            boxes,
-            expressions,
-            own,
-            poses,
-            mirrored,
+        expression[flip], own[flip] = expression[flip][:, opposite], own[flip][:, opposite]
+        pose[flip] *= np.float32([1, -1, -1, -1, 1, 1])
+        reference[flip] = reference[flip][:, [0, 2, 1]]
+        moved = (flow[..., [0, 1, 4, 5]] - np.tile(own_places(), 2)).astype(np.float16)
+        maps = np.concatenate([flow[..., 2:4], interior, edges], -1)
+        maps = np.round(np.moveaxis(maps, -1, 1) * 255).astype(np.uint8)
+        planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(moved, -1, 1)))
+        flags = torch.from_numpy(mirrored)
+        planes = mirror(planes, flags)
+        planes[flags, 0::2] *= -1
+        return PairBatch(
+            torch.from_numpy(source),
+            torch.from_numpy(target),
+            torch.from_numpy(reference),
+            planes.movedim(1, -1).contiguous(),
+            mirror(torch.from_numpy(maps), flags),
+            torch.from_numpy(expression),
+            torch.from_numpy(own),
+            torch.from_numpy(pose),
+            flags,
         )
-        return PairBatch(*(torch.from_numpy(a) for a in arrays))
+
+
+def _draw_pairs(
+    rng: np.random.Generator,
+    model: FaceModel,
+    held: Held,
+    source: int,
+    targets: NDArray[np.int64],
+    references: NDArray[np.int64],
+    out: tuple[Float, Float, Float],
+) -> None:
+    """Fill ``out`` of pairs of one source: flow [n, 256, 128, 6], interior [… 3], edges [… 1]."""
+    flow, interior, edges = out
+    depth = np.empty(ATLAS, np.float32)
+    clip, frame = held.clip, held.frames[source]
+    mesh = WarpMesh.build(
+        model,
+        held.landmarks[source],
+        clip.identity,
+        clip.expression[frame],
+        clip.pose[frame : frame + 1],
+    )
+    frames = held.frames[targets]
+    pose = clip.pose[frames]
+    moved = mesh.move(clip.expression[frames], pose)
+    measured = mesh.around(held.face[targets], pose, moved.interior)
+    for k, target in enumerate(targets):
+        of = measured if rng.random() < MEASURED else moved
+        maps = held.to_atlas[target]
+        own = through(maps, of.vertices[k, :, :2])
+        shown = through(held.to_atlas[source], of.source[k])
+        for patch in range(3):
+            _look(shown, patch, held.irises[target] - held.irises[source])
+        other = own.copy()
+        for patch, reference in enumerate(references[k]):
+            if reference < 0:
+                continue
+            points = held.landmarks[reference, :VERTICES, :2]
+            other[patch, :VERTICES] = through(held.to_atlas[reference][patch][None], points)[0]
+            _look(other, patch, held.irises[target] - held.irises[reference])
+        flow[k] = np.concatenate(
+            [own_places(), np.zeros((*ATLAS, 2), np.float32), own_places()], -1
+        )
+        draw_flow(_core.rasterize, mesh, of.vertices[k], maps, shown, other, flow[k], depth)
+        for first, last in BANDS:
+            np.clip(flow[k, first:last, :, 1::4], first, last - 1, out=flow[k, first:last, :, 1::4])
+        draw_interior(_core.rasterize, mesh, of.interior[k], maps, interior[k], depth)
+        draw_edges(own, edges[k, ..., 0])
+
+
+def _look(shown: Float, patch: int, turn: Float) -> None:
+    """Let the eye of a patch look elsewhere: by the way [2, 2] that the irises went since then."""
+    if patch:
+        shown[patch, EYES_START:RING_START] -= turn[patch - 1]
+
+
+def _target(rng: np.random.Generator, held: Held, source: int) -> int:
+    """A frame other than the source, at times one with shut lids or a wide open mouth."""
+    choice = rng.random()
+    frames = np.arange(len(held))
+    if choice < SHUT_LIDS:
+        frames = np.flatnonzero(held.clip.closure[held.frames].mean(1) > 0.5)
+    elif choice < SHUT_LIDS + OPEN_MOUTH:
+        aperture = held.clip.aperture[held.frames]
+        frames = np.flatnonzero(aperture >= np.quantile(aperture, 0.8))
+    frames = frames[frames != source]
+    return int(rng.choice(frames if len(frames) else np.delete(np.arange(len(held)), source)))
+
+
+def _references(rng: np.random.Generator, held: Held, target: int) -> NDArray[np.int64]:
+    """For each patch the nearest of some frames that are not next to the target; −1 for none."""
+    far = np.flatnonzero(np.abs(held.frames - held.frames[target]) >= APART)
+    count = min(int(rng.choice(REFERENCES)), len(far))
+    if not count:
+        return np.full(3, -1, np.int64)
+    some = rng.choice(far, count, replace=False)
+    lips, lids = held.shapes
+    mouth = some[np.square(lips[some] - lips[target]).sum(1).argmin()]
+    eyes = some[np.square(lids[some] - lids[target]).sum(1).argmin()]
+    return np.array([mouth, eyes, eyes], np.int64)

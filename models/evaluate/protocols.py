@@ -39,7 +39,8 @@ from parlante.options import RenderOptions
 from parlante.portrait.encoder import PortraitEncoder
 from parlante.portrait.manner import manner_of, motion_of
 from parlante.portrait.plate import background_plate
-from parlante.portrait.portrait import Portrait
+from parlante.portrait.portrait import Portrait, resized
+from parlante.portrait.references import References
 from parlante.render.renderer import FrameRenderer
 from parlante.render.warp import Warp
 from parlante.runtime.bundle import Bundle
@@ -80,9 +81,10 @@ def swap(evaluation: Evaluation, clip: PreparedClip, seed: int) -> Scores:
 class NoWarp(Warp):
     """The photo as it lies, with the geometry maps of the motion."""
 
-    def move(self, expression: Float, pose_change: Float) -> None:
-        super().move(expression, pose_change)
-        self.flow[..., :2] = self.at_rest[..., :2]
+    def move(self, expression: Float, pose_change: Float, breath: float = 0.0) -> None:
+        super().move(expression, pose_change, breath)
+        np.copyto(self.flow, self.at_rest)
+        self.atlas_flow[..., :2] = self.atlas_rest[..., :2]
         self.pack()
 
 
@@ -96,7 +98,7 @@ class Evaluation:
     """Networks and judges, loaded once.
 
     ``assets`` holds SFace; ``without`` is the part that the bundle was trained without; ``compute``
-    is the renderer's.
+    is the renderer's; ``size`` that of the pictures compared.
     """
 
     def __init__(
@@ -105,7 +107,9 @@ class Evaluation:
         bundle: Bundle | None = None,
         without: str = "",
         compute: Compute | None = None,
+        size: int = SIZE,
     ) -> None:
+        self.size = size
         self.bundle = bundle or Bundle.default()
         self.without, self.compute = without, compute or Compute()
         self.encoder = PortraitEncoder(self.bundle)
@@ -132,7 +136,7 @@ class Evaluation:
             self.bundle,
             self.model,
             portrait,
-            RenderOptions(size=SIZE, steps=steps),
+            RenderOptions(size=self.size, steps=steps),
             self.compute,
         )
 
@@ -141,15 +145,20 @@ class Evaluation:
 
         Landmarks ``seen`` in it, ``at`` the truth's.
         """
-        boxes = {"mouth": metrics.mouth_box(at), "head": metrics.head_box(at)}
+        side = len(true)
+        boxes = {
+            "mouth": metrics.mouth_box(at, side, side),
+            "head": metrics.head_box(at, side, side),
+        }
         cuts = {k: (metrics.cut(made, box), metrics.cut(true, box)) for k, box in boxes.items()}
         cuts["frame"] = (made, true)
         mouth = cuts["mouth"]
         return {
             **{f"psnr_{k}": metrics.psnr(*pair) for k, pair in cuts.items()},
             **{f"ssim_{k}": metrics.ssim(*pair) for k, pair in cuts.items()},
-            "lmd": metrics.landmark_distance(seen, at),
-            "lmd_mouth": metrics.landmark_distance(seen, at, metrics.MOUTH_POINTS),
+            # In pixels of the 256-grid at every size.
+            "lmd": metrics.landmark_distance(seen, at) * SIZE / side,
+            "lmd_mouth": metrics.landmark_distance(seen, at, metrics.MOUTH_POINTS) * SIZE / side,
             "csim": metrics.Identity.similarity(
                 self.identity.embed(made, seen), self.identity.embed(true, at)
             ),
@@ -160,17 +169,20 @@ class Evaluation:
         }
 
 
-def portrait_of(bundle: Bundle, clip: PreparedClip, image: NDArray[np.uint8]) -> Portrait:
+def portrait_of(clip: PreparedClip, image: NDArray[np.uint8]) -> Portrait:
     """The first prepared source frame of a clip as a portrait, with the clip's own fit.
 
     ``image`` is its picture.
     """
     frame = clip.source_frames[0]
-    tensor = (image.transpose(2, 0, 1)[None] / np.float32(127.5) - 1).astype(np.float32)
-    features, style = bundle.session("source_encode").run(["features", "style"], {"source": tensor})
-    matte, pose = clip.source_mattes[0], clip.pose[frame : frame + 1]
+    pose = clip.pose[frame : frame + 1]
+    matte = resized(clip.source_mattes[0], len(image))
+    nothing = References.none()
     return Portrait(
-        image=np.dstack([image, matte]),
+        photo=np.zeros(0, np.uint8),
+        box=np.zeros(3),
+        canvas=np.dstack([image, matte]),
+        corner=np.zeros(2, np.int64),
         plate=background_plate(image, matte),
         landmarks=clip.source_landmarks[0],
         identity=clip.identity,
@@ -178,9 +190,9 @@ def portrait_of(bundle: Bundle, clip: PreparedClip, image: NDArray[np.uint8]) ->
         rotation=pose.rotation,
         translation=pose.translation,
         scale=pose.scale,
-        features=features[0],
-        style=style,
         manner=ANYBODY,
+        references=nothing.atlases,
+        reference_places=nothing.places,
         key=clip.name,
     )
 
@@ -195,9 +207,10 @@ def attributes(
     kept = np.flatnonzero(clip.keep & (np.arange(len(clip)) != clip.source_frames[0]))
     frames = kept[np.linspace(0, len(kept) - 1, min(count, len(kept))).astype(int)]
     wanted = np.union1d(frames, clip.source_frames[:1])
-    images = dict(zip(wanted.tolist(), read_frames(clip.path, wanted), strict=True))
+    read = read_frames(clip.path, wanted, evaluation.size)
+    images = dict(zip(wanted.tolist(), read, strict=True))
     source = int(clip.source_frames[0])
-    portrait = portrait_of(evaluation.bundle, clip, images[source])
+    portrait = portrait_of(clip, images[source])
     changes = clip.pose.relative_to(portrait.pose)
     truth = [images[f] for f in frames]
     warp = evaluation.renderer(portrait, steps[0])
@@ -250,7 +263,7 @@ def mesh_aperture(
     """Lip opening [N] of the moved mesh."""
     expressions = np.stack([renderer.expression(m) for m in motions])
     poses = portrait.pose.changed_by(np.stack([m.pose for m in motions]))
-    return lip_aperture(renderer.mesh.move(expressions, poses)[0])
+    return lip_aperture(renderer.mesh.move(expressions, poses).vertices)
 
 
 def lips(evaluation: Evaluation, clip: PreparedClip, count: int) -> Scores | None:
@@ -303,7 +316,7 @@ def driven(
         renderer.render(replace(m, pose=change, closure=closure))
         for m, change, closure in zip(motions[:n], changes, clip.closure[:n], strict=True)
     ]
-    truth = list(read_frames(clip.path, np.arange(n)))
+    truth = list(read_frames(clip.path, np.arange(n), evaluation.size))
     pairs = [
         (a, b, seen, at)
         for a, b, seen, at, kept in zip(
@@ -315,7 +328,7 @@ def driven(
         return None
     seen, seen_true = (np.stack(points) for points in list(zip(*pairs, strict=True))[2:])
     opened, true = lip_aperture(seen), lip_aperture(seen_true)
-    box = metrics.head_box(pairs[0][3])
+    box = metrics.head_box(pairs[0][3], evaluation.size, evaluation.size)
     whole = len(pairs) == n
     spoken = samples[: n * SAMPLES_PER_FRAME]
     heard = phonemes(spoken) if whole else []
@@ -416,7 +429,8 @@ def free(
         "true": clip.pose[: len(motions)].relative_to(clip.pose[source : source + 1]),
     }
     out = {}
-    for name, frames in (("generated", made), ("true", list(read_frames(clip.path)[: len(made)]))):
+    true = list(read_frames(clip.path, np.arange(len(made)), evaluation.size))
+    for name, frames in (("generated", made), ("true", true)):
         seen = [s for s in evaluation.track(frames) if s is not None]
         if len(seen) < MIN_FRAMES:
             return None
@@ -427,14 +441,16 @@ def free(
             "blink_seconds": float(np.mean(lasted)) if lasted else float("nan"),
             "pose_range": over_time.pose_range(turns[name]),
             "pose_jerk": over_time.pose_jerk(turns[name]),
-            "flicker": over_time.flicker(frames, metrics.head_box(seen[0])),
+            "flicker": over_time.flicker(
+                frames, metrics.head_box(seen[0], evaluation.size, evaluation.size)
+            ),
         }
     return out
 
 
 def encoded(evaluation: Evaluation, clip: PreparedClip) -> Portrait | None:
     """The clip's best frame as a user's photo; None where no face is found."""
-    image = read_frames(clip.path, clip.source_frames[:1])[0]
+    image = read_frames(clip.path, clip.source_frames[:1], evaluation.size)[0]
     try:
         return evaluation.encoder.encode([Photo(image, None)], face=0)
     except ParlanteError:

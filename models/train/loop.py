@@ -27,6 +27,7 @@ from tqdm import tqdm
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
+OUTER = ("stem.weight", "head.weight", "place")  # first and last layers, by the ends of their names
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,15 @@ class Settings:
 
 
 def arguments(
-    description: str, presets: dict[str, Settings], parts: Sequence[str] = ()
+    description: str,
+    presets: dict[str, Settings],
+    parts: Sequence[str] = (),
+    paths: dict[str, tuple[Path, str]] | None = None,
 ) -> tuple[argparse.Namespace, Settings]:
     """Command line of a training script: preset, device, folders, and the overrides that matter.
 
-    ``parts``: what can be left out, to measure its worth.
+    ``parts``: what can be left out, to measure its worth; ``paths``: options of its own, with what
+    they are where not given, and their help.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--preset", choices=sorted(presets), default="cpu")
@@ -80,6 +85,8 @@ def arguments(
     parser.set_defaults(without="")
     if parts:
         parser.add_argument("--without", choices=parts, help="leave a part out")
+    for option, (path, told) in (paths or {}).items():
+        parser.add_argument(option, type=Path, default=path, help=told)
     parsed = parser.parse_args()
     if parsed.device == "cuda":
         parsed.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
@@ -133,8 +140,8 @@ class Peers:
 class Optimizer:
     """AdamW; with ``muon``, Muon (Jordan et al. 2024) for what it suits.
 
-    That is matrices and convolutions between the first and the last layer ("stem" and "head"), at a
-    learning rate scaled to act like AdamW's.
+    That is matrices and convolutions between the first and the last layer (`OUTER`), at a learning
+    rate scaled to act like AdamW's.
     """
 
     def __init__(self, module: nn.Module, settings: Settings, *, fused: bool) -> None:
@@ -142,7 +149,7 @@ class Optimizer:
         inner = {
             n: p
             for n, p in self.parameters.items()
-            if settings.muon and p.ndim >= 2 and not n.endswith(("stem.weight", "head.weight"))
+            if settings.muon and p.ndim >= 2 and not n.endswith(OUTER)
         }
         # Muon wants matrices: views of the weights, one row an output channel.
         self._matrices = {n: nn.Parameter(_matrix(p.detach())) for n, p in inner.items()}

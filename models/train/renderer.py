@@ -1,9 +1,9 @@
 """Train the renderer: ``python -m models.train.renderer --preset cpu|gpu`` (after attributes).
 
-Source and target are two frames of one clip. The target's 3DMM coefficients move the source's mesh;
-the network sees the warp and must draw the target. All pictures live on the training device as
-uint8. The cpu preset trains on patches, most of them on the mouth: the networks are convolutional,
-patches cost less.
+Source and target are two frames of one clip, references others of it. The geometry of the target
+moves the source's mesh; the network sees the warp, and the warped reference where there is one, and
+must draw the target's mouth and eyes. All pictures are atlases on the training device, as uint8.
+Sharp clips teach detail, the many small ones how people differ.
 
 The paper trains on the truth at any timestep; here one input in four is such. The others are what
 sampling meets at run time: the noised warp it starts from, and what it makes of the network's own
@@ -15,242 +15,151 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from models.attributes import Attributes
-from models.data.dataset import SIZE, PreparedClip, load, read_frames
-from models.data.pairs import PairBatch, Pairs, held_frames, mirror_images, mixed
-from models.renderer import TEETH_PLANES, Renderer, diffusion_of, sample
+from models.data.dataset import SHARP_DATA, SHARP_PREPARED, load
+from models.data.pairs import Held, PairBatch, Pairs, mirror, mixed
+from models.perceptual import Perceptual
+from models.renderer import DRAWN_PLANES, TEETH_PLANES, Renderer, diffusion_of, sample
 from models.train.loop import Settings, arguments, load_weights, train
-from models.warp import pack, sample_features
-from parlante.contract import COLOR_PLANES
-from parlante.portrait.plate import background_plate
+from models.warp import pack, soften
+from parlante.contract import ATLAS, BANDS, CELL_PIXELS, COLOR_PLANES
+from parlante.face.patches import own_places
 
 
 @dataclass(frozen=True)
 class Hardware:
     """What a preset holds and how.
 
-    Loader processes, side of the training patches (pixels) at first and towards the end, target
-    frames held of each clip, batches drawn for each new one.
+    Loader processes, frames held of each sharp and of each other clip, batches drawn for each new
+    one.
     """
 
     workers: int
-    patch: int
-    late_patch: int
+    sharp_frames: int
     frames: int
     reuse: int
 
 
 PRESETS = {
-    "cpu": Settings(200_000, 24, 1e-3, minutes=68, save_minutes=5, muon=True),
+    "cpu": Settings(200_000, 16, 1e-3, minutes=75, save_minutes=5, muon=True),
     "gpu": Settings(200_000, 64, 1e-3, minutes=15, warmup=500, save_minutes=3, muon=True),
 }
-HARDWARE = {"cpu": Hardware(1, 64, 96, 32, 3), "gpu": Hardware(15, SIZE, SIZE, 10_000, 1)}
-LATE = 0.7  # progress from which patches are as large as they get
-HELD_PAIRS = 4096
-STYLE_SHARE = 0.5  # styles kept: what is left out cannot tell the training people from one another
-LIGHT = 0.8  # range of the changes of contrast, colour and brightness
-MOUTH_WEIGHT, EYE_WEIGHT = 6.0, 3.0
-SQUARE_WEIGHT, GRADIENT_WEIGHT, DETAIL_WEIGHT = 0.5, 0.5, 5.0
+HARDWARE = {"cpu": Hardware(1, 150, 20, 3), "gpu": Hardware(15, 10_000, 10_000, 1)}
+SQUEEZENET = Path("../shared/assets/more/squeezenet1_1_imagenet.npz")
+HELD_PAIRS = 2048
+SHARP_SHARE = 0.65  # of the pairs, from sharp clips
+LIGHT, OTHER_LIGHT = 0.6, 0.12  # range of the changes of light of a pair, and of its reference
+GREY_SHARE = 0.08
+OPENING_WEIGHT = 3.0  # of what lies between lips or lids, more than of what is around
+SQUARE_WEIGHT, GRADIENT_WEIGHT, FEATURE_WEIGHT = 0.5, 0.5, 0.25
+# Of how much edge there is in squares of so many pixels: in small ones, edges are where they should
+# be; in large ones, what is uncertain is not blurred.
+DETAIL_WEIGHTS = {4: 4.0, 16: 16.0}
 # Of a batch: noised warps, from which sampling starts; answers of the network to those, further
 # down. The rest is truth.
 START_SHARE, OWN_SHARE = 0.4, 0.35
-# Training patches: up to here on the mouth, up to here on an eye, the rest anywhere.
-MOUTH_SHARE, EYE_SHARE = 0.6, 0.75
-SOURCE_ROOM = 16  # pixels of the source photo that a patch sees around itself
+LUMA = (0.2126, 0.7152, 0.0722)
 
 
-@dataclass
-class Frames:
-    """Pictures of all clips on the training device, uint8, and where each clip begins."""
-
-    images: Tensor  # held frames of all clips [frames, 3, 256, 256]
-    first: Tensor  # of each clip within `images`
-    mattes: Tensor  # [sources, 1, 256, 256]
-    plates: Tensor  # [sources, 3, 256, 256]
-    first_source: Tensor  # of each clip within `mattes` and `plates`
-    source_image: Tensor  # [sources], position within `images`
-
-
-def gather(
-    clips: list[PreparedClip],
-    held: list[NDArray[np.int64]],
-    device: torch.device,
-    threads: int,
-) -> Frames:
-    """Decode the held frames of every clip, with plates of its sources."""
-
-    def read(job: tuple[PreparedClip, NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
-        clip, frames = job
-        images = read_frames(clip.path, frames)
-        sources = images[np.searchsorted(frames, clip.source_frames)]
-        plates = np.stack(
-            [background_plate(i, m) for i, m in zip(sources, clip.source_mattes, strict=True)]
-        )
-        return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(plates).permute(
-            0, 3, 1, 2
-        )
-
-    counts, sources = [len(frames) for frames in held], [len(clip.source_frames) for clip in clips]
-    first, first_source = np.cumsum([0, *counts])[:-1], np.cumsum([0, *sources])[:-1]
-    images = torch.empty((sum(counts), 3, SIZE, SIZE), dtype=torch.uint8, device=device)
-    plates = torch.empty((sum(sources), 3, SIZE, SIZE), dtype=torch.uint8, device=device)
+def gather(held: list[Held], device: torch.device, threads: int) -> Tensor:
+    """The atlases of all held frames: uint8 [frames, 3, 256, 128]."""
+    images = torch.empty((sum(len(h) for h in held), 3, *ATLAS), dtype=torch.uint8, device=device)
     with ThreadPoolExecutor(threads) as pool:
-        decoded = pool.map(read, zip(clips, held, strict=True))
-        for i, (own, filled) in enumerate(
-            tqdm(decoded, total=len(clips), desc="frames", mininterval=5)
-        ):
-            images[first[i] : first[i] + counts[i]] = own.to(device)
-            plates[first_source[i] : first_source[i] + sources[i]] = filled.to(device)
-    return Frames(
-        images=images,
-        first=torch.from_numpy(first).to(device),
-        mattes=torch.from_numpy(np.concatenate([c.source_mattes for c in clips]))[:, None].to(
-            device
-        ),
-        plates=plates,
-        first_source=torch.from_numpy(first_source).to(device),
-        source_image=torch.from_numpy(
-            np.concatenate(
-                [
-                    start + np.searchsorted(f, c.source_frames)
-                    for start, f, c in zip(first, held, clips, strict=True)
-                ]
-            )
-        ).to(device),
-    )
+        decoded = zip(held, pool.map(Held.read, held), strict=True)
+        for clip, atlases in tqdm(decoded, total=len(held), desc="frames", mininterval=5):
+            images[clip.first : clip.first + len(clip)] = torch.from_numpy(atlases).to(device)
+    return images
 
 
 @dataclass
 class Inputs:
-    """One batch of square patches on the device, everything in [−1, 1] or [0, 1]."""
+    """One batch on the device, everything in [−1, 1] or [0, 1]."""
 
-    whole: Tensor  # source photos [N, 3, 256, 256]
-    source: Tensor  # the same, cut out around the patch [N, 3, S, S]
-    target: Tensor  # [N, 48, P/4, P/4]
-    planes: Tensor  # [N, 128, P/4, P/4]
-    displacement: Tensor  # [N, P, P, 2], from the patch into `source`
+    planes: Tensor  # [N, 192, 64, 32]
+    target: Tensor  # [N, 3, 256, 128]
     attributes: Tensor  # [N, 36]
-    weight: Tensor  # [N, 1, P, P]
-    boxes: Tensor  # [N, 3, 4], pixels of the patch
-    styled: Tensor  # [N, 1]: 1, or 0 where the style is left out
+
+    @property
+    def warp(self) -> Tensor:
+        return self.planes[:, :COLOR_PLANES]
+
+    @property
+    def drawn(self) -> Tensor:
+        """How far each pixel may be drawn: [N, 1, 256, 128]."""
+        return F.pixel_shuffle(self.planes[:, DRAWN_PLANES], 4)
+
+    @property
+    def opening(self) -> Tensor:
+        """What lies between lips or lids: [N, 1, 256, 128]."""
+        return F.pixel_shuffle(self.planes[:, 4 * CELL_PIXELS : 5 * CELL_PIXELS], 4)
 
 
-def patch_corners(boxes: Tensor, side: int) -> Tensor:
-    """Top left corners [N, 2] of training patches: on the mouth, an eye, or anywhere.
-
-    x and y, multiples of 4.
-    """
-    n = len(boxes)
-    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
-    choice = torch.rand(n)
-    anywhere = torch.rand(n, 2) * SIZE
-    eye = centre[torch.arange(n), 1 + torch.randint(2, (n,))]
-    on = torch.where(
-        (choice < MOUTH_SHARE)[:, None],
-        centre[:, 0],
-        torch.where((choice < EYE_SHARE)[:, None], eye, anywhere),
-    )
-    corner = on - side / 2 + (torch.rand(n, 2) - 0.5) * side / 3
-    return ((corner / 4).round() * 4).clamp(0, SIZE - side).long()
+Light = Callable[[Tensor], Tensor]
 
 
-def patches(images: Tensor, corner: Tensor, side: int) -> Tensor:
-    """Squares [N, C, side, side] of images [N, C, H, W] at corners [N, 2] (x, y)."""
-    pairs = zip(images, corner.tolist(), strict=True)
-    return torch.stack([image[..., y : y + side, x : x + side] for image, (x, y) in pairs])
-
-
-def other_light(n: int, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """A change of light and colour for each of N pairs.
-
-    To be done to all of its pictures [N, 3, H, W] (0–255) alike.
-    """
-    tint = 1 + LIGHT * (torch.rand(n, 3, 1, 1, device=device) - 0.5)
-    contrast = 1 + LIGHT * (torch.rand(n, 1, 1, 1, device=device) - 0.5)
-    shift = 127.5 * (1 + LIGHT * (torch.rand(n, 1, 1, 1, device=device) - 0.5))
+def other_light(n: int, device: torch.device, amount: float) -> Light:
+    """A change of light and colour for each of N pairs, to be done to pictures [N, 3, H, W]."""
+    tint = 1 + amount * (torch.rand(n, 3, 1, 1, device=device) - 0.5)
+    contrast = 1 + amount * (torch.rand(n, 1, 1, 1, device=device) - 0.5)
+    shift = 127.5 * (1 + amount * (torch.rand(n, 1, 1, 1, device=device) - 0.5))
     return lambda image: ((image.float() - 127.5) * contrast * tint + shift).clamp(0, 255)
 
 
-def assemble(
-    batch: PairBatch,
-    frames: Frames,
-    attributes: Attributes,
-    side: int = SIZE,
-    *,
-    training: bool = False,
-) -> Inputs:
-    """Look the pictures up, warp, and cut patches of ``side`` pixels.
+def some_grey(n: int, device: torch.device) -> Light:
+    """Some of N pairs black and white."""
+    grey = (torch.rand(n, 1, 1, 1, device=device) < GREY_SHARE).float()
+    luma = torch.tensor(LUMA, device=device)[None, :, None, None]
+    return lambda image: image + grey * ((image * luma).sum(1, keepdim=True) - image)
 
-    `SIZE` takes whole pictures. In training the light changes, and some styles are left out.
-    """
-    device = frames.images.device
-    n = len(batch.clip)
-    corner = (
-        patch_corners(batch.boxes, side) if side < SIZE else torch.zeros(n, 2, dtype=torch.long)
-    )
-    moved = batch.displacement.movedim(-1, 1)
-    moved = (
-        patches(moved, corner, side).to(device).float().movedim(1, -1)
-        + corner.to(device)[:, None, None]
-    )
-    mouth = patches(batch.mouth, corner, side).to(device) / 255.0
-    interior = patches(batch.interior, corner, side).to(device) / 255.0
+
+def references(batch: PairBatch, images: Tensor) -> Tensor:
+    """The reference of each patch, RGB and 255 where there is one: [N, 4, 256, 128]."""
+    out = torch.zeros(len(batch.source), 4, *ATLAS, device=images.device)
+    for patch, (first, last) in enumerate(BANDS):
+        index = batch.reference[:, patch]
+        there = index >= 0
+        # The right eye of a mirrored picture is the left one of the picture.
+        whole = mirror(images[index[there]], batch.mirrored[there])
+        out[there, :3, first:last] = whole[:, :, first:last].float()
+        out[there, 3, first:last] = 255
+    return out
+
+
+def assemble(
+    batch: PairBatch, images: Tensor, attributes: Attributes, *, training: bool = False
+) -> Inputs:
+    """Look the pictures up and warp them. In training the light changes."""
+    device, n = images.device, len(batch.source)
     batch = PairBatch(*(v.to(device, non_blocking=True) for v in vars(batch).values()))
-    source_index = frames.first_source[batch.clip] + batch.slot
-    target_index = frames.first[batch.clip] + batch.frame
-    light = other_light(n, device) if training else torch.Tensor.float
-    whole = light(mirror_images(frames.images[frames.source_image[source_index]], batch.mirrored))
-    matte = mirror_images(frames.mattes[source_index], batch.mirrored)
-    rgba = torch.cat([whole, matte], 1)
-    plate = mirror_images(frames.plates[source_index], batch.mirrored)
-    plate = light(patches(plate, corner, side))
-    planes = pack(rgba, plate, moved, mouth, interior)
-    # The source's own patch: where the warp, on average, takes this one's pixels from.
-    wide = min(SIZE, side + 2 * SOURCE_ROOM)
-    middle = moved.mean((1, 2)) + (side - 1) / 2
-    outer = (((middle - wide / 2) / 4).round() * 4).clamp(0, SIZE - wide).long()
-    source = patches(whole, outer, wide) / 127.5 - 1
+    source, target = (
+        mirror(images[index], batch.mirrored).float() for index in (batch.source, batch.target)
+    )
+    reference = references(batch, images)
+    if training:
+        light, grey = other_light(n, device, LIGHT), some_grey(n, device)
+        source, target = grey(light(source)), grey(light(target))
+        other = grey(light(other_light(n, device, OTHER_LIGHT)(reference[:, :3])))
+        reference = torch.cat([other, reference[:, 3:]], 1)
+    own = torch.from_numpy(np.tile(own_places(), 2)).to(device)
+    places, maps = batch.moved.float() + own, batch.maps.float().movedim(1, -1) / 255
+    edges = maps[..., 5].unsqueeze(1)
+    flow = torch.cat([places[..., :2], maps[..., :2], places[..., 2:]], -1)
+    opaque = source.new_full((n, 1, *ATLAS), 255)
+    packed = pack(torch.cat([source, opaque], 1), reference, flow, maps[..., 2:5])
+    planes = soften(packed, edges)
     # The change of the codes: absolute ones would tell the training people from one another.
     codes = torch.cat(attributes.encoder(batch.expression), 1)
     codes = codes - torch.cat(attributes.encoder(batch.own), 1)
-    styled = torch.ones(n, 1, device=device)
-    if training:
-        styled = (torch.rand(n, 1, device=device) < STYLE_SHARE).float()
-    boxes = batch.boxes - corner.repeat(1, 2)[:, None].to(device)
-    grid = torch.arange(side, device=device)
-    weight = torch.ones(n, 1, side, side, device=device)
-    for k, extra in enumerate((MOUTH_WEIGHT, EYE_WEIGHT, EYE_WEIGHT)):
-        x0, y0, x1, y1 = boxes[:, k].T[..., None]
-        inside = ((grid >= y0) & (grid <= y1))[:, :, None] & ((grid >= x0) & (grid <= x1))[:, None]
-        weight += extra * inside[:, None]
-    target = mirror_images(frames.images[target_index], batch.mirrored)
-    target = light(patches(target, corner, side)) / 127.5 - 1
-    return Inputs(
-        whole=whole / 127.5 - 1,
-        source=source,
-        target=F.pixel_unshuffle(target, 4),
-        planes=planes,
-        displacement=moved - outer[:, None, None],
-        attributes=torch.cat([codes, batch.pose], 1),
-        weight=weight,
-        boxes=boxes,
-        styled=styled,
-    )
-
-
-def condition_maps(net: nn.Module, x: Inputs) -> tuple[Tensor, Tensor, Tensor]:
-    features = sample_features(net.source(x.source), x.displacement)
-    condition = torch.cat([x.planes, features.to(x.planes.dtype)], 1)
-    return net.condition(condition, x.attributes, net.style(x.whole) * x.styled)
+    return Inputs(planes, target / 127.5 - 1, torch.cat([codes, batch.pose], 1))
 
 
 def edges(image: Tensor) -> Tensor:
@@ -291,74 +200,113 @@ def diffusion_inputs(
     return at(t, clean, warp), t.float()
 
 
-def draw_loss(net: nn.Module, x: Inputs, levels: Tensor | None) -> dict[str, Tensor]:
-    """Weighted L1 and L2 of x̂_0, L1 of its edges and of how much edge there is in each cell.
+def draw_loss(
+    net: nn.Module, perceptual: Perceptual, x: Inputs, levels: Tensor | None
+) -> dict[str, Tensor]:
+    """Weighted L1 and L2 of x̂_0, L1 of its edges and of how much edge there is in each square.
 
-    The latter wherever it lies: what is uncertain shall not be blurred. Without ``levels`` without
-    diffusion.
+    And a perceptual distance. Without ``levels`` without diffusion.
     """
-    warp = x.planes[:, :COLOR_PLANES]
+    warp = x.warp
+    true, drawn = x.target, x.drawn
+    # What the network may not draw is the warp's in the truth, too.
+    true = F.pixel_shuffle(warp, 4) + drawn * (true - F.pixel_shuffle(warp, 4))
     # Without the cache: weights first cast where no gradient is wanted would be kept without one.
     with torch.autocast(warp.device.type, torch.bfloat16, cache_enabled=False):
-        maps = condition_maps(net, x)
+        maps = net.condition(x.planes, x.attributes)
         x_t, t = warp, torch.zeros(len(warp), device=warp.device)
         if levels is not None:
-            x_t, t = diffusion_inputs(net, warp, x.target, maps, levels)
+            x_t, t = diffusion_inputs(net, warp, F.pixel_unshuffle(true, 4), maps, levels)
         residual = net.denoiser(x_t, *maps, t)
-    made = F.pixel_shuffle(warp + residual.float(), 4)
-    true = F.pixel_shuffle(x.target, 4)
-    share = x.weight / x.weight.sum() / 3
+        made = F.pixel_shuffle(warp + residual.float(), 4)
+        features = perceptual(made, true, drawn)
+    weight = drawn * (1 + OPENING_WEIGHT * F.avg_pool2d(x.opening, 5, 1, padding=2))
+    share = weight / weight.sum() / 3
     miss = made - true
-    detail = F.avg_pool2d(edges(made).abs() - edges(true).abs(), 4)
-    coarse = F.avg_pool2d(share, 4, divisor_override=1)
+    more = edges(made).abs() - edges(true).abs()
+    detail = made.new_zeros(())
+    for side, amount in DETAIL_WEIGHTS.items():
+        own = F.avg_pool2d(more, side).abs() * F.avg_pool2d(share, side, divisor_override=1)
+        detail = detail + amount * own.sum() / 2
     return {
         "l1": (miss.abs() * share).sum(),
         "l2": SQUARE_WEIGHT * (miss.square() * share).sum(),
         "edges": GRADIENT_WEIGHT * (edges(miss).abs() * share).sum() / 2,
-        "detail": DETAIL_WEIGHT * (detail.abs() * coarse).sum() / 2,
+        "detail": detail,
+        "features": FEATURE_WEIGHT * features.float(),
     }
 
 
-def mouth_scores(image: Tensor, true: Tensor, boxes: Tensor) -> tuple[float, float]:
-    """PSNR (dB, of 8-bit range) and sharpness in mouth boxes: means over pictures.
+def mouth_scores(made: Tensor, x: Inputs) -> dict[str, float]:
+    """PSNR (dB, of 8-bit range) and sharpness of what was drawn of mouths: means over pictures.
 
-    Pictures [N, 3, 256, 256] in [−1, 1]; sharpness is how much edge there is, over the truth's.
+    made [N, 3, 256, 128]; sharpness is how much edge there is, over the truth's.
     """
-    scores = []
-    for made, real, box in zip(
-        image, true, boxes[:, 0].round().long().clamp(0, SIZE - 1), strict=True
-    ):
-        x0, y0, x1, y1 = box.tolist()
-        mouth, real_mouth = (v[None, :, y0 : y1 + 1, x0 : x1 + 1] for v in (made, real))
-        error = (mouth - real_mouth).square().mean() / 4
-        edge, real_edge = (edges(v.mean(1, keepdim=True)).norm(dim=1) for v in (mouth, real_mouth))
-        scores.append(
-            (float(-10 * error.clamp(min=1e-9).log10()), float(edge.mean() / real_edge.mean()))
-        )
-    psnr, sharpness = np.mean(scores, 0)
-    return float(psnr), float(sharpness)
+    rows = slice(*BANDS[0])
+    area = (x.drawn[:, :, rows] > 0.5).float()
+    pixels = area.sum((1, 2, 3))
+    error = ((made - x.target)[:, :, rows].square().mean(1, keepdim=True) * area).sum((1, 2, 3))
+    edge, true = (
+        (edges(v[:, :, rows].mean(1, keepdim=True)).norm(dim=1, keepdim=True) * area).sum((1, 2, 3))
+        for v in (made, x.target)
+    )
+    psnr = -10 * (error / pixels / 4).clamp(min=1e-9).log10()
+    return {"psnr": float(psnr.mean()), "sharpness": float((edge / true).mean())}
+
+
+def held_clips(parsed_sources: list[tuple[Path, Path, int]], *, validation: bool) -> list[Held]:
+    """Clips of training or validation people, from folders of data and of prepared data."""
+    held: list[Held] = []
+    first = 0
+    for data, prepared, limit in parsed_sources:
+        for clip in load(prepared, data, "train", validation=validation):
+            held.append(Held.of(clip, prepared, limit, first))
+            first += len(held[-1])
+    return held
+
+
+def clip_weights(held: list[Held], sharp: Path) -> list[float]:
+    """Chance of each clip: long ones of one person must not crowd out short ones of others."""
+    of_sharp = np.array([sharp in h.clip.path.parents for h in held])
+    weights = np.sqrt([len(h) for h in held])
+    for mine, share in ((of_sharp, SHARP_SHARE), (~of_sharp, 1 - SHARP_SHARE)):
+        weights[mine] *= share / max(weights[mine].sum(), 1e-9)
+    return weights.tolist()
 
 
 def main() -> None:
-    parsed, settings = arguments(__doc__, PRESETS, ("diffusion", "shift", "teeth", "warp"))
+    parsed, settings = arguments(
+        __doc__,
+        PRESETS,
+        ("diffusion", "shift", "teeth", "warp"),
+        {
+            "--sharp": (SHARP_DATA, "folder with manifest.csv and the sharp clips"),
+            "--sharp-prepared": (SHARP_PREPARED, "the sharp clips, prepared"),
+            "--squeezenet": (SQUEEZENET, "weights of the perceptual loss"),
+        },
+    )
     device = torch.device(parsed.device)
     hardware = HARDWARE[parsed.preset]
     attributes = (
         load_weights(Attributes(), "attributes", parsed.weights).to(device).requires_grad_(False)
     )
-    clips = [load(parsed.prepared, parsed.data, "train", validation=v) for v in (False, True)]
-    held = [[held_frames(clip, hardware.frames) for clip in part] for part in clips]
+    perceptual = Perceptual(parsed.squeezenet).to(device)
+    sharp = (parsed.sharp, parsed.sharp_prepared, hardware.sharp_frames)
+    held = held_clips([sharp, (parsed.data, parsed.prepared, hardware.frames)], validation=False)
+    seen_for_validation = held_clips([sharp], validation=True)
     threads = max(2, hardware.workers)
-    frames = [gather(c, h, device, threads) for c, h in zip(clips, held, strict=True)]
+    images = gather(held, device, threads)
+    fixed_images = gather(seen_for_validation, device, threads)
     loader = DataLoader(
-        Pairs(clips[0], held[0], settings.batch, parsed.seed, mirror=True),
+        Pairs(held, clip_weights(held, parsed.sharp), settings.batch, parsed.seed, mirror=True),
         batch_size=None,
         num_workers=hardware.workers,
         prefetch_factor=4,
         pin_memory=device.type == "cuda",
     )
     batches = mixed(iter(loader), HELD_PAIRS, hardware.reuse)
-    fixed = next(iter(Pairs(clips[1], held[1], 48, 1, mirror=False)))
+    weights = clip_weights(seen_for_validation, parsed.sharp)
+    fixed = next(iter(Pairs(seen_for_validation, weights, 48, 1, mirror=False)))
     module = Renderer().to(device, memory_format=torch.channels_last)
     diffusion = diffusion_of(parsed.without)
     levels = None if parsed.without == "diffusion" else diffusion.levels().to(device)
@@ -370,32 +318,29 @@ def main() -> None:
 
     def seen(batch: PairBatch) -> PairBatch:
         if parsed.without == "teeth":
-            return replace(batch, interior=torch.zeros_like(batch.interior))
+            return replace(batch, maps=batch.maps * torch.tensor([1, 1, 0, 0, 0, 1])[:, None, None])
         if parsed.without == "warp":
-            return replace(batch, displacement=torch.zeros_like(batch.displacement))
+            return replace(batch, moved=torch.zeros_like(batch.moved))
         return batch
 
     def losses(progress: float) -> dict[str, Tensor]:
-        side = hardware.patch if progress < LATE else hardware.late_patch
-        inputs = assemble(seen(next(batches)), frames[0], attributes, side, training=True)
-        return step_loss(module, inputs, levels)
+        inputs = assemble(seen(next(batches)), images, attributes, training=True)
+        return step_loss(module, perceptual, inputs, levels)
 
     def validate(average: nn.Module) -> dict[str, float]:
-        x = assemble(seen(fixed), frames[1], attributes)
-        true = F.pixel_shuffle(x.target, 4)
-        warp = F.pixel_shuffle(x.planes[:, :COLOR_PLANES], 4)
-        scores = {"warp": mouth_scores(warp, true, x.boxes)[0]}
-        maps = condition_maps(average, x)
-        for k in (1,) if levels is None else (1, 2):
-            made = sample(
-                average.denoiser,
-                x.planes[:, :COLOR_PLANES],
-                maps,
-                diffusion.schedule(k),
-                torch.Generator(device).manual_seed(0),
-            )
-            psnr, sharpness = mouth_scores(F.pixel_shuffle(made, 4), true, x.boxes)
-            scores |= {f"mouth_k{k}": psnr, f"sharpness_k{k}": sharpness}
+        alone = replace(fixed, reference=torch.full_like(fixed.reference, -1))
+        scores: dict[str, float] = {}
+        for name, batch in (("alone", alone), ("referred", fixed)):
+            x = assemble(seen(batch), fixed_images, attributes)
+            if not scores:
+                warp = mouth_scores(F.pixel_shuffle(x.warp, 4), x)
+                scores = {f"warp_{k}": v for k, v in warp.items()}
+            maps = average.condition(x.planes, x.attributes)
+            for k in (1,) if levels is None else (1, 2):
+                generator = torch.Generator(device).manual_seed(0)
+                made = sample(average.denoiser, x.warp, maps, diffusion.schedule(k), generator)
+                own = mouth_scores(F.pixel_shuffle(made, 4), x)
+                scores |= {f"{name}_k{k}_{measure}": v for measure, v in own.items()}
         return scores
 
     train("renderer", module, losses, settings, parsed, validate)

@@ -133,7 +133,7 @@ class Avatar:
             sample_rate: of the samples, Hz; a file knows its own.
             options: how the video is drawn; the defaults where None.
             keywords: fields of `RenderOptions` in the place of those of ``options``: steps, seed,
-                size, fps, pose, blink, expression, pixels, background.
+                size, frame, fps, pose, blink, expression, breath, pixels, background.
 
         Raises:
             AudioError: the audio cannot be used.
@@ -202,6 +202,11 @@ class Speech:
         self.len_hint = None if samples is None else Timeline(options.rate).frames(samples)
         self.times = StageTimes()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of its pictures, pixels."""
+        return self._avatar.portrait.frame_size(self.options.frame, self.options.size)
+
     def engine(self) -> Engine:
         """A fresh engine with this speech's options, for audio that comes from elsewhere."""
         engine, self.times = self._avatar._engine(self.options)
@@ -225,12 +230,12 @@ class Speech:
                 video is made from; ``pixels`` is not rgb.
             AudioError: the sound turns out to be damaged.
         """
-        path, size = Path(path), self.options.size
+        path, (width, height) = Path(path), self.size
         if self.options.pixels != "rgb":
             raise OutputError(f"pixels={self.options.pixels!r}; a file is written from rgb")
         keep_inputs(path, [self._audio, *self._avatar.sources])
         frames = iter(self)
-        with VideoWriter(path, width=size, height=size, fps=self.options.rate) as writer:
+        with VideoWriter(path, width=width, height=height, fps=self.options.rate) as writer:
             for count, frame in enumerate(frames, 1):
                 writer.write(frame.image, frame.audio)
                 if progress is not None:

@@ -21,6 +21,7 @@ Image: TypeAlias = NDArray[np.uint8]  # [H, W, C], RGB unless said otherwise
 Samples: TypeAlias = NDArray[Any]  # of sound: [n] or [n, channels]
 Picture: TypeAlias = str | Path | bytes | Image  # a path, the bytes of an image file, or pixels
 
+FrameKind = Literal["head", "photo"]  # what a frame shows
 Pixels = Literal["rgb", "bgr", "rgba", "nv12"]  # how a frame lies in memory
 Precision = Literal["float32", "float16", "int8"]  # what the renderer's networks compute in
 
@@ -71,14 +72,16 @@ ATTRIBUTES: Final = LIP + BLINK + RESIDUAL + POSE  # of a frame, as the renderer
 
 # --- picture --------------------------------------------------------------------------------------
 
-GRID: Final = 256  # side of the crop as the networks see it, pixels
+GRID: Final = 256  # side of the crop in which landmarks are measured, pixels
 UNSHUFFLE: Final = _core.UNSHUFFLE  # side of the block of pixels that becomes channels of one cell
-CELLS: Final = GRID // UNSHUFFLE
 CELL_PIXELS: Final = UNSHUFFLE * UNSHUFFLE
-# What `pack` writes for a pixel: warp RGB, matte, mouth opening, upper teeth, lower teeth, gums and
-# tongue.
-PLANES: Final = _core.PACKED_PLANES // CELL_PIXELS
+# The patches that the network draws lie under one another in an atlas: rows of mouth, right eye and
+# left eye in it, pixels.
+BANDS: Final = ((0, 128), (128, 192), (192, 256))
+ATLAS: Final = (256, 128)  # rows and columns, pixels
+CELLS: Final = (ATLAS[0] // UNSHUFFLE, ATLAS[1] // UNSHUFFLE)
 COLOR_PLANES: Final = _core.COLOR_PLANES  # channels of an unshuffled picture
-FEATURES: Final = 32  # of the source photo, a cell
-STYLE: Final = 64  # of the source photo, as a whole
-CONDITION: Final = PLANES * CELL_PIXELS + FEATURES  # channels that the condition network reads
+# What `pack` writes for a pixel: warp RGB, mask of what may be drawn, opening of lips or lids,
+# upper teeth, lower teeth, gums and tongue, RGB of the warped reference and where there is one.
+PLANES: Final = _core.PACKED_PLANES // CELL_PIXELS
+CONDITION: Final = PLANES * CELL_PIXELS  # channels that the condition network reads

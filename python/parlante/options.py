@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict, get_args
 
 import numpy as np
 
-from parlante.contract import Image, Picture, Pixels
+from parlante.contract import FrameKind, Image, Picture, Pixels
 from parlante.errors import ImageError, ParlanteError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ MIN_SIZE, MAX_SIZE = 128, 1080
 MAX_STEPS = 50
 MAX_FPS = 120
 MAX_GAIN = 2.0
+GAINS = ("pose", "blink", "expression", "breath")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +49,12 @@ class RenderKeywords(TypedDict, total=False):
     steps: int
     seed: int
     size: int
+    frame: FrameKind
     fps: Fraction | int | float
     pose: float
     blink: float
     expression: float
+    breath: float
     pixels: Pixels
     background: Color | Picture | Backdrop | None
 
@@ -77,7 +80,15 @@ class RenderOptions:
     size: int = field(
         default=512, metadata={"help": "side of the picture, pixels, even, 128 to 1080"}
     )
-    """Side of the square picture in pixels, even, 128 to 1080. Time a frame grows with it."""
+    """Side of the square picture in pixels, even, 128 to 1080; of a whole photo the shorter side,
+    where the photo has as many. Time a frame grows with it."""
+
+    frame: FrameKind = field(
+        default="head", metadata={"help": "what is shown: head, a square; photo, all of it"}
+    )
+    """What a frame shows: ``"head"``, a square around head and shoulders, or ``"photo"``, the whole
+    photo with its own aspect, in which the head moves and the rest stands still. The latter keeps
+    the photo's background, and is not for ``rgba``."""
 
     fps: Fraction | int | float = field(
         default=Fraction(25), metadata={"help": "frames a second, 1 to 120"}
@@ -93,6 +104,9 @@ class RenderOptions:
 
     expression: float = field(default=1.0, metadata={"help": "strength of lip motion, 0 to 2"})
     """Strength of lip motion, 0 (shut) to 2 (double)."""
+
+    breath: float = field(default=1.0, metadata={"help": "strength of breath, 0 to 2"})
+    """Strength of the breath that lifts the shoulders, 0 (none) to 2 (double)."""
 
     pixels: Pixels = field(
         default="rgb", metadata={"help": "of the frames: rgb, bgr, rgba (straight alpha) or nv12"}
@@ -116,12 +130,21 @@ class RenderOptions:
             raise ParlanteError(
                 f"pixels={self.pixels!r}; give one of {', '.join(get_args(Pixels))}"
             )
+        if self.frame not in get_args(FrameKind):
+            raise ParlanteError(
+                f"frame={self.frame!r}; give one of {', '.join(get_args(FrameKind))}"
+            )
+        if self.frame == "photo" and (self.background is not None or self.pixels == "rgba"):
+            raise ParlanteError(
+                'frame="photo" shows the photo with its own background; for another one, or for '
+                'rgba, give frame="head"'
+            )
         checked = {
             "size": _size(self.size),
             "steps": _whole("steps", self.steps, 1, MAX_STEPS),
             "seed": _whole("seed", self.seed, 0, 2**64 - 1),
             "fps": frame_rate(self.fps),
-            **{name: _gain(name, getattr(self, name)) for name in ("pose", "blink", "expression")},
+            **{name: _gain(name, getattr(self, name)) for name in GAINS},
             "background": _background(self.background),
         }
         for name, value in checked.items():

@@ -21,6 +21,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from parlante.media.photo import load_image
+from parlante.media.writer import VideoWriter
 from parlante.runtime.assets import asset
 from parlante.speech.audio import decode_audio
 
@@ -124,11 +126,16 @@ RUN = [b for b in BLOCKS if b.language in ("python", "sh") and b.reason is None]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the blocks find: face.jpg, speech.wav, examples/, `parlante` and `python` to call."""
+    """What the blocks find: pictures, speech.wav, examples/, `parlante` and `python` to call."""
     demo = Path(str(asset("demo")))
     work = tmp_path / "work"
     work.mkdir()
-    shutil.copy(demo / "portrait.jpg", work / "face.jpg")
+    for name in ("face.jpg", "smile.jpg"):
+        shutil.copy(demo / "portrait.jpg", work / name)
+    photo = load_image(work / "face.jpg").rgb
+    with VideoWriter(work / "anchor.mp4", width=photo.shape[1], height=photo.shape[0]) as video:
+        for _ in range(4):
+            video.write(photo, np.zeros(640, np.int16))
     speech = np.concatenate(list(decode_audio(demo / "speech.flac")))
     soundfile.write(work / "speech.wav", speech[:9600], 16_000, "PCM_16")
     (work / "examples").symlink_to(ROOT / "examples")

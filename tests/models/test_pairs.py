@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,38 +15,56 @@ from torch.nn import functional
 from models.attributes import Attributes
 from models.data import dataset, pairs
 from models.train import renderer as train_renderer
+from parlante.contract import ATLAS, VERTICES
 from parlante.face.model import FaceModel
 from parlante.face.pose import rotation_matrix
 from parlante.runtime.bundle import Bundle
 
 
-def test_mirrored_pairs_are_the_mirror_image(still_clip: dataset.PreparedClip) -> None:
+def held(clip: dataset.PreparedClip, folder: Path) -> pairs.Held:
+    """All frames of a clip, the irises tracked at the upper lids."""
+    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    landmarks = np.zeros((len(clip), 478, 3), np.float32)
+    shape = model.shape(clip.identity, clip.expression)
+    landmarks[:, :VERTICES] = clip.pose.apply(shape)[:, :VERTICES]
+    landmarks[:, [468, 473]] = landmarks[:, [159, 386]]
+    np.savez(
+        folder / "track" / f"{clip.name}.npz",
+        landmarks=np.round(landmarks * dataset.LANDMARK_UNIT).astype(np.int16),
+    )
+    return pairs.Held.of(clip, folder, 100, 0)
+
+
+def test_mirrored_pairs_are_the_mirror_image(
+    still_clip: dataset.PreparedClip, tmp_path: Path
+) -> None:
     """Everything a mirrored pair makes the renderer see is what the other would show in a
     mirror."""
-    held = [np.arange(4)]
+    (tmp_path / "track").mkdir()
+    clip = held(still_clip, tmp_path)
     straight, mirrored = (
-        next(iter(pairs.Pairs([still_clip], held, 8, 0, mirror=mirror))) for mirror in (False, True)
+        next(iter(pairs.Pairs([clip], [1.0], 8, 0, mirror=mirror))) for mirror in (False, True)
     )
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (4, 3, 256, 256), generator=generator).byte()
-    frames = train_renderer.Frames(
-        images=images,
-        first=torch.zeros(1, dtype=torch.long),
-        mattes=torch.from_numpy(still_clip.source_mattes)[:, None],
-        plates=images[:2],
-        first_source=torch.zeros(1, dtype=torch.long),
-        source_image=torch.from_numpy(still_clip.source_frames),
-    )
+    images = torch.randint(256, (len(clip), 3, *ATLAS), generator=generator).byte()
     attributes = Attributes().requires_grad_(False)
-    a = train_renderer.assemble(straight, frames, attributes)
-    b = train_renderer.assemble(mirrored, frames, attributes)
+    a = train_renderer.assemble(straight, images, attributes)
+    b = train_renderer.assemble(mirrored, images, attributes)
     assert 0 < mirrored.mirrored.sum() < 8
-    for of_a, of_b in ((a.planes, b.planes), (a.target, b.target)):
-        seen = pairs.mirror_images(functional.pixel_shuffle(of_b, 4), mirrored.mirrored)
-        torch.testing.assert_close(seen, functional.pixel_shuffle(of_a, 4), atol=1e-3, rtol=0)
-    # The random pictures have edges everywhere; few weights differ at the boxes' borders.
-    weights = pairs.mirror_images(b.weight, mirrored.mirrored)
-    assert (weights != a.weight).float().mean() < 0.01
+    for of_a, of_b in (
+        (functional.pixel_shuffle(a.planes, 4), functional.pixel_shuffle(b.planes, 4)),
+        (a.target, b.target),
+    ):
+        seen = pairs.mirror(of_b, mirrored.mirrored)
+        torch.testing.assert_close(seen, of_a, atol=1e-3, rtol=0)
+
+
+def test_eyes_change_places_in_a_mirror() -> None:
+    atlas = torch.arange(256 * 128).view(256, 128)
+    turned = pairs.mirrored_atlas(atlas)
+    assert torch.equal(pairs.mirrored_atlas(turned), atlas)
+    assert torch.equal(turned[:128], atlas[:128].flip(-1))
+    assert torch.equal(turned[128:192], atlas[192:].flip(-1))
 
 
 def test_mirrored_attributes_move_the_mirrored_face() -> None:

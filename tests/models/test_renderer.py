@@ -9,26 +9,32 @@ pytest.importorskip("torch", reason="needs the extra [train]")
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from models import renderer
 from models.train import renderer as train_renderer
-from parlante.contract import ATTRIBUTES, CELL_PIXELS, COLOR_PLANES, CONDITION, STYLE
+from parlante.contract import ATLAS, ATTRIBUTES, CELLS, COLOR_PLANES, CONDITION
 from tests.support.network_samples import randomised
 
 
-def grids(n: int = 1, side: int = 16) -> tuple[Tensor, Tensor, Tensor]:
-    """condition, attributes, style for a patch of 4·side pixels."""
-    condition = torch.rand(n, CONDITION, side, side) * 2 - 1
-    condition[:, renderer.MATTE_PLANE].clamp_(0, 1)
-    return condition, torch.randn(n, ATTRIBUTES), torch.randn(n, STYLE)
+def grids(n: int = 1) -> tuple[Tensor, Tensor]:
+    """condition and attributes."""
+    condition = torch.rand(n, CONDITION, *CELLS) * 2 - 1
+    condition[:, renderer.DRAWN_PLANES].clamp_(0, 1)
+    return condition, torch.randn(n, ATTRIBUTES)
+
+
+def no_distance(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+    """In the place of the perceptual loss."""
+    return made.new_zeros(())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_untrained_renderer_returns_the_warp(steps: int) -> None:
     module = renderer.Renderer().eval()
-    condition, attributes, style = grids()
+    condition, attributes = grids()
     with torch.no_grad():
-        maps = module.condition(condition, attributes, style)
+        maps = module.condition(condition, attributes)
         warped = condition[:, :COLOR_PLANES]
         schedule = renderer.DIFFUSIONS[""].schedule(steps)
         made = renderer.sample(module.denoiser, warped, maps, schedule, torch.Generator())
@@ -36,23 +42,24 @@ def test_untrained_renderer_returns_the_warp(steps: int) -> None:
     assert torch.equal(made, warped)
 
 
-def test_trained_renderer_leaves_the_background_alone() -> None:
-    """Outside the person the residual is exactly 0, whatever the weights are, and it fades towards
-    the outline."""
+def test_renderer_draws_only_what_it_may() -> None:
+    """Where it may not the residual is exactly 0, whatever the weights are; and it fades."""
     module = randomised(renderer.Renderer())
-    condition, attributes, style = grids()
-    condition[:, renderer.MATTE_PLANE] = 0
-    condition[:, renderer.MATTE_PLANE, 4:9, 5:8] = 1
+    condition, attributes = grids()
+    drawn = torch.zeros(1, 1, *ATLAS)
+    drawn[..., 17:33, 21:30] = 1
+    condition[:, renderer.DRAWN_PLANES] = pixel_unshuffle(drawn, 4)
+    x_t, time = torch.randn(1, COLOR_PLANES, *CELLS), torch.tensor([123.0])
     with torch.no_grad():
-        maps = module.condition(condition, attributes, style)
-        residual = module.denoiser(
-            torch.randn(1, COLOR_PLANES, 16, 16), *maps, torch.tensor([123.0])
+        *context, gate = module.condition(condition, attributes)
+        whole, half = (
+            pixel_shuffle(module.denoiser(x_t, *context, share * gate, time), 4)
+            for share in (1.0, 0.5)
         )
-    inside = condition[0, renderer.MATTE_PLANE][0] > 0
-    assert (residual[0, :, ~inside] == 0).all()
-    assert residual[0, :, inside].abs().mean() > 1e-4
-    gate = maps[2][0, 0]
-    assert 0 < gate[4, 6] < gate[5, 6] < gate[6, 6] <= 1
+    inside = (drawn > 0).expand_as(whole)
+    assert (whole[~inside] == 0).all()
+    assert whole[inside].abs().mean() > 1e-4
+    torch.testing.assert_close(half, whole / 2)
 
 
 def test_renderer_without_diffusion_learns_from_the_bare_warp() -> None:
@@ -66,24 +73,18 @@ def test_renderer_without_diffusion_learns_from_the_bare_warp() -> None:
 
     module = renderer.Renderer()
     module.denoiser = Spy()
-    n, side = 3, 16
+    n = 3
     inputs = train_renderer.Inputs(
-        whole=torch.rand(n, 3, 256, 256),
-        source=torch.rand(n, 3, 64, 64),
-        target=torch.rand(n, COLOR_PLANES, side, side),
-        planes=torch.rand(n, 8 * CELL_PIXELS, side, side),
-        displacement=torch.rand(n, 64, 64, 2) * 63,
+        planes=torch.rand(n, CONDITION, *CELLS),
+        target=torch.rand(n, 3, *ATLAS),
         attributes=torch.randn(n, ATTRIBUTES),
-        weight=torch.ones(n, 1, 64, 64),
-        boxes=torch.zeros(n, 3, 4),
-        styled=torch.ones(n, 1),
     )
-    train_renderer.draw_loss(module, inputs, None)
+    train_renderer.draw_loss(module, no_distance, inputs, None)
     ((x_t, t),) = seen
     assert torch.equal(x_t, inputs.planes[:, :COLOR_PLANES])
     assert (t == 0).all()
     seen.clear()
-    train_renderer.draw_loss(module, inputs, renderer.DIFFUSIONS[""].levels())
+    train_renderer.draw_loss(module, no_distance, inputs, renderer.DIFFUSIONS[""].levels())
     assert all(t.max() > 0 for _, t in seen)
 
 
@@ -121,6 +122,6 @@ def test_denoiser_is_told_the_time() -> None:
     module = randomised(renderer.Renderer())
     with torch.no_grad():
         maps = module.condition(*grids())
-        x = torch.randn(1, COLOR_PLANES, 16, 16)
+        x = torch.randn(1, COLOR_PLANES, *CELLS)
         early, late = (module.denoiser(x, *maps, torch.tensor([t])) for t in (10.0, 390.0))
     assert (early - late).abs().max() > 1e-4

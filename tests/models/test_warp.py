@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,27 +14,50 @@ from torch import Tensor
 
 from benchmarks.visual_samples import pack_sample
 from models import warp
+from models.warp import soften
 from parlante import _core
-from parlante.contract import FEATURES
+from parlante.options import RenderOptions
+from parlante.render.renderer import FrameRenderer
+from parlante.runtime.bundle import Bundle
+from tests.support.portrait_samples import avatar, mode, model
 
 
-@pytest.mark.parametrize("size", [(32, 48), (256, 256)])
-def test_pack_is_the_twin_of_the_native_op(size: tuple[int, int]) -> None:
-    arrays = pack_sample(np.random.default_rng(2), size, FEATURES)
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("size", [(32, 48), (256, 128)])
+def test_pack_is_the_twin_of_the_native_op(size: tuple[int, int], given: bool) -> None:
+    arrays: dict[str, Any] = pack_sample(np.random.default_rng(2), size)
+    if not given:
+        arrays["reference"] = None
     height, width = size
-    native = np.empty((1, 128 + FEATURES, height // 4, width // 4), np.float32)
-    _core.pack(**arrays, condition=native)  # type: ignore[arg-type]
-    own = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
-    displacement = torch.from_numpy((arrays["warp"][..., :2] - own).astype(np.float32))[None]
+    native = np.empty((1, 192, height // 4, width // 4), np.float32)
+    _core.pack(**arrays, condition=native)
 
-    def planes(name: str) -> Tensor:
+    def picture(name: str) -> Tensor:
         return torch.from_numpy(arrays[name].transpose(2, 0, 1).astype(np.float32))[None]
 
-    mouth = torch.from_numpy(arrays["warp"][..., 2].copy())[None, None]
-    made = warp.pack(planes("source"), planes("plate"), displacement, mouth, planes("interior"))
+    made = warp.pack(
+        picture("source"),
+        picture("reference") if given else None,
+        torch.from_numpy(arrays["flow"])[None],
+        torch.from_numpy(arrays["interior"])[None],
+    ).numpy()
     # grid_sample scales coordinates to −1 … 1 and back: three roundings of 2^-24 of the width, 5e-5
-    # pixels, on noise whose neighbours differ by up to 2, in x, y and through the matte.
-    np.testing.assert_allclose(native[:, :128], made.numpy(), rtol=0, atol=5e-4)
-    assert np.abs(native[:, :128] - made.numpy()).mean() < 2e-5
-    features = warp.sample_features(torch.from_numpy(arrays["features"])[None], displacement)
-    np.testing.assert_allclose(native[:, 128:], features.numpy(), rtol=0, atol=5e-4)
+    # pixels, on noise whose neighbours differ by up to 2, in x, y and through the alpha.
+    np.testing.assert_allclose(native, made, rtol=0, atol=5e-4)
+    assert np.abs(native - made).mean() < 2e-5
+
+
+def test_edges_are_softened_as_in_the_runtime() -> None:
+    portrait = avatar().portrait
+    renderer = FrameRenderer(Bundle.default(), model(), portrait, RenderOptions(size=256))
+    warp = renderer._warp
+    expression = portrait.expression.copy()
+    expression[mode("jawOpen")] += 0.5
+    warp.move(expression, np.float32([0.1, 0.2, 0, 0, 0, 0]))
+    packed = np.empty_like(warp.condition)
+    _core.pack(warp._source, None, warp.atlas_flow, warp._interior, packed)
+    edges = np.divide(warp.cover, warp.atlas_flow[..., 3], where=warp.cover > 0, out=0 * warp.cover)
+    wanted = soften(torch.from_numpy(packed), torch.from_numpy(edges)[None, None]).numpy()
+    np.testing.assert_allclose(warp.condition, wanted, rtol=0, atol=1e-5)
+    assert np.abs(packed - wanted).max() > 0.1  # there are edges
+    np.testing.assert_array_equal(packed[:, 48:], wanted[:, 48:])

@@ -18,8 +18,8 @@ namespace {
 
 constexpr int kSide = 64;
 constexpr int kCells = kSide / kUnshuffle;
-constexpr int kFeatures = 5;
 constexpr int kFrame = 100;
+constexpr int kPatches = 3;
 constexpr int kVertices = 100;
 constexpr int kTriangles = 162;
 constexpr int kSamples = 16000;
@@ -70,17 +70,15 @@ int main(int, char** arguments) {
   write(drawn);
 
   const auto source = read<std::uint8_t>(kPixels * 4);
-  const auto plate = read<std::uint8_t>(kPixels * 3);
-  const auto warp = read<float>(kPixels * 3);
+  const auto reference = read<std::uint8_t>(kPixels * 4);
+  const auto flows = read<float>(kPixels * kFlowChannels);
   const auto interior = read<float>(kPixels * 3);
-  const auto features = read<float>(kFeatures * kPlane);
-  std::vector<float> packed((kPackedPlanes + kFeatures) * kPlane);
-  const ImageView<const float> flow{warp.data(), kSide, kSide, 3};
+  std::vector<float> packed(kPackedPlanes * kPlane);
+  const ImageView<const float> flow{flows.data(), kSide, kSide, kFlowChannels};
   pack({{source.data(), kSide, kSide, 4},
-        {plate.data(), kSide, kSide, 3},
+        {reference.data(), kSide, kSide, 4},
         flow,
         {interior.data(), kSide, kSide, 3},
-        planes(features),
         planes(packed)},
        kThreads);
   write(packed);
@@ -103,14 +101,20 @@ int main(int, char** arguments) {
 
   const auto photo = read<std::uint8_t>(kFrame * kFrame * 4);
   const auto back = read<std::uint8_t>(kFrame * kFrame * 3);
+  const auto warp = read<float>(kPixels * 2);
+  const auto places = read<float>(kPatches * 6);
+  const auto bands = read<std::int32_t>(kPatches * 2);
   std::vector<std::uint8_t> picture(kFrame * kFrame * 3);
   compose({{photo.data(), kFrame, kFrame, 4},
            0,
            0,
            {back.data(), kFrame, kFrame, 3},
-           flow,
+           {warp.data(), kSide, kSide, 2},
            planes(std::as_const(noised)),
            planes(std::as_const(packed)),
+           {nullptr, 0, 0},
+           {places.data(), kPatches, 2, 3},
+           {bands.data(), kPatches, 2},
            picture.data(),
            PixelFormat::kRgb,
            {Backdrop::kPlate, 0, 0, 0}},

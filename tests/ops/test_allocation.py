@@ -10,14 +10,13 @@ from benchmarks import visual_samples as samples
 rng = np.random.default_rng(0)
 size = (64, 64)
 mesh = samples.grid_mesh(rng, 64, 9)
-pack = samples.pack_sample(rng, size, 32)
+pack = samples.pack_sample(rng, size)
 step = samples.denoise_sample(rng, size)
-step["condition"] = np.ascontiguousarray(step["condition"][:, :48])
 compose = samples.compose_sample(rng, (128, 128), size)
 mel = _core.LogMel()
 sound = rng.standard_normal(640).astype(np.float32) / 10
 out, depth = np.zeros((64, 64, 3), np.float32), np.zeros((64, 64), np.float32)
-condition = np.zeros((1, 160, 16, 16), np.float32)
+condition = np.zeros((1, 192, 16, 16), np.float32)
 noised = np.zeros_like(step["x_t"])
 coefficients = {"c_x0": 0.5, "c_xt": 0.5, "sigma": 0.1, "seed": 1, "step": 1}
 columns = np.zeros((4, 80), np.float32)

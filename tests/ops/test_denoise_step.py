@@ -192,9 +192,10 @@ def test_the_reference_gives_the_known_answers(
 @pytest.mark.parametrize("seed", [0, 0x1234_5678_9ABC_DEF0, 2**64 - 1])
 @pytest.mark.parametrize("step", [0, 9, 2**32 - 1])
 def test_normals_are_box_muller_of_the_words(seed: int, step: int) -> None:
-    h, w = SHAPE[2:]
-    counters = np.zeros((16 * h * w, 4), np.uint64)
-    counters[:, 0] = np.arange(16 * h * w)
+    rows, columns = SIZE
+    counters = np.zeros((rows * columns, 4), np.uint64)
+    y, x = np.mgrid[:rows, :columns].reshape(2, -1)
+    counters[:, 0] = y << 16 | x
     counters[:, 1] = step
     words = philox4x32(counters, seed)
     uniform = (words >> 8).astype(np.float64) * 2.0**-24
@@ -245,17 +246,33 @@ def test_channels_steps_seeds_and_pixels_are_independent() -> None:
         assert abs(np.corrcoef(a**2, b**2)[0, 1]) < 5 / np.sqrt(a.size)
 
 
-def test_noise_travels_with_the_warp() -> None:
+@pytest.mark.parametrize("channels", [2, 3, 6])
+def test_noise_travels_with_the_warp(channels: int) -> None:
+    """A pixel gets that of the nearest one of the source, of which the warp sees a part."""
     rng = np.random.default_rng(0)
-    rows, columns = SIZE
-    still = shuffle(draw_noise(SHAPE, 5, 2))
-    warp = rng.uniform(-10, 60, (rows, columns, 3)).astype(np.float32)
-    warp[0, :8, 0] = [0.5, 1.5, 2.5, -0.5, np.nan, np.inf, -np.inf, 46.5]  # halves go up
-    warp[1, :3, 1] = [np.nan, 31.5, 2e9]
+    still = shuffle(draw_noise((1, 48, 20, 25), 5, 2))
+    warp = rng.uniform(0, 79, (*SIZE, channels)).astype(np.float32)
+    warp[..., 0] += 20
+    warp[0, :6, 0] = [0.5, 1.5, 2.5, -0.5, np.nan, -np.inf]  # halves go up
+    warp[1, :3, 1] = [np.nan, 31.5, -2e9]
     got = shuffle(draw_noise(SHAPE, 5, 2, warp))
-    x = np.clip(np.floor(np.nan_to_num(warp[..., 0]).astype(np.float64) + 0.5), 0, columns - 1)
-    y = np.clip(np.floor(np.nan_to_num(warp[..., 1]).astype(np.float64) + 0.5), 0, rows - 1)
-    np.testing.assert_array_equal(got, still[y.astype(int), x.astype(int)])
+    x, y = np.moveaxis(np.nan_to_num(warp[..., :2], neginf=0).astype(np.float64), -1, 0)
+    nearest = np.maximum(np.floor(np.stack([y, x]) + 0.5), 0).astype(int)
+    np.testing.assert_array_equal(got, still[tuple(nearest)])
+
+
+def test_noise_does_not_depend_on_the_size() -> None:
+    large = shuffle(draw_noise((1, 48, 16, 16), 5, 2))
+    np.testing.assert_array_equal(shuffle(draw_noise(SHAPE, 5, 2)), large[:32, :48])
+
+
+def test_noise_of_places_beyond_16_bits_is_that_of_the_last() -> None:
+    warp = np.full((*SIZE, 2), 65535, np.float32)
+    last = draw_noise(SHAPE, 5, 2, warp)
+    warp[..., 0], warp[..., 1] = 65536.5, np.inf
+    np.testing.assert_array_equal(draw_noise(SHAPE, 5, 2, warp), last)
+    warp[..., 0] = 65534
+    assert (draw_noise(SHAPE, 5, 2, warp) != last).all()
 
 
 def every_kind() -> NDArray[np.float32]:
@@ -328,7 +345,8 @@ def test_threads_do_not_change_a_bit(threads: int) -> None:
         ({"x_t": np.zeros((1, 48, 8, 8), np.float32)}, ValueError, r"x_t.*\(1, 48, 8, 12\)"),
         ({"residual": np.zeros(SHAPE)}, TypeError, "residual.*float32.*float64"),
         ({"condition": np.zeros((1, 47, 8, 12), np.float32)}, ValueError, "at least 48 planes"),
-        ({"warp": np.zeros((8, 12, 3), np.float32)}, ValueError, r"warp.*\(32, 48, 3\)"),
+        ({"warp": np.zeros((8, 12, 3), np.float32)}, ValueError, r"warp.*\(32, 48, any\)"),
+        ({"warp": np.zeros((32, 48, 1), np.float32)}, ValueError, "warp.*at least 2 channels"),
         ({"next": np.zeros(SHAPE, np.float32)}, TypeError, "next.*uint8.*float32"),
         ({"next": np.zeros((1, 48, 8, 8), np.uint8)}, ValueError, r"next.*\(1, 48, 8, 12\)"),
         ({"next": np.zeros(SHAPE, np.uint8), "scale": 0.0}, ValueError, "scale.*more than 0"),

@@ -31,11 +31,13 @@ def rasterize(rng: np.random.Generator) -> Result:
 
 
 def pack(rng: np.random.Generator) -> Result:
-    arrays: dict[str, Any] = samples.pack_sample(rng, (36, 76), 5)
-    arrays["warp"][0, :8, :2] = np.float32([np.nan, np.inf, -np.inf, 1e30])[:, None].repeat(2, 0)
-    condition = np.zeros((1, _core.PACKED_PLANES + 5, 9, 19), np.float32)
-    _core.pack(**arrays, condition=condition)
-    return [condition]
+    arrays: dict[str, Any] = samples.pack_sample(rng, (36, 76))
+    arrays["flow"][0, :8] = np.float32([np.nan, np.inf, -np.inf, 1e30])[:, None].repeat(2, 0)
+    made: Result = []
+    for given in (arrays, arrays | {"reference": None}):
+        made.append(np.zeros((1, _core.PACKED_PLANES, 9, 19), np.float32))
+        _core.pack(**given, condition=made[-1])
+    return made
 
 
 def denoise_step(rng: np.random.Generator) -> Result:
@@ -57,11 +59,11 @@ def denoise_step(rng: np.random.Generator) -> Result:
 def compose(rng: np.random.Generator) -> Result:
     made: Result = []
     for size in ((36, 76), (90, 134)):
-        arrays: dict[str, Any] = samples.compose_sample(rng, size, (36, 76))
+        arrays: dict[str, Any] = samples.compose_sample(rng, size, (36, 76), (64, 44))
         arrays["warp"][3:5, 2:9, :2] = np.float32([[np.nan, 3], [5, -np.inf]])[:, None]
         arrays["x0"][0, 7, 1] = np.nan
         for image_format in ("rgb", "bgr", "rgba", "nv12"):
-            for background in ("plate", "picture", (10, 200, 255)):
+            for background in ("plate", (10, 200, 255)):
                 out = np.zeros(samples.frame_shape(size, image_format), np.uint8)
                 _core.compose(
                     **arrays,

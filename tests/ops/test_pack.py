@@ -1,5 +1,7 @@
 """`pack` against torch's grid_sample and pixel_unshuffle in float64, and OpenCV's remap."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from torch.nn import functional
 
 from parlante import _core
 
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, Any]
 
 
 def make_arrays(
@@ -21,24 +23,24 @@ def make_arrays(
     rng = np.random.default_rng(seed)
     h, w = size
     source_h, source_w = source_size or size
-    warp = np.empty((h, w, 3), np.float32)
-    warp[..., 0] = rng.uniform(-5, source_w + 5, size)
-    warp[..., 1] = rng.uniform(-5, source_h + 5, size)
-    warp[..., 2] = rng.uniform(0, 1, size)
+    flow = np.empty((h, w, 6), np.float32)
+    flow[..., 0] = rng.uniform(-5, source_w + 5, size)
+    flow[..., 1] = rng.uniform(-5, source_h + 5, size)
+    flow[..., 2:4] = rng.uniform(0, 1, (*size, 2))
+    flow[..., 4] = rng.uniform(-5, 20 + 5, size)
+    flow[..., 5] = rng.uniform(-5, 12 + 5, size)
     return {
         "source": rng.integers(0, 256, (source_h, source_w, 4), dtype=np.uint8),
-        "plate": rng.integers(0, 256, (h, w, 3), dtype=np.uint8),
-        "warp": warp,
+        "reference": rng.integers(0, 256, (12, 20, 4), dtype=np.uint8),
+        "flow": flow,
         "interior": rng.uniform(-1, 1, (h, w, 3)).astype(np.float32),
-        "features": rng.uniform(-1, 1, (5, source_h // 4, source_w // 4)).astype(np.float32),
     }
 
 
 def run_pack(arrays: Arrays, threads: int = 1) -> NDArray[np.float32]:
-    h, w = arrays["warp"].shape[:2]
-    shape = (1, 128 + len(arrays["features"]), h // 4, w // 4)
-    condition = np.full(shape, np.nan, np.float32)
-    _core.pack(**arrays, condition=condition, threads=threads)  # type: ignore[arg-type]
+    h, w = arrays["flow"].shape[:2]
+    condition = np.full((1, 192, h // 4, w // 4), np.nan, np.float32)
+    _core.pack(**arrays, condition=condition, threads=threads)
     return condition
 
 
@@ -57,17 +59,14 @@ def sample(
 
 
 def reference(arrays: Arrays) -> NDArray[np.float64]:
-    x, y, mouth = arrays["warp"].astype(np.float64).transpose(2, 0, 1)
-    warped = sample(arrays["source"].transpose(2, 0, 1), x, y)
-    matte = warped[3:] / 255
-    plate = torch.from_numpy(arrays["plate"].transpose(2, 0, 1).astype(np.float64))
-    c = (matte * warped[:3] + (1 - matte) * plate) / 127.5 - 1
-    mask = torch.from_numpy(mouth)[None]
+    flow = arrays["flow"].astype(np.float64).transpose(2, 0, 1)
+    c = sample(arrays["source"][..., :3].transpose(2, 0, 1), *flow[:2]) / 127.5 - 1
+    opening, drawn = torch.from_numpy(flow[2:4, None])
     interior = torch.from_numpy(arrays["interior"].transpose(2, 0, 1).astype(np.float64))
-    planes = functional.pixel_unshuffle(torch.cat([c, matte, mask, mask * interior])[None], 4)
-    mean_x, mean_y = functional.avg_pool2d(torch.from_numpy(np.stack([x, y])), 4).numpy()
-    features = sample(arrays["features"], (mean_x + 0.5) / 4 - 0.5, (mean_y + 0.5) / 4 - 0.5)
-    return torch.cat([planes, features[None]], 1).numpy()
+    seen = sample(arrays["reference"].transpose(2, 0, 1), *flow[4:])
+    valid = seen[3:] / 255
+    images = [c, drawn, opening, opening * interior, (seen[:3] / 127.5 - 1) * valid, valid]
+    return functional.pixel_unshuffle(torch.cat(images)[None], 4).numpy()
 
 
 @pytest.mark.parametrize(
@@ -79,23 +78,19 @@ def test_matches_float64_reference(
 ) -> None:
     arrays = make_arrays(0, size, source_size)
     got, want = run_pack(arrays), reference(arrays)
-    # Coordinates are exact; two lerps, the matte and the scale round values below 255 about eight
+    # Coordinates are exact; two lerps, the scale and the alpha round values below 255 about eight
     # times, and 1/127.5 brings that to 16 * 2^-24.
-    np.testing.assert_allclose(got[:, :128], want[:, :128], rtol=0, atol=16 * 2.0**-24)
-    # The sum of 16 coordinates up to 4200 rounds 16 times by 2^-12 / 2: the mean is off by up to
-    # 1.2e-4 source pixels, a quarter of that on the features' grid, whose slopes are below 2.
-    np.testing.assert_allclose(got[:, 128:], want[:, 128:], rtol=0, atol=2 * 1.2e-4 / 4)
+    np.testing.assert_allclose(got, want, rtol=0, atol=16 * 2.0**-24)
 
 
 def test_agrees_with_opencv_remap() -> None:
     arrays = make_arrays(1, (64, 64))
     arrays["source"] = cv2.GaussianBlur(arrays["source"], (0, 0), 3)
-    arrays["source"][..., 3] = 255
-    warp = arrays["warp"]
+    flow = arrays["flow"]
     want = cv2.remap(
         arrays["source"].astype(np.float32),
-        warp[..., 0],
-        warp[..., 1],
+        flow[..., 0],
+        flow[..., 1],
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
@@ -106,38 +101,54 @@ def test_agrees_with_opencv_remap() -> None:
     np.testing.assert_allclose(got, want[..., :3], rtol=0, atol=2 * slope / 64 + 1e-3)
 
 
-def test_identity_warp_is_exact() -> None:
+def test_identity_flow_is_exact() -> None:
     arrays = make_arrays(2)
     y, x = np.mgrid[:32, :48]
-    arrays["warp"][..., 0], arrays["warp"][..., 1] = x, y
-    arrays["source"][..., 3] = 255
-    got = run_pack(arrays)
-    c = functional.pixel_shuffle(torch.from_numpy(got[:, :48]), 4)[0].permute(1, 2, 0).numpy()
+    arrays["flow"][..., :2] = arrays["flow"][..., 4:] = np.stack([x, y], -1)
+    arrays["reference"] = arrays["source"][::-1].copy()
+    arrays["reference"][..., 3] = 255
+    images = functional.pixel_shuffle(torch.from_numpy(run_pack(arrays)), 4)[0].numpy()
     levels = np.arange(256, dtype=np.float32)
     table = (levels - 127.5) * np.float32(1 / 127.5)
-    np.testing.assert_array_equal(c, table[arrays["source"][..., :3]])
+    for name, first in (("source", 0), ("reference", 8)):
+        colors = table[arrays[name][..., :3]].transpose(2, 0, 1)
+        np.testing.assert_array_equal(images[first : first + 3], colors)
     assert table[0] == -1
     assert table[255] == 1
-    np.testing.assert_array_equal(got[0, 128:], arrays["features"])
+    np.testing.assert_array_equal(images[3], arrays["flow"][..., 3])
+    np.testing.assert_array_equal(images[4], arrays["flow"][..., 2])
+    np.testing.assert_array_equal(images[11], 1)
 
 
-def test_plate_is_not_warped() -> None:
+def test_where_the_reference_is_not_valid_it_is_0() -> None:
     arrays = make_arrays(3)
-    arrays["source"][..., 3] = 0
-    c = functional.pixel_shuffle(torch.from_numpy(run_pack(arrays)[:, :48]), 4)[0]
-    levels = np.round((c.permute(1, 2, 0).numpy() + 1) * 127.5)
-    np.testing.assert_array_equal(levels, arrays["plate"])
+    arrays["reference"][..., 3] = 0
+    got = run_pack(arrays)
+    np.testing.assert_array_equal(got[:, 128:], 0)
+    np.testing.assert_array_equal(run_pack(arrays | {"reference": None}), got)
+
+
+def test_without_a_reference() -> None:
+    arrays = make_arrays(6)
+    got = run_pack(arrays | {"reference": None}, threads=2)
+    np.testing.assert_array_equal(got[:, :128], run_pack(arrays)[:, :128])
+    np.testing.assert_array_equal(got[:, 128:], 0)
+
+
+def test_the_matte_is_not_read() -> None:
+    arrays = make_arrays(9)
+    other = arrays["source"].copy()
+    other[..., 3] ^= 255
+    np.testing.assert_array_equal(run_pack(arrays | {"source": other}), run_pack(arrays))
 
 
 @settings(max_examples=100, deadline=None)
-@given(hnp.arrays(np.float32, (4, 8, 3), elements=st.floats(width=32)))
-def test_any_warp_is_safe(warp: NDArray[np.float32]) -> None:
-    arrays = make_arrays(4, (4, 8))
-    arrays["warp"] = warp
-    got = run_pack(arrays)
+@given(hnp.arrays(np.float32, (4, 8, 6), elements=st.floats(width=32)))
+def test_any_flow_is_safe(flow: NDArray[np.float32]) -> None:
+    got = run_pack(make_arrays(4, (4, 8)) | {"flow": flow})
     assert (np.abs(got[:, :48]) <= 1).all()
-    assert ((got[:, 48:64] >= 0) & (got[:, 48:64] <= 1)).all()
-    assert np.isfinite(got[:, 128:]).all()
+    assert (np.abs(got[:, 128:176]) <= 1).all()
+    assert ((got[:, 176:] >= 0) & (got[:, 176:] <= 1)).all()
 
 
 def test_unaligned_bytes() -> None:
@@ -147,10 +158,13 @@ def test_unaligned_bytes() -> None:
     np.testing.assert_array_equal(run_pack(arrays | {"source": source}), run_pack(arrays))
 
 
-def test_without_features() -> None:
-    arrays = make_arrays(6)
-    without = run_pack(arrays | {"features": np.zeros((0, 8, 12), np.float32)})
-    np.testing.assert_array_equal(without, run_pack(arrays)[:, :128])
+@pytest.mark.parametrize("rows", [1, 7])
+@pytest.mark.parametrize("name", ["source", "reference"])
+def test_a_picture_one_pixel_wide(name: str, rows: int) -> None:
+    arrays = make_arrays(10)
+    narrow = arrays[name][:rows, :1].copy()
+    got = run_pack(arrays | {name: narrow}, threads=2)
+    np.testing.assert_array_equal(got, run_pack(arrays | {name: narrow.repeat(2, 1)}))
 
 
 @pytest.mark.parametrize("threads", [2, 4, 64])
@@ -165,18 +179,21 @@ def test_threads_do_not_change_a_bit(threads: int) -> None:
         ("source", np.zeros((32, 48, 3), np.uint8), ValueError, r"source.*\(any, any, 4\)"),
         ("source", np.zeros((0, 48, 4), np.uint8), ValueError, "source.*at least one pixel"),
         ("source", np.zeros((32, 48, 4), np.float32), TypeError, "source.*uint8.*float32"),
-        ("plate", np.zeros((32, 44, 3), np.uint8), ValueError, r"plate.*\(32, 48, 3\)"),
-        ("warp", np.zeros((30, 48, 3), np.float32), ValueError, "warp.*multiples of 4"),
+        ("reference", np.zeros((9, 9, 3), np.uint8), ValueError, r"reference.*\(any, any, 4\)"),
+        ("reference", np.zeros((9, 0, 4), np.uint8), ValueError, "reference.*at least one pixel"),
+        ("flow", np.zeros((30, 48, 6), np.float32), ValueError, "flow.*multiples of 4"),
+        ("flow", np.zeros((32, 48, 3), np.float32), ValueError, r"flow.*\(any, any, 6\)"),
+        ("flow", np.zeros((32, 48, 6)), TypeError, "flow.*float32.*float64"),
         ("interior", np.zeros((32, 48, 1), np.float32), ValueError, r"interior.*\(32, 48, 3\)"),
-        ("features", np.zeros((5, 0, 12), np.float32), ValueError, "features.*one pixel"),
-        ("condition", np.zeros((1, 128, 8, 12), np.float32), ValueError, r"\(1, 133, 8, 12\)"),
+        ("interior", None, TypeError, "incompatible function arguments"),
+        ("condition", np.zeros((1, 128, 8, 12), np.float32), ValueError, r"\(1, 192, 8, 12\)"),
         ("threads", -1, ValueError, "threads.*at least 1, got -1"),
     ],
 )
 def test_bad_arguments(name: str, value: object, error: type[Exception], message: str) -> None:
     arguments: dict[str, object] = {
         **make_arrays(8),
-        "condition": np.zeros((1, 133, 8, 12), np.float32),
+        "condition": np.zeros((1, 192, 8, 12), np.float32),
     }
     arguments[name] = value
     with pytest.raises(error, match=message):

@@ -53,19 +53,20 @@ def check(program: list[str], folder: Path) -> None:
     """Runs it on the arguments of every op, and the ops of `_core` on the same."""
     given, made = folder / "given", folder / "made"
     rng = np.random.default_rng(0)
-    mesh, packs = grid_mesh(rng, SIDE[0], 9), pack_sample(rng, SIDE, 5)
-    step, frame = denoise_sample(rng, SIDE), compose_sample(rng, FRAME, SIDE)
+    mesh, packs = grid_mesh(rng, SIDE[0], 9), pack_sample(rng, SIDE)
+    step, frame = denoise_sample(rng, SIDE), compose_sample(rng, FRAME, SIDE, SIDE)
     sound = (0.3 * rng.standard_normal(16_000)).clip(-1, 1).astype(np.float32)
-    packs["warp"][0, :4, :2] = np.nan
+    packs["flow"][0, :4, :2] = np.nan
     arrays = [mesh[k] for k in ("vertices", "triangles", "attributes")]
-    arrays += [packs[k] for k in ("source", "plate", "warp", "interior", "features")]
-    arrays += [step["residual"], step["x_t"], frame["source"], frame["plate"], sound]
+    arrays += [packs[k] for k in ("source", "reference", "flow", "interior")]
+    arrays += [step["residual"], step["x_t"]]
+    arrays += [frame[k] for k in ("source", "plate", "warp", "places", "bands")] + [sound]
     given.write_bytes(b"".join(array.tobytes() for array in arrays))
     subprocess.run([*program, given, made], check=True)
 
     drawn, depth = np.zeros((*SIDE, 3), np.float32), np.zeros(SIDE, np.float32)
     _core.rasterize(**mesh, out=drawn, depth=depth)  # type: ignore[arg-type]
-    condition = np.zeros((1, 128 + 5, 16, 16), np.float32)
+    condition = np.zeros((1, 192, 16, 16), np.float32)
     _core.pack(**packs, condition=condition)  # type: ignore[arg-type]
     noised = np.zeros_like(step["x_t"], np.float32)
     halves, octets = np.zeros(noised.shape, np.float16), np.zeros(noised.shape, np.uint8)
@@ -74,7 +75,7 @@ def check(program: list[str], folder: Path) -> None:
             step["residual"],  # type: ignore[arg-type]
             step["x_t"],  # type: ignore[arg-type]
             condition,
-            packs["warp"],  # type: ignore[arg-type]
+            packs["flow"],  # type: ignore[arg-type]
             noised,
             c_x0=0.4,
             c_xt=0.7,
@@ -86,14 +87,7 @@ def check(program: list[str], folder: Path) -> None:
             zero_point=117 if made_next is octets else 0,
         )
     picture = np.zeros((*FRAME, 3), np.uint8)
-    _core.compose(
-        frame["source"],
-        frame["plate"],
-        packs["warp"],
-        noised,
-        condition,
-        picture,  # type: ignore[arg-type]
-    )
+    _core.compose(**(frame | {"x0": noised, "condition": condition}), out=picture)  # type: ignore[arg-type]
     wanted = {
         "rasterize": drawn,
         "pack": condition,

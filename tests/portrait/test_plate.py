@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parlante.portrait.plate import SPREAD, background_plate
+from parlante.portrait.plate import SPREAD, background_plate, wide_matte
 
 Image = NDArray[np.uint8]
 
@@ -88,3 +88,21 @@ def test_no_person_is_no_change() -> None:
     np.testing.assert_array_equal(
         background_plate(picture, np.zeros((128, 128), np.uint8)), picture
     )
+
+
+@pytest.mark.parametrize("side", [256, 512])
+def test_the_plate_is_the_photo_where_the_wide_matte_lets_it_through(side: int) -> None:
+    """So with nothing moved nothing of the plate's filling is seen."""
+    photo = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    matte = np.asarray(cv2.GaussianBlur(disc(side, side / 5), (0, 0), side / 100), np.uint8)
+    wide, plate = wide_matte(matte, side), background_plate(photo, matte)
+    np.testing.assert_array_equal(plate[wide < 255], photo[wide < 255])
+    # Around the person is a rim that goes with them, and it ends.
+    assert (wide[matte > 0] == 255).all()
+    assert (wide[: side // 16] == 0).all()
+    steps = np.abs(np.diff(wide[side // 2].astype(int)))
+    assert 0 < steps.max() < 255 / 4
+
+
+def test_nobody_has_no_rim() -> None:
+    assert not wide_matte(np.zeros((40, 50), np.uint8), 40).any()

@@ -119,7 +119,7 @@ def plain_zip() -> bytes:
         plain_zip(),
         stored()[:-30],
         stored(format=None),
-        stored(style=None),
+        stored(manner=None),
         stored(format=np.zeros(3)),
         stored(format=np.int64(99)),
         stored(canvas=np.zeros((10, 11, 3), np.uint8)),
@@ -133,7 +133,7 @@ def plain_zip() -> bytes:
         stored(plate=np.zeros((7, 8, 3), np.uint8)),
         stored(plate=np.uint8(7)),
         stored(landmarks=np.full((468, 3), np.nan, np.float32)),
-        stored(features=np.full((32, 64, 64), np.inf, np.float32)),
+        stored(reference_places=np.zeros((1, 3, 468, 2), np.float32)),
         stored(expression=np.zeros(53)),
     ],
 )

@@ -33,7 +33,7 @@ def spoken() -> list[Motion]:
 
 def mesh_of(draws: FrameRenderer, motion: Motion) -> Float:
     """The mesh of a motion [1, V, 3], in the pose of the photo."""
-    return draws.mesh.move(draws.expression(motion)[None], avatar().portrait.pose)[0]
+    return draws.mesh.move(draws.expression(motion)[None], avatar().portrait.pose).vertices
 
 
 def openings(gain: float) -> Float:

@@ -24,7 +24,7 @@ from parlante.face.topology import (
     NOSE_TIP,
     lip_aperture,
 )
-from parlante.render.mesh import HOLE, RING, RING_START, WARP_VERTICES, WarpMesh
+from parlante.render.mesh import RING, RING_START, WARP_VERTICES, Moved, WarpMesh
 from tests.support.portrait_samples import avatar, expression, mode, model
 
 SIZE = 256
@@ -53,18 +53,29 @@ def own_pixels(size: int = SIZE) -> Float:
     return np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
 
 
-def rasterised(vertices: Float, attributes: Float | None = None) -> Float:
-    """Warp float32 [256, 256, 3], NaN where the mesh leaves a pixel uncovered."""
+def rasterised(frame: Moved) -> Float:
+    """Place in the photo and opening, float32 [256, 256, 3]; NaN where the mesh covers nothing."""
     warp = np.full((SIZE, SIZE, 3), np.nan, np.float32)
     depth = np.empty((SIZE, SIZE), np.float32)
-    chosen = mesh().attributes if attributes is None else attributes
-    _core.rasterize(vertices, mesh().triangles, chosen, warp, depth)
+    attributes = np.column_stack([frame.source[0], mesh().opening])
+    _core.rasterize(frame.vertices[0], mesh().triangles, attributes, warp, depth)
     return warp
 
 
-def moved(shown: Float, pose: Pose | None = None) -> Float:
+def moved(shown: Float, pose: Pose | None = None) -> Moved:
+    """The mesh at one expression [1, 53]."""
+    return mesh().move(shown, rest()[1] if pose is None else pose)
+
+
+def vertices_of(shown: Float, pose: Pose | None = None) -> Float:
     """Warp vertices [WARP_VERTICES, 3] of one expression [1, 53]."""
-    return mesh().move(shown, rest()[1] if pose is None else pose)[0][0]
+    return moved(shown, pose).vertices[0]
+
+
+@cache
+def places() -> Float:
+    """Where the vertices lie in the photo, [WARP_VERTICES, 2]."""
+    return moved(*rest()).source[0]
 
 
 def turned(**change: float) -> Pose:
@@ -85,18 +96,25 @@ def area(vertices: Float, loop: tuple[int, ...]) -> float:
     return float(cv2.contourArea(vertices[list(loop), :2]))
 
 
+def mouth_of(warp: Float) -> Float:
+    """The opening below the eyes."""
+    below = warp[..., 2].copy()
+    below[: int(places()[NOSE_TIP, 1])] = 0
+    return below
+
+
 def mouth_pixels(warp: Float) -> int:
-    return int((warp[..., 2] > 0.5).sum())
+    return int((mouth_of(warp) > 0.5).sum())
 
 
 # At rest
 
 
 def test_rest_returns_the_source() -> None:
-    vertices = moved(*rest())
+    vertices = vertices_of(*rest())
     assert vertices.shape == (WARP_VERTICES, 3)
     # Undoing and applying the pose rounds pixels below 512 a few times by 2^-16.
-    np.testing.assert_allclose(vertices[:, :2], mesh().attributes[:, :2], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(vertices[:, :2], places(), rtol=0, atol=1e-4)
     landmarks = avatar().portrait.landmarks
     np.testing.assert_allclose(vertices[:VERTICES], landmarks, rtol=0, atol=1e-4)
 
@@ -116,7 +134,7 @@ def test_rest_of_a_photo_that_the_model_cannot_fit(seed: int) -> None:
     built = WarpMesh.build(
         model(), rough, portrait.identity, portrait.expression, portrait.pose, SIZE
     )
-    vertices = built.move(*rest())[0][0]
+    vertices = built.move(*rest()).vertices[0]
     np.testing.assert_allclose(vertices[:VERTICES], rough, rtol=0, atol=1e-4)
 
 
@@ -141,7 +159,7 @@ def test_whole_crop_is_covered(
     pose = rest()[1].changed_by(np.array([[*turn, *shift]], np.float32))
     warp = rasterised(moved(shown, pose))
     assert np.isfinite(warp).all()
-    low, high = mesh().attributes[:, :2].min(0), mesh().attributes[:, :2].max(0)
+    low, high = places().min(0), places().max(0)
     slack = 1e-3  # an affine interpolation of coordinates up to 320, in float32
     assert (warp[..., :2] >= low - slack).all()
     assert (warp[..., :2] <= high + slack).all()
@@ -150,10 +168,10 @@ def test_whole_crop_is_covered(
 
 
 def test_rings_go_round_and_outwards() -> None:
-    rings = mesh().attributes[RING_START:, :2].reshape(3, RING, 2)
+    rings = places()[RING_START:].reshape(3, RING, 2)
     areas = [
         float(cv2.contourArea(ring))
-        for ring in (mesh().attributes[list(FACE_OVAL), :2], *(r.copy() for r in rings))
+        for ring in (places()[list(FACE_OVAL)], *(r.copy() for r in rings))
     ]
     assert areas == sorted(areas)
     # The outermost one is the edge of what the portrait shows, corners and all.
@@ -177,7 +195,7 @@ def test_face_at_the_edge_of_the_crop(side: str) -> None:
     built = WarpMesh.build(
         model(), portrait.landmarks + shift, portrait.identity, portrait.expression, pose
     )
-    warp = rasterised(built.move(rest()[0], pose)[0][0], built.attributes)
+    warp = rasterised(built.move(rest()[0], pose))
     assert np.isfinite(warp).all()
     np.testing.assert_allclose(warp[..., :2], own_pixels(), rtol=0, atol=2e-2)
 
@@ -187,14 +205,14 @@ def test_face_at_the_edge_of_the_crop(side: str) -> None:
 
 def test_border_does_not_move() -> None:
     pose = turned(rx=0.2, ry=-0.4, rz=0.3, x=1, y=-1, grown=0.2)
-    vertices = moved(with_modes(jawOpen=1), pose)
-    still = mesh().attributes[-RING:, :2]
+    vertices = vertices_of(with_modes(jawOpen=1), pose)
+    still = places()[-RING:]
     np.testing.assert_array_equal(vertices[-RING:, :2], still)
 
 
 def test_motion_dies_away_outwards() -> None:
-    vertices = moved(rest()[0], turned(x=1))
-    shift = (vertices - mesh().attributes)[:, 0]
+    vertices = vertices_of(rest()[0], turned(x=1))
+    shift = (vertices[:, :2] - places())[:, 0]
     first, second = shift[RING_START : RING_START + RING], shift[RING_START + RING : -RING]
     scale = float(rest()[1].scale[0])
     np.testing.assert_allclose(shift[:VERTICES], scale, rtol=1e-3)
@@ -205,16 +223,14 @@ def test_motion_dies_away_outwards() -> None:
 
 
 def test_expression_alone_leaves_the_rings() -> None:
-    vertices = moved(with_modes(jawOpen=1, eyeBlink_R=1))
-    np.testing.assert_allclose(
-        vertices[RING_START:, :2], mesh().attributes[RING_START:, :2], rtol=0, atol=1e-4
-    )
+    vertices = vertices_of(with_modes(jawOpen=1, eyeBlink_R=1))
+    np.testing.assert_allclose(vertices[RING_START:, :2], places()[RING_START:], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("yaw", [-0.3, -0.1, 0.1, 0.3])
 def test_turning_moves_the_nose_most(yaw: float) -> None:
-    vertices = moved(rest()[0], turned(ry=yaw))
-    shift = vertices[:, :2] - mesh().attributes[:, :2]
+    vertices = vertices_of(rest()[0], turned(ry=yaw))
+    shift = vertices[:, :2] - places()
     nose, ears = shift[NOSE_TIP, 0], shift[[234, 454], 0]
     assert nose * yaw > 0
     assert np.abs(nose) > 2 * np.abs(ears).max()
@@ -225,7 +241,7 @@ def test_turning_moves_the_nose_most(yaw: float) -> None:
 
 def test_pose_of_the_face_is_the_rigid_motion() -> None:
     """Without a change of expression the face moves as OpenCV turns it."""
-    vertices = moved(rest()[0], turned(ry=0.2, rx=-0.1, x=0.5, grown=0.1))[:VERTICES]
+    vertices = vertices_of(rest()[0], turned(ry=0.2, rx=-0.1, x=0.5, grown=0.1))[:VERTICES]
     portrait = avatar().portrait
     turn, _ = cv2.Rodrigues(np.array([-0.1, 0.2, 0.0]))
     flip = np.array([1, -1, -1])
@@ -242,9 +258,21 @@ def test_frames_do_not_depend_on_each_other() -> None:
     together = mesh().move(shown, pose)
     for i in range(3):
         alone = mesh().move(shown[i : i + 1], pose[i : i + 1])
-        for a, b in zip(together, alone, strict=True):
+        for a, b in zip(vars(together).values(), vars(alone).values(), strict=True):
             # BLAS may add up a single row in another order.
             np.testing.assert_allclose(a[i], b[0], rtol=0, atol=1e-3)
+
+
+def test_breath_lifts_the_shoulders() -> None:
+    still, lifted = (mesh().move(*rest(), breath=b).vertices[0] for b in (0.0, 1.0))
+    shift = (lifted - still)[:, :2]
+    assert (shift[:RING_START] == 0).all() and (shift[:, 0] == 0).all()
+    first, second, last = shift[RING_START:, 1].reshape(3, RING)
+    below = RING // 2
+    assert (last == 0).all() and first[0] == second[0] == 0
+    height = np.ptp(avatar().portrait.landmarks[list(FACE_OVAL), 1])
+    assert second[below] < first[below] < 0
+    assert 0.005 < -second[below] / height < 0.03
 
 
 # Mouth
@@ -253,28 +281,29 @@ def test_frames_do_not_depend_on_each_other() -> None:
 def test_lips_shut_though_the_photo_shows_teeth() -> None:
     open_in_photo = lip_aperture(avatar().portrait.landmarks[None])[0]
     assert open_in_photo > 0.1
-    vertices = moved(expression(**SHUT))
-    warp = rasterised(vertices)
+    frame = moved(expression(**SHUT))
+    warp = rasterised(frame)
     assert mouth_pixels(rasterised(moved(*rest()))) > 100
     assert mouth_pixels(warp) == 0
     # They meet in the axes of the head (whose nod may show one behind the other).
-    inner = rest()[1].undo(vertices[None, :VERTICES])[0, list(LIPS_INNER), 1]
-    np.testing.assert_allclose(inner[1 : HOLE // 2], inner[: HOLE // 2 : -1], rtol=0, atol=1e-4)
+    inner = rest()[1].undo(frame.vertices[:, :VERTICES])[0, list(LIPS_INNER), 1]
+    np.testing.assert_allclose(inner[1:10], inner[:10:-1], rtol=0, atol=1e-4)
 
 
 def test_neutral_lips_are_all_but_shut() -> None:
     """The 3DMM's own neutral face has its lips a millimetre apart; the photo adds nothing."""
-    vertices = moved(expression())
+    frame = moved(expression())
     own = model().shape(avatar().portrait.identity, expression())
-    assert lip_aperture(vertices[None])[0] < lip_aperture(own)[0] + 0.01
-    assert mouth_pixels(rasterised(vertices)) < 0.1 * mouth_pixels(rasterised(moved(*rest())))
+    assert lip_aperture(frame.vertices)[0] < lip_aperture(own)[0] + 0.01
+    assert mouth_pixels(rasterised(frame)) < 0.1 * mouth_pixels(rasterised(moved(*rest())))
 
 
 def test_mouth_opens_with_the_jaw() -> None:
     pixels, openings = [], []
     for jaw in (0.1, 0.3, 0.6, 1.0):
-        vertices = moved(expression(jawOpen=jaw))
-        pixels.append(mouth_pixels(rasterised(vertices)))
+        frame = moved(expression(jawOpen=jaw))
+        vertices = frame.vertices[0]
+        pixels.append(mouth_pixels(rasterised(frame)))
         openings.append(float(lip_aperture(vertices[None])[0]))
     assert 0 < pixels[0] < pixels[1] < pixels[2] < pixels[3]
     assert openings == sorted(openings)
@@ -285,8 +314,9 @@ def test_mouth_opens_with_the_jaw() -> None:
 
 
 def test_mask_lies_between_the_lips() -> None:
-    vertices = moved(expression(jawOpen=0.7))
-    mask = rasterised(vertices)[..., 2] > 0.5
+    frame = moved(expression(jawOpen=0.7))
+    mask = mouth_of(rasterised(frame)) > 0.5
+    vertices = frame.vertices[0]
     polygon = np.round(vertices[list(LIPS_INNER), :2]).astype(np.int32)
     drawn: NDArray[np.uint8] = np.zeros((SIZE, SIZE), np.uint8)
     cv2.fillPoly(drawn, [polygon], 1)
@@ -297,14 +327,13 @@ def test_mask_lies_between_the_lips() -> None:
 
 def test_upper_teeth_stay_and_lower_teeth_fall() -> None:
     pose = rest()[1]
-    _, closed = mesh().move(expression(), pose)
-    _, opened = mesh().move(expression(jawOpen=1), pose)
-    shift = (opened - closed)[0]
+    closed = mesh().move(expression(), pose).interior
+    shift = (mesh().move(expression(jawOpen=1), pose).interior - closed)[0]
     part = model().interior_part
     np.testing.assert_allclose(shift[part == 0], 0, atol=1e-3)
     assert np.median(shift[part == 1, 1]) > pose.scale[0]  # down by more than a model unit
     # They hang behind the lips: between the corners of the mouth, and not in front of them.
-    corners = moved(expression())[list(LIP_CORNERS)]
+    corners = vertices_of(expression())[list(LIP_CORNERS)]
     assert corners[0, 0] < closed[0, part == 0, 0].mean() < corners[1, 0]
 
 
@@ -318,11 +347,13 @@ def test_upper_teeth_stay_and_lower_teeth_fall() -> None:
 def test_blink_closes_its_eye(
     name: str, index: int, own: tuple[int, ...], other: tuple[int, ...]
 ) -> None:
-    before = moved(*rest())
-    closed = moved(with_modes(**{name: float(mesh().closed_blink[index])}))
+    before = vertices_of(*rest())
+    frame = moved(with_modes(**{name: float(mesh().closed_blink[index])}))
+    closed = frame.vertices[0]
     assert area(closed, own) < 0.05 * area(before, own)
     # Nothing of the eye itself shines through.
-    assert eye_pixels(rasterised(closed), own) == 0 < 50 < eye_pixels(rasterised(before), own)
+    seen = eye_pixels(rasterised(moved(*rest())), own)
+    assert eye_pixels(rasterised(frame), own) == 0 < 50 < seen
     assert area(closed, other) == pytest.approx(area(before, other), rel=1e-3)
     # The lid comes down over the eye; it does not fall on the cheek.
     lids = {"eyeBlink_R": ((159, 145), (160, 144)), "eyeBlink_L": ((386, 374), (385, 380))}[name]
@@ -333,7 +364,7 @@ def test_blink_closes_its_eye(
 
 def eye_pixels(warp: NDArray[np.float32], eye: tuple[int, ...]) -> int:
     """Pixels that show what lies, in the photo, inside an eye and a pixel or more from its lids."""
-    outline = np.ascontiguousarray(mesh().attributes[list(eye), :2])
+    outline = np.ascontiguousarray(places()[list(eye)])
     inside = [
         cv2.pointPolygonTest(outline, (float(x), float(y)), True) for x, y, _ in warp.reshape(-1, 3)
     ]
@@ -346,7 +377,7 @@ def test_blink_of_a_photo_with_shut_eyes() -> None:
     shown = with_modes(
         eyeBlink_R=float(mesh().closed_blink[0]), eyeBlink_L=float(mesh().closed_blink[1])
     )
-    shut = mesh().move(shown, portrait.pose)[0][0, :VERTICES]
+    shut = mesh().move(shown, portrait.pose).vertices[0, :VERTICES]
     built = WarpMesh.build(model(), shut, portrait.identity, shown[0], portrait.pose)
     np.testing.assert_allclose(built.closed_blink, mesh().closed_blink, atol=0.051)
 
@@ -355,7 +386,7 @@ def test_blink_of_a_photo_with_shut_eyes() -> None:
 
 
 def test_the_network_draws_lips_and_lids_only() -> None:
-    drawn = mesh().drawn[:, 0]
+    drawn = mesh().drawn
     assert (drawn[VERTICES:RING_START] == 1).all() and (drawn[RING_START:] == 0).all()
     for loop in (LIPS_INNER, LIPS_OUTER, EYE_LEFT, EYE_RIGHT):
         assert (drawn[list(loop)] == 1).all()
@@ -374,7 +405,7 @@ def test_nothing_is_seen_from_beyond_the_photo(side: str, margin: float) -> None
         model(), p.landmarks, p.identity, p.expression, p.pose, SIZE, (margin,) * 4
     )
     push = {"top": {"y": 2.0}, "left": {"x": 2.0}}[side]
-    warp = rasterised(built.move(rest()[0], turned(**push))[0][0], built.attributes)
+    warp = rasterised(built.move(rest()[0], turned(**push)))
     beyond = 0.5 + margin * SIZE + 1e-3
     assert (warp[..., :2] >= -beyond).all() and (warp[..., :2] <= SIZE - 1 + beyond).all()
     edge = warp[0, :, :2] if side == "top" else warp[:, 0, :2]

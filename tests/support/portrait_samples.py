@@ -15,6 +15,7 @@ from parlante.face.model import FaceModel
 from parlante.face.pose import Pose
 from parlante.media.photo import load_image
 from parlante.portrait.portrait import Portrait
+from parlante.portrait.references import References
 from parlante.runtime.assets import demo
 from parlante.runtime.bundle import Bundle
 from parlante.speech.audio import decode_audio
@@ -71,7 +72,10 @@ def avatar() -> Avatar:
 
 def blank() -> Portrait:
     """A portrait of nothing, whose file is small."""
+    nothing = References.none()
     return Portrait(
+        photo=np.zeros(3, np.uint8),
+        box=np.array([2.0, 1.0, 8.0]),
         canvas=np.zeros((10, 11, 4), np.uint8),
         corner=np.array([2, 1]),
         plate=np.zeros((8, 8, 3), np.uint8),
@@ -81,9 +85,9 @@ def blank() -> Portrait:
         rotation=np.zeros((1, 3), np.float32),
         translation=np.zeros((1, 3), np.float32),
         scale=np.ones(1, np.float32),
-        features=np.zeros((32, 64, 64), np.float32),
-        style=np.zeros((1, 64), np.float32),
         manner=ANYBODY,
+        references=nothing.atlases,
+        reference_places=nothing.places,
         key="0123",
     )
 

@@ -10,14 +10,6 @@ namespace py = pybind11;
 using namespace parlante;
 using namespace parlante::bindings;
 
-namespace {
-
-std::optional<DeviceArray> optional_array(const py::object& object, const char* name) {
-  return object.is_none() ? std::nullopt : std::optional<DeviceArray>(std::in_place, object, name);
-}
-
-}  // namespace
-
 void bind_denoise_step(py::module_& module) {
   module.def(
       "denoise_step",

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -73,6 +74,11 @@ class DeviceArray {
   std::uintptr_t pointer_ = 0;
   bool read_only_ = false;
 };
+
+/// An argument that may be None.
+inline std::optional<DeviceArray> optional_array(const py::object& object, const char* name) {
+  return object.is_none() ? std::nullopt : std::optional<DeviceArray>(std::in_place, object, name);
+}
 
 inline std::string describe_shape(const DeviceArray& array) {
   std::string text = "(";

@@ -13,17 +13,17 @@ using namespace parlante::bindings;
 void bind_pack(py::module_& module) {
   module.def(
       "pack",
-      [](const py::object& source, const py::object& plate, const py::object& warp,
-         const py::object& interior, const py::object& features, const py::object& condition,
-         std::uintptr_t stream) {
+      [](const py::object& source, const py::object& reference, const py::object& flow,
+         const py::object& interior, const py::object& condition, std::uintptr_t stream) {
         DeviceArray condition_array(condition, "condition");
         const auto arguments = check_pack(
-            DeviceArray(source, "source"), DeviceArray(plate, "plate"), DeviceArray(warp, "warp"),
-            DeviceArray(interior, "interior"), DeviceArray(features, "features"), condition_array);
+            DeviceArray(source, "source"), optional_array(reference, "reference"),
+            DeviceArray(flow, "flow"), DeviceArray(interior, "interior"), condition_array);
         const py::gil_scoped_release release;
         pack_cuda(arguments, to_stream(stream));
       },
-      py::arg("source"), py::arg("plate"), py::arg("warp"), py::arg("interior"),
-      py::arg("features"), py::arg("condition"), py::kw_only(), py::arg("stream"),
-      "Samples the source through the warp into `condition` f32[1, 128 + F, h, w].");
+      py::arg("source"), py::arg("reference"), py::arg("flow"), py::arg("interior"),
+      py::arg("condition"), py::kw_only(), py::arg("stream"),
+      "Samples the source and the reference, which may be None, through the flow into `condition` "
+      "f32[1, 192, h, w].");
 }

@@ -1,15 +1,17 @@
-// Four neighbouring pixels of three channels, moved in the widest words their alignment allows.
+// Neighbouring pixels, moved in the widest words their alignment allows.
 #pragma once
 
 #include <cstdint>
 
 namespace parlante {
 
-/// Twelve floats from a 16-byte boundary.
-__device__ __forceinline__ void load_twelve(const float* from, float* values) {
+/// A multiple of four floats from a 16-byte boundary.
+template <int kCount>
+__device__ __forceinline__ void load_floats(const float* from, float (&values)[kCount]) {
+  static_assert(kCount % 4 == 0);
   const float4* words = reinterpret_cast<const float4*>(from);
 #pragma unroll
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < kCount / 4; ++i) {
     const float4 word = __ldg(words + i);
     values[4 * i] = word.x;
     values[4 * i + 1] = word.y;

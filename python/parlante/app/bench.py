@@ -124,11 +124,11 @@ def _first_frame_ms(avatar: Avatar, samples: Float, options: RenderOptions) -> f
 
 
 def _video_encoder_ms(frames: list[Frame], options: RenderOptions) -> float:
-    size = options.size
+    height, width = frames[0].image.shape[:2]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         path = Path(folder) / "bench.mp4"
-        with VideoWriter(path, width=size, height=size, fps=options.rate) as writer:
+        with VideoWriter(path, width=width, height=height, fps=options.rate) as writer:
             for frame in frames:
                 writer.write(frame.image, frame.audio)
         return round((time.perf_counter() - began) / len(frames) * 1e3, 3)

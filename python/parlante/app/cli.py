@@ -33,6 +33,7 @@ from parlante.errors import ParlanteError, SessionClosedError
 from parlante.runtime.assets import demo
 
 if TYPE_CHECKING:
+    from parlante.avatar import Avatar
     from parlante.media.camera import CameraWriter
     from parlante.media.stream import StreamWriter
     from parlante.media.writer import VideoWriter
@@ -183,7 +184,7 @@ def _live(arguments: argparse.Namespace) -> int:
         avatar = avatar_of(arguments, arguments.photo or [photo])
     with (
         avatar.live(options=options) as session,
-        _output(arguments.output, options) as out,
+        _output(arguments.output, avatar, options) as out,
         tqdm(unit="frame", desc=arguments.output) as bar,
     ):
         Thread(target=_feed, args=(session, rate), daemon=True).start()
@@ -227,18 +228,20 @@ def _ended_by_signals(session: Live) -> Iterator[list[int]]:
         restore()
 
 
-def _output(name: str, options: RenderOptions) -> CameraWriter | StreamWriter | VideoWriter:
+def _output(
+    name: str, avatar: Avatar, options: RenderOptions
+) -> CameraWriter | StreamWriter | VideoWriter:
     from parlante.media.camera import CameraWriter
     from parlante.media.stream import StreamWriter
     from parlante.media.writer import VideoWriter
 
-    size, fps = options.size, options.rate
+    (width, height), fps = avatar.portrait.frame_size(options.frame, options.size), options.rate
     if "://" in name:
-        return StreamWriter(name, width=size, height=size, fps=fps)
+        return StreamWriter(name, width=width, height=height, fps=fps)
     if name.startswith("camera:"):
         device = name.removeprefix("camera:") or None
-        return CameraWriter(device, width=size, height=size, fps=fps)
-    return VideoWriter(name, width=size, height=size, fps=fps)
+        return CameraWriter(device, width=width, height=height, fps=fps)
+    return VideoWriter(name, width=width, height=height, fps=fps)
 
 
 def _feed(session: Live, rate: int) -> None:

@@ -8,6 +8,7 @@ pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +37,15 @@ class Pose:
     def __getitem__(self, index: slice | NDArray[np.intp]) -> Pose:
         return Pose(self.rotation[index], self.translation[index], self.scale[index])
 
+    @cached_property
+    def _matrix(self) -> Float:
+        return rotation_matrix(self.rotation)
+
     def apply(self, points: Float) -> Float:
         """Model points [N, V, 3] or [V, 3] to pixels [N, V, 3]."""
         turned = np.einsum(
             "nij,...vj->nvi" if points.ndim == 2 else "nij,nvj->nvi",
-            rotation_matrix(self.rotation),
+            self._matrix,
             points,
         )
         return np.asarray(
@@ -50,9 +55,7 @@ class Pose:
     def undo(self, pixels: Float) -> Float:
         """Pixels [N, V, 3] to model points [N, V, 3]: the inverse of `apply`."""
         centred = (pixels - self.translation[:, None]) * FLIP / self.scale[:, None, None]
-        return np.asarray(
-            np.einsum("nji,nvj->nvi", rotation_matrix(self.rotation), centred), np.float32
-        )
+        return np.asarray(np.einsum("nji,nvj->nvi", self._matrix, centred), np.float32)
 
     def relative_to(self, rest: Pose) -> Float:
         """Pose change [N, 6] from ``rest`` (one frame or N).

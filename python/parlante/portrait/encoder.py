@@ -1,7 +1,7 @@
 """The portrait encoder: everything about a face that is computed once and kept.
 
-Photo → face → landmarks → square crop of head and shoulders → 3DMM fit, matte, background plate,
-and the renderer's source features.
+Photo → face → landmarks → square crop of head and shoulders → 3DMM fit, matte, background plate;
+further photos become references.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from parlante.contract import GRID, VERTICES, Float, Image
 from parlante.errors import FaceNotFoundError, SeveralFacesError
@@ -24,12 +26,14 @@ from parlante.face.landmarks import (
     roi_from_landmarks,
 )
 from parlante.face.model import FaceModel
+from parlante.face.patches import Patches
 from parlante.face.topology import NOSE_TIP, eye_aperture, lip_aperture
 from parlante.media.photo import Photo
 from parlante.portrait.manner import manner_of
 from parlante.portrait.matte import Matte
 from parlante.portrait.plate import background_plate
 from parlante.portrait.portrait import FORMAT, Box, Portrait, cut, resized, scaled_around
+from parlante.portrait.references import References, references_of
 from parlante.runtime.bundle import Bundle
 from parlante.speech.dynamics import ANYBODY
 
@@ -41,7 +45,7 @@ FACE_SHARE = 0.575
 FACE_CENTRE = (0.5, 0.55)
 MARGIN = 0.25  # of the crop's side: what is kept of the photo around it, where there is as much
 SEAM = 0.06  # of the crop's side, over which the mattes of crop and canvas blend
-MAX_SIDE = 1080  # detail beyond the largest output is not kept
+MAX_SIDE, MAX_LONG = 1080, 4096  # detail beyond the largest output is not kept
 MIN_FACE = 32  # pixels across the landmarks of a face that can be animated at all
 
 
@@ -57,7 +61,6 @@ class PortraitEncoder:
             bundle.session("face_landmarks", device=device, threads=threads)
         )
         self._matte = Matte(bundle.session("matte", device=device, threads=threads))
-        self._source = bundle.session("source_encode", device=device, threads=threads)
         self._bundle, self._device = bundle, device
 
     def key(self, photos: Sequence[Photo], face: int | None, *, video: bool = False) -> str:
@@ -76,8 +79,9 @@ class PortraitEncoder:
     def encode(self, photos: Sequence[Photo], *, face: int | None = None) -> Portrait:
         """Encode one person from one or several photos.
 
-        The best photo (frontal, mouth shut, eyes open, sharp) is the source; all of them serve the
-        identity fit. ``face`` picks among several faces of a photo, 0 is the largest.
+        The best photo (frontal, mouth shut, eyes open, sharp) is the source, the others become
+        references; all of them serve the identity fit. ``face`` picks among several faces of a
+        photo, 0 is the largest.
 
         Raises:
             FaceNotFoundError: no face in any photo, or only faces too small to animate.
@@ -101,7 +105,13 @@ class PortraitEncoder:
         ]
         best = int(np.argmax(scores))
         _log.debug("source picture %d of %d, scores %s", best, len(found), scores)
-        return self._encode(*found[best], fitted.identity, self.key(photos, face))
+        portrait = self._encode(*found[best], fitted.identity, self.key(photos, face))
+        if len(found) == 1:
+            return portrait
+        patches = Patches.of(portrait.pose.undo(portrait.landmarks[None])[0])
+        pictures, landmarks = [photo.rgb for photo, _ in found], [points for _, points in found]
+        seen = references_of(patches, pictures, landmarks, fitted.pose, best)
+        return replace(portrait, references=seen.atlases, reference_places=seen.places)
 
     def manner(self, frames: Iterable[Image]) -> Float:
         """`manner_of` the person with the largest face in a video.
@@ -145,10 +155,11 @@ class PortraitEncoder:
         image, matte = cut(canvas[..., :3], inner), cut(canvas[..., 3], inner)
         landmarks = _on_grid(points, box)
         fitted = self.model.fit(landmarks[None], identity)
-        features, style = self._source.run(
-            ["features", "style"], {"source": _tensor(resized(image, GRID))}
-        )
+        nothing = References.none()
+        jpeg, whole = _stored(photo.rgb, box)
         return Portrait(
+            photo=jpeg,
+            box=whole,
             canvas=canvas,
             corner=np.array(corner, np.int64),
             plate=background_plate(image, matte),
@@ -158,9 +169,9 @@ class PortraitEncoder:
             rotation=fitted.pose.rotation,
             translation=fitted.pose.translation,
             scale=fitted.pose.scale,
-            features=features[0],
-            style=style,
             manner=ANYBODY,
+            references=nothing.atlases,
+            reference_places=nothing.places,
             key=key,
         )
 
@@ -218,6 +229,16 @@ def _seam(width: int, height: int, box: Box) -> Float:
     return np.asarray(np.minimum(weights[0][:, None], weights[1]))
 
 
+def _stored(photo: Image, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The whole photo as a JPEG, no larger than a frame can show it, and the crop's box in it."""
+    scale = min(MAX_SIDE / min(photo.shape[:2]), MAX_LONG / max(photo.shape[:2]), 1)
+    size = [max(1, round(length * scale)) for length in photo.shape[1::-1]]
+    smaller = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if scale < 1 else photo
+    fine = [cv2.IMWRITE_JPEG_QUALITY, 98, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
+    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(smaller, cv2.COLOR_RGB2BGR), fine)
+    return np.asarray(jpeg, np.uint8).ravel(), np.array(box, np.float64) * scale
+
+
 def _on_grid(points: Float, box: Box) -> Float:
     """The mesh's landmarks [468, 3] of a photo, in pixels of the crop's 256-grid."""
     left, top, side = box
@@ -225,12 +246,6 @@ def _on_grid(points: Float, box: Box) -> Float:
     landmarks = points[:VERTICES] * np.float32(scale)
     landmarks[:, :2] = (points[:VERTICES, :2] - (left, top) + 0.5) * scale - 0.5
     return np.asarray(landmarks, np.float32)
-
-
-def _tensor(image: Image) -> Float:
-    """uint8 [H, W, 3] as float32 [1, 3, H, W] in [−1, 1]."""
-    planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
-    return np.asarray(planes / np.float32(127.5) - np.float32(1))
 
 
 def crop_box(points: Float, width: int, height: int) -> Box:

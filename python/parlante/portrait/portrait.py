@@ -15,14 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from parlante.contract import CELLS, EXPRESSION, FEATURES, IDENTITY, STYLE, VERTICES, Float, Image
+from parlante.contract import ATLAS, EXPRESSION, IDENTITY, VERTICES, Float, FrameKind, Image
 from parlante.errors import ImageError, OutputError
 from parlante.face.pose import Pose
 from parlante.media.container import reason
 from parlante.media.files import write_whole
+from parlante.media.photo import load_image
 from parlante.speech.dynamics import ANYBODY
 
-FORMAT = 3  # of the .npz
+FORMAT = 4  # of the .npz
 SUFFIX = ".npz"
 MAX_BYTES = 32 * 2**20  # unpacked; the largest face has half of that
 
@@ -47,14 +48,19 @@ _PARSER_ERRORS = (
 class Portrait:
     """One encoded face.
 
-    canvas uint8 [H, W, 4]: the crop, a square of side S ≤ 1080, and what the photo shows around it,
-    RGB and straight-alpha matte; corner int64 [2]: x, y of the crop in it; plate uint8 [S, S, 3];
-    landmarks float32 [468, 3] in pixels of the 256-grid; identity float32 [100]; expression float32
-    [53]; rotation, translation float32 [1, 3] and scale float32 [1]: the photo's own pose; features
-    float32 [32, 64, 64]; style float32 [1, 64]; manner float32 [2, 32]: how the person moves head
-    and lids (`parlante.portrait.manner`); key: SHA-256 of photo, choices and bundle.
+    photo uint8 [n]: the whole photo as a JPEG, and box float64 [3]: left, top and side of the crop
+    in it; canvas uint8 [H, W, 4]: the crop, a square of side S ≤ 1080, and what the photo shows
+    around it, RGB and straight-alpha matte; corner int64 [2]: x, y of the crop in it; plate uint8
+    [S, S, 3]; landmarks float32 [468, 3] in pixels of the 256-grid; identity float32 [100];
+    expression float32 [53]; rotation, translation float32 [1, 3] and scale float32 [1]: the photo's
+    own pose; manner float32 [2, 32]: how the person moves head and lids
+    (`parlante.portrait.manner`); references uint8 [R, 256, 128, 3] and reference_places float32
+    [R, 3, 468, 2]: what R other pictures show of mouth and eyes (`parlante.portrait.references`);
+    key: SHA-256 of photo, choices and bundle.
     """
 
+    photo: NDArray[np.uint8]
+    box: NDArray[np.float64]
     canvas: Image
     corner: NDArray[np.int64]
     plate: Image
@@ -64,9 +70,9 @@ class Portrait:
     rotation: Float
     translation: Float
     scale: Float
-    features: Float
-    style: Float
     manner: Float
+    references: Image
+    reference_places: Float
     key: str
 
     @property
@@ -104,6 +110,19 @@ class Portrait:
     def around(self, size: int) -> tuple[Image, tuple[int, int]]:
         """The canvas with its crop at [size, size], and the crop's corner x, y in it."""
         return scaled_around(self.canvas, self._box, size)
+
+    @cached_property
+    def picture(self) -> Image:
+        """The whole photo, uint8 [H, W, 3] RGB; ImageError where it is damaged."""
+        return load_image(self.photo.tobytes()).rgb
+
+    def frame_size(self, frame: FrameKind, size: int) -> tuple[int, int]:
+        """Width and height in pixels of a frame, both even."""
+        if frame == "head":
+            return size, size
+        height, width = self.picture.shape[:2]
+        scale = min(size / min(height, width), 1)
+        return max(round(width * scale / 2), 1) * 2, max(round(height * scale / 2), 1) * 2
 
     def dump(self) -> bytes:
         """The portrait as the bytes of an .npz file."""
@@ -151,6 +170,8 @@ class Portrait:
     def _check(self, name: str) -> None:
         side = len(self.plate) if self.plate.ndim == 3 else 0
         wanted = {
+            "photo": (np.uint8, (self.photo.size,)),
+            "box": (np.float64, (3,)),
             "canvas": (np.uint8, (*self.canvas.shape[:2], 4)),
             "corner": (np.int64, (2,)),
             "plate": (np.uint8, (side, side, 3)),
@@ -160,9 +181,9 @@ class Portrait:
             "rotation": (np.float32, (1, 3)),
             "translation": (np.float32, (1, 3)),
             "scale": (np.float32, (1,)),
-            "features": (np.float32, (FEATURES, CELLS, CELLS)),
-            "style": (np.float32, (1, STYLE)),
             "manner": (np.float32, ANYBODY.shape),
+            "references": (np.uint8, (len(self.references), *ATLAS, 3)),
+            "reference_places": (np.float32, (len(self.references), 3, VERTICES, 2)),
         }
         for field, (dtype, shape) in wanted.items():
             array = getattr(self, field)

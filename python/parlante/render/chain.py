@@ -34,7 +34,7 @@ class StageTimes:
 
 
 class Chain:
-    """From a warp to the frame x̂_0, in arrays that stay where they are.
+    """From a warp to the drawn patches x̂_0, in arrays that stay where they are.
 
     The noise field is fixed by the seed and carried with the mesh, so that frames do not flicker.
     """
@@ -45,7 +45,6 @@ class Chain:
         ops: Ops,
         warp: Warp,
         told: Float,
-        style: Float,
         *,
         steps: int,
         seed: int,
@@ -63,7 +62,7 @@ class Chain:
         self._schedule = make_schedule(
             steps, sampler=sampling["sampler"], start=int(sampling["start"])
         )
-        self.x = np.empty((1, COLOR_PLANES, CELLS, CELLS), np.float32)
+        self.x = np.empty((1, COLOR_PLANES, *CELLS), np.float32)
         # The same in the denoiser's number format, where that is another.
         self._next: NDArray[Any] | None = None
         self._next_format: dict[str, Any] = sampling.get("x_t", {})
@@ -73,7 +72,7 @@ class Chain:
         self._timestep = np.empty(1, np.float32)
         condition = BoundNetwork(
             sessions["condition"],
-            {"condition": warp.condition, "attributes": told, "style": style},
+            {"condition": warp.condition, "attributes": told},
         )
         denoise = BoundNetwork(
             sessions["denoise"],
@@ -105,7 +104,7 @@ class Chain:
             residual,
             x_t,
             self._warp.condition,
-            self._warp.flow,
+            self._warp.atlas_flow,
             self.x,
             c_x0=step.c_x0,
             c_xt=step.c_xt,

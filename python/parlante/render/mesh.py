@@ -2,8 +2,9 @@
 
 Motion is relative: the landmarks measured on the photo are the geometry, the 3DMM supplies the
 change. Around the 468 face vertices three rings (hair and neck, surroundings, border) carry the
-motion outwards until it vanishes, so the mesh covers the whole crop. The opening between the lips
-is a surface of its own, so that the renderer knows which pixels are mouth interior.
+motion outwards until it vanishes, so the mesh covers the whole crop. The openings between the lips
+and between the lids are surfaces of their own. What is seen through them stays where it is in the
+head: lips part before the photo's teeth, lids slide over its eyes.
 """
 
 from __future__ import annotations
@@ -30,14 +31,19 @@ from parlante.face.topology import (
 from parlante.portrait.portrait import Portrait
 
 RING = len(FACE_OVAL)
-HOLE = len(LIPS_INNER)
-RING_START = VERTICES + HOLE
+OPENINGS = (LIPS_INNER, EYE_RIGHT, EYE_LEFT)
+HOLE = [vertex for loop in OPENINGS for vertex in loop]
+EYES_START = VERTICES + len(LIPS_INNER)
+RING_START = VERTICES + len(HOLE)
 WARP_VERTICES = RING_START + 3 * RING
 
 # How far the first ring stands off the face oval (of the distance to the face's middle): hair needs
 # more room above than the neck below. But no more than this share of the way to the crop's edge.
 RING_SIDE, RING_TOP, RING_BOTTOM = 1.30, 1.60, 1.20
 RING_SHARE = 0.7
+SHOULDERS = 0.1  # how far the shoulders follow the head
+# Of the face's height: how far a breath lifts the shoulders; and the neck, as a share of that.
+BREATH, NECK = 0.012, 0.3
 # Pixels by which the rings lie behind the face: where a turned cheek and the hair beside it
 # overlap, the cheek is seen, whole.
 RING_DEPTH = 40.0
@@ -46,21 +52,25 @@ RING_DEPTH = 40.0
 LID_GAP = 0.12
 # Where the network may draw: all of the lips, and of each eye with its lids; and how far around
 # them it fades out, in widths of the mouth and of the eye.
-DRAWN_MOUTH, FADE_MOUTH = 0.08, 0.30
+DRAWN_MOUTH, FADE_MOUTH = 0.08, 0.22
 DRAWN_EYE, FADE_EYE = 0.30, 0.40
-HOLE_DEPTH = 0.5  # pixels: the mouth's opening lies just behind the lips
+# Model units by which upper teeth, lower teeth, gums and tongue are moved: more of the teeth is
+# seen than the fitted 3DMM shows, and none of the tongue before them.
+TEETH_SHIFT = np.array([[0, -0.4, 1.5], [0, 0.45, 1.5], [0, 0, 0]], np.float32)
+HOLE_DEPTH = 0.5  # pixels: an opening lies just behind the lips or lids
 
 
 def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
     """Triangles of the face and of the strips between the rings.
 
-    Those between the inner lips are moved to vertices of their own.
+    Those between the lips or the lids are moved to vertices of their own.
     """
-    hole_of = {vertex: VERTICES + k for k, vertex in enumerate(LIPS_INNER)}
-    out = [
-        [hole_of[v] for v in triangle] if all(v in hole_of for v in triangle) else list(triangle)
-        for triangle in face.tolist()
-    ]
+    out = face.tolist()
+    first = VERTICES
+    for opening in OPENINGS:
+        hole_of = {vertex: first + k for k, vertex in enumerate(opening)}
+        out = [[hole_of[v] for v in t] if set(t) <= hole_of.keys() else t for t in out]
+        first += len(opening)
     loops = [list(FACE_OVAL)] + [[RING_START + r * RING + k for k in range(RING)] for r in range(3)]
     for inner, outer in pairwise(loops):
         for k in range(RING):
@@ -71,28 +81,44 @@ def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """Where N frames have the mesh, and what of the photo they show there.
+
+    vertices float32 [N, WARP_VERTICES, 3] and interior [N, Vi, 3]: positions, in pixels of the
+    256-grid; source float32 [N, WARP_VERTICES, 2]: places in the photo, in the same.
+    """
+
+    vertices: Float
+    interior: Float
+    source: Float
+
+
+@dataclass(frozen=True)
 class WarpMesh:
     """Geometry of one photographed head, ready to be moved.
 
-    triangles int32 [T, 3]; attributes float32 [WARP_VERTICES, 3]: per vertex source x, source y
-    (pixels of the 256-grid) and 1 on the mouth opening; drawn float32 [WARP_VERTICES, 1]: how far
-    the network may draw there, 1 on lips and lids, 0 away from them; interior_triangles and
-    interior_attributes [Vi, 3]: shade of upper teeth, lower teeth, gums and tongue. All are static;
-    `move` gives the positions.
+    triangles int32 [T, 3]; opening float32 [WARP_VERTICES]: 1 between lips or lids, else 0; drawn
+    float32 [WARP_VERTICES]: how far the network may draw there, 1 on lips and lids, 0 away from
+    them; interior_attributes [Vi, 3]: shade of upper teeth, lower teeth, gums and tongue. All are
+    static; `move` gives the positions. measured float32 [468, 3]: the photo's landmarks in the
+    model's axes.
     """
 
     model: FaceModel
     triangles: NDArray[np.int32]
-    attributes: Float
+    opening: Float
     drawn: Float
     interior_attributes: Float
     closed_blink: Float
     shut_jaw: float
+    measured: Float
     _source_expression: Float
-    _measured: Float
+    _source_pose: Pose
+    _source: Float
     _ring_rest: Float
     _ring_head: Float
     _ring_follow: Float
+    _ring_lift: Float
     _interior_rest: Float
 
     @classmethod
@@ -121,12 +147,9 @@ class WarpMesh:
         measured = pose.undo(points[None])[0]
         fitted = model.shape(identity, expression[None])[0]
 
-        rings, follow = _rings(points, size, margins)
-        attributes = np.zeros((WARP_VERTICES, 3), np.float32)
-        attributes[:VERTICES, :2] = points[:, :2]
-        attributes[VERTICES:RING_START, :2] = points[list(LIPS_INNER), :2]
-        attributes[VERTICES:RING_START, 2] = 1
-        attributes[RING_START:, :2] = rings[:, :2]
+        rings, follow, lift = _rings(points, size, margins)
+        opening = np.zeros(WARP_VERTICES, np.float32)
+        opening[VERTICES:RING_START] = 1
         interior_attributes = np.zeros((len(model.interior_part), 3), np.float32)
         interior_attributes[np.arange(len(model.interior_part)), model.interior_part] = (
             model.interior_shade
@@ -136,46 +159,61 @@ class WarpMesh:
         return cls(
             model=model,
             triangles=_triangles(model.face_triangles),
-            attributes=attributes,
+            opening=opening,
             drawn=_drawn(points),
             interior_attributes=interior_attributes,
             closed_blink=_closed_blink(model, measured, expression),
             shut_jaw=_shut_jaw(model, measured),
+            measured=measured,
             _source_expression=np.asarray(expression, np.float32),
-            _measured=measured,
+            _source_pose=pose,
+            _source=np.concatenate([points, points[HOLE], rings])[:, :2],
             _ring_rest=rings,
             _ring_head=pose.undo(rings[None])[0],
-            _ring_follow=follow.astype(np.float32),
-            _interior_rest=fitted[VERTICES:] + (measured[lips] - fitted[lips]).mean(0),
+            _ring_follow=follow,
+            _ring_lift=lift,
+            _interior_rest=fitted[VERTICES:]
+            + (measured[lips] - fitted[lips]).mean(0)
+            + TEETH_SHIFT[model.interior_part],
         )
 
-    def move(self, expression: Float, pose: Pose) -> tuple[Float, Float]:
+    def move(self, expression: Float, pose: Pose, breath: float = 0.0) -> Moved:
         """Positions for N frames, of expressions float32 [N, 53] and as many poses.
 
-        Warp vertices [N, WARP_VERTICES, 3] and interior vertices [N, Vi, 3], in pixels of the
-        256-grid.
+        breath: how far the shoulders are lifted, 0 to 1.
         """
         change = np.tensordot(expression - self._source_expression, self.model.expression, 1)
-        face = np.asarray(self._measured + change[:, :VERTICES], np.float32)
+        face = np.asarray(self.measured + change[:, :VERTICES], np.float32)
         _part_lips(face)
         for eye in (EYE_RIGHT, EYE_LEFT):
-            _shut_lids(face, self._measured, eye)
-        interior = pose.apply(np.asarray(self._interior_rest + change[:, VERTICES:], np.float32))
+            _shut_lids(face, self.measured, eye)
+        interior = np.asarray(self._interior_rest + change[:, VERTICES:], np.float32)
+        return self.around(face, pose, pose.apply(interior), breath)
+
+    def around(self, face: Float, pose: Pose, interior: Float, breath: float = 0.0) -> Moved:
+        """Positions for N frames, of faces float32 [N, 468, 3] in the model's axes.
+
+        interior [N, Vi, 3] as in `Moved`, breath as for `move`.
+        """
         moved = pose.apply(face)
-        hole = moved[:, list(LIPS_INNER)] + np.array([0, 0, HOLE_DEPTH], np.float32)
+        hole = moved[:, HOLE] + np.array([0, 0, HOLE_DEPTH], np.float32)
         ring = self._ring_rest + self._ring_follow * (pose.apply(self._ring_head) - self._ring_rest)
+        ring[..., 1] -= np.float32(breath) * self._ring_lift
         ring[..., 2] += RING_DEPTH
-        return np.concatenate([moved, hole, ring], 1, dtype=np.float32), interior
+        source = np.repeat(self._source[None], len(face), 0)
+        behind = self._source_pose.apply(face[:, HOLE].reshape(1, -1, 3))
+        source[:, VERTICES:RING_START] = behind[..., :2].reshape(len(face), -1, 2)
+        return Moved(np.concatenate([moved, hole, ring], 1, dtype=np.float32), interior, source)
 
 
 def _rings(
     points: Float, size: int, margins: tuple[float, float, float, float]
-) -> tuple[Float, Float]:
+) -> tuple[Float, Float, Float]:
     """The three rings around landmarks [468, 3] of a size² crop.
 
-    Places [3 · RING, 3], and how far each vertex follows the head, 0 to 1 [3 · RING, 1]. The last
-    ring is the edge of what is known of the photo, ``margins`` beyond the crop. It stands still:
-    nothing from beyond it is ever seen.
+    Places [3 · RING, 3], how far each vertex follows the head, 0 to 1 [3 · RING, 1], and by how
+    many pixels a breath lifts it [3 · RING]. The last ring is the edge of what is known of the
+    photo, ``margins`` beyond the crop. It stands still: nothing from beyond it is ever seen.
     """
     oval = points[list(FACE_OVAL)]
     centre = oval.mean(0)
@@ -198,8 +236,12 @@ def _rings(
     rings = np.concatenate([first, (first + last) / 2, last])
     rings[:, 2] = np.tile(oval[:, 2], 3)
     below = np.maximum(-up, 0)
-    follow = np.concatenate([1 - 0.5 * below, 0.4 * (1 - below), np.zeros_like(up)])
-    return np.asarray(rings, np.float32), follow
+    shoulders = 0.4 * (1 - below) + SHOULDERS * below
+    follow = np.concatenate([1 - 0.5 * below, shoulders, np.zeros_like(up)])
+    lifted = np.concatenate([NECK * below, below, np.zeros_like(up)])
+    height = float(np.ptp(oval[:, 1]))
+    lift = BREATH * height * lifted[:, 0]
+    return rings.astype(np.float32), follow.astype(np.float32), lift.astype(np.float32)
 
 
 def _edge(centre: Float, direction: Float, low: Float, high: Float) -> Float:
@@ -223,11 +265,11 @@ def _share(long: Float, short: Float) -> Float:
 
 
 def _drawn(points: Float) -> Float:
-    """How far the network may draw at each warp vertex: float32 [WARP_VERTICES, 1].
+    """How far the network may draw at each warp vertex: float32 [WARP_VERTICES].
 
     points float32 [468, 3]: landmarks of the photo.
     """
-    drawn = np.zeros((WARP_VERTICES, 1), np.float32)
+    drawn = np.zeros(WARP_VERTICES, np.float32)
     for loop, whole, fade in (
         (LIPS_OUTER, DRAWN_MOUTH, FADE_MOUTH),
         (EYE_RIGHT, DRAWN_EYE, FADE_EYE),
@@ -239,8 +281,8 @@ def _drawn(points: Float) -> Float:
             place = points[vertex, :2]
             outside = -cv2.pointPolygonTest(outline, (float(place[0]), float(place[1])), True)
             share = 1 - (outside / width - whole) / fade
-            drawn[vertex, 0] = max(drawn[vertex, 0], min(max(share, 0.0), 1.0))
-    drawn[VERTICES:RING_START] = 1  # the opening between the lips
+            drawn[vertex] = max(drawn[vertex], min(max(share, 0.0), 1.0))
+    drawn[VERTICES:RING_START] = 1  # the openings between lips and lids
     return drawn
 
 

@@ -1,41 +1,35 @@
 """The renderer: one `Motion` in, one picture out.
 
-attributes → 3DMM → mesh → rasterise → pack → condition network → K denoising steps → compose. Each
-frame depends on its motion, the portrait and the seed alone, never on the frame before.
+attributes → 3DMM → mesh → rasterise → pack → condition network → K denoising steps → compose. The
+network draws patches on mouth and eyes; the rest is the warped photo, bit for bit. Each frame
+depends on its motion, the portrait and the seed alone; where there are references, also on which of
+them the frame before was drawn from.
 """
 
 from __future__ import annotations
 
 import time
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
-from parlante.contract import CELL_PIXELS, CELLS, COLOR_PLANES, Float, Image
+from parlante.contract import BANDS, CELL_PIXELS, CELLS, COLOR_PLANES, Float, Image
 from parlante.face.model import FaceModel
 from parlante.options import RenderOptions
-from parlante.portrait.portrait import Portrait, resized
+from parlante.portrait.portrait import Portrait
 from parlante.render.attributes import Attributes
 from parlante.render.chain import Chain, StageTimes
+from parlante.render.freedom import freedom
 from parlante.render.mesh import WarpMesh
 from parlante.render.network import BoundNetwork
 from parlante.render.ops import cpu_ops
-from parlante.render.warp import Warp
+from parlante.render.stage import picture_shape, stage_of
+from parlante.render.warp import LUMA, Warp, is_grey
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
 from parlante.speech.motion import Motion
 
-# Of red, green and blue (BT.709).
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-# Levels by which the channels of a black-and-white photo differ, at most, in all but one of a
-# thousand pixels: what compression leaves.
-GREY_LEVELS = 4
-
-
-def is_grey(image: Image) -> bool:
-    """Whether a photo uint8 [H, W, 3] is black and white: what is drawn in it is grey, too."""
-    spread = image.max(2) - image.min(2)
-    return bool(np.percentile(spread, 99.9) <= GREY_LEVELS)
+BAND_ROWS = np.array(BANDS, np.int32)
 
 
 class FrameRenderer:
@@ -59,31 +53,22 @@ class FrameRenderer:
         self.times = StageTimes()
         self._ops = cpu_ops(compute.threads)
         self._options = options
+        self._freedom = freedom(portrait)
         self._attributes = Attributes(
             bundle, model, portrait, self.mesh, options, device=compute.device
         )
-        self._warp = self.warp_type(self._ops, model, portrait, self.mesh)
+        self._stage = stage_of(portrait, options, self._ops)
+        self._warp = self.warp_type(self._ops, portrait, self.mesh, self._stage.grid)
         self._chain = Chain(
             bundle,
             self._ops,
             self._warp,
             self._attributes.told,
-            portrait.style,
             steps=options.steps,
             seed=options.seed,
             compute=compute,
         )
-        self._source, self._corner = portrait.around(options.size)
-        self._plate = resized(portrait.plate, options.size)
         self._grey = is_grey(portrait.image[..., :3])
-        self._background: tuple[int, int, int] | Literal["plate", "picture", "alpha"] = "plate"
-        backdrop = options.backdrop
-        if isinstance(backdrop, tuple):
-            self._background = backdrop
-        elif backdrop is not None:
-            self._background, self._plate = "picture", backdrop
-        elif options.pixels == "rgba":
-            self._background = "alpha"
 
     @property
     def shut(self) -> Float:
@@ -100,59 +85,63 @@ class FrameRenderer:
         return self._attributes.expression(motion)
 
     def render(self, motion: Motion) -> Image:
-        """The picture of one motion: uint8 [size, size, 3].
+        """The picture of one motion: uint8 [height, width, 3], as `Portrait.frame_size` has it.
 
-        4 channels for rgba, [1.5 · size, size] for nv12.
+        4 channels for rgba, [1.5 · height, width] for nv12.
         """
-        change = motion.pose * np.float32(self._options.pose)
-        return self.draw(self.expression(motion), change)
+        change = motion.pose * np.float32(self._options.pose) * self._freedom
+        return self.draw(self.expression(motion), change, self._options.breath * motion.breath)
 
-    def draw(self, expression: Float, pose_change: Float) -> Image:
+    def draw(self, expression: Float, pose_change: Float, breath: float = 0.0) -> Image:
         """The picture, as `render`, for explicit attributes.
 
-        Expression float32 [53], pose change float32 [6] from the photo's pose.
+        Expression float32 [53], pose change float32 [6] from the photo's pose, breath from 0.
         """
         now = time.perf_counter()
-        self._warp.move(expression, pose_change)
+        self._warp.move(expression, pose_change, breath)
         now = self.times.add("warp", now)
         self._attributes.tell(expression, pose_change)
         now = self._chain.run(self.times, now)
-        self._keep_to_lips_and_lids(self._chain.x)
+        self._in_the_photos_colours(self._chain.x)
         image = self._compose(self._chain.x)
         self.times.add("compose", now)
         self.times.frames += 1
         return image
 
     def draw_warp(self, expression: Float, pose_change: Float) -> Image:
-        """As `draw`, without the network: the warp over the plate, uint8 [size, size, 3] RGB."""
+        """As `draw`, without the network: the warp alone."""
         self._warp.move(expression, pose_change)
-        return self._compose(np.ascontiguousarray(self._warp.condition[:, :COLOR_PLANES]))
+        return self._compose(None)
 
-    def _keep_to_lips_and_lids(self, x0: Float) -> None:
-        """Take back what the network did elsewhere: there x̂_0 is the warp, to the bit."""
-        warp = self._warp.condition[0, :COLOR_PLANES].reshape(3, CELL_PIXELS, CELLS, CELLS)
-        drawn = x0[0].reshape(warp.shape)  # a view
+    def _in_the_photos_colours(self, x0: Float) -> None:
+        """Undo the balance of warp and drawing; what is drawn in a grey photo is grey."""
+        warp = self._warp.condition[0, :COLOR_PLANES].reshape(3, CELL_PIXELS, *CELLS)
+        drawn = x0[0].reshape(warp.shape)  # both are views
         drawn -= warp
-        drawn *= self._warp.drawn
+        for planes, middle in ((drawn, 0), (warp, 1)):
+            planes += middle
+            planes /= self._warp.balance[:, None, None, None]
+            planes -= middle
         if self._grey:
             drawn[:] = np.tensordot(LUMA, drawn, 1)
         drawn += warp
 
-    def _compose(self, x0: Float) -> Image:
-        size, pixels = self._options.size, self._options.pixels
-        shape: tuple[int, ...] = (size, size, 4 if pixels == "rgba" else 3)
-        if pixels == "nv12":
-            shape = (size * 3 // 2, size)
-        image = np.empty(shape, np.uint8)
+    def _compose(self, x0: Float | None) -> Image:
+        stage, pixels = self._stage, self._options.pixels
+        height, width = stage.plate.shape[:2]
+        image = np.empty(picture_shape(height, width, pixels), np.uint8)
         self._ops.compose(
-            self._source,
-            self._plate,
+            stage.source,
+            stage.plate,
             self._warp.flow,
             x0,
             self._warp.condition,
+            self._warp.cover,
+            self._warp.places,
+            BAND_ROWS,
             image,
             format=pixels,
-            background=self._background,
-            corner=self._corner,
+            background=stage.background,
+            corner=stage.corner,
         )
-        return image
+        return stage.whole(image, pixels)

@@ -134,4 +134,5 @@ def _between(a: Motion, b: Motion, share: float) -> Motion:
         lip=a.lip + weight * (b.lip - a.lip),
         pose=a.pose + weight * (b.pose - a.pose),
         closure=a.closure + weight * (b.closure - a.closure),
+        breath=a.breath + share * (b.breath - a.breath),
     )

@@ -29,6 +29,7 @@ from parlante.contract import (
     Float,
 )
 from parlante.runtime.bundle import Bundle
+from parlante.speech.breath import Breath
 from parlante.speech.dynamics import ANYBODY, Dynamics
 from parlante.speech.voice_activity import VoiceActivity
 
@@ -42,19 +43,21 @@ class Motion:
     """What one frame does.
 
     lip code float32 [16]; pose change float32 [6] from rest (rotation vector, translation in model
-    units, log scale); closure float32 [2] of right and left eye, 1 shut.
+    units, log scale); closure float32 [2] of right and left eye, 1 shut; breath: how far the chest
+    is lifted, 0 to 1.
     """
 
     lip: Float
     pose: Float
     closure: Float
+    breath: float = 0.0
 
 
 class MotionStream:
     """Turns 16 kHz samples into `Motion`s as they come.
 
-    Not safe for use from several threads at once. ``seed`` decides pose and blinks, in the
-    ``manner`` float32 [2, 32] of a person (`parlante.portrait.manner`).
+    Not safe for use from several threads at once. ``seed`` decides breath, pose and blinks,
+    the latter two in the ``manner`` float32 [2, 32] of a person (`parlante.portrait.manner`).
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class MotionStream:
         self._encode = bundle.session("audio_encode", device=device, threads=1)
         self._decode = bundle.session("lip_decode", device=device, threads=1)
         self._dynamics = Dynamics(bundle, seed, manner, device)
+        self._breath = Breath(seed)
         self._voice = VoiceActivity(
             bundle.session("voice_activity", device=device, threads=1),
             samples_per_frame=SAMPLES_PER_FRAME,
@@ -114,4 +118,4 @@ class MotionStream:
         lip = self._rest + follow * (self._lip(self._embeddings) - self._rest)
         drawn = self._dynamics.next(self._embeddings[CONTEXT_BEFORE])
         closure = np.clip((drawn[POSE:] - LIDS_OPEN) / (LIDS_SHUT - LIDS_OPEN), 0, 1)
-        return Motion(lip, drawn[:POSE], closure)
+        return Motion(lip, drawn[:POSE], closure, self._breath.next())

@@ -1,0 +1,196 @@
+"""The picture at the output's own size: ``python -m models.evaluate.picture --size 512``.
+
+Sharp clips of test people, attributes given: the second half of each clip is drawn from one frame
+of its first half, and from further frames of that as references. And what must not change at all:
+a photo with nothing moved, and the colour of a grey one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.data.dataset import (
+    SHARP_DATA,
+    SHARP_PREPARED,
+    SIZE,
+    PreparedClip,
+    load,
+    read_frames,
+    read_landmarks,
+)
+from models.evaluate import protocols, report
+from models.evaluate.metrics import Image
+from models.evaluate.protocols import Evaluation, Scores, per_person, portrait_of
+from parlante.contract import BANDS, Float
+from parlante.face.patches import Patches, atlas_of, from_grid
+from parlante.face.pose import Pose
+from parlante.portrait.portrait import Portrait
+from parlante.portrait.references import references_of
+from parlante.render.stage import crop_grid
+from parlante.runtime.bundle import Bundle
+
+REFERENCES = (1, 4, 32)
+LOOKED_AT = 48  # frames of the first half, of which references are chosen
+RUN = 12  # frames in a row, for the shimmer
+FINE = 1.5  # pixels of the atlas: shimmer is what is finer
+
+
+def picture_of(pose: Pose, side: int) -> Pose:
+    """Poses on the 256-grid, in pixels of a picture of ``side``."""
+    place = np.concatenate([crop_grid(side)(pose.translation[:, :2]), pose.translation[:, 2:]], 1)
+    return Pose(pose.rotation, place, pose.scale * np.float32(side / SIZE))
+
+
+def with_references(
+    portrait: Portrait, clip: PreparedClip, prepared: Path, frames: NDArray[np.int64], side: int
+) -> Portrait:
+    """A portrait with references from ``frames`` of its clip, of which the first is its own."""
+    images = list(read_frames(clip.path, np.sort(frames), side))
+    order = np.argsort(np.argsort(frames))
+    landmarks = read_landmarks(prepared, clip)[frames].copy()
+    landmarks[..., :2] = crop_grid(side)(landmarks[..., :2])
+    patches = Patches.of(portrait.pose.undo(portrait.landmarks[None])[0])
+    seen = references_of(
+        patches,
+        [images[i] for i in order],
+        list(landmarks),
+        picture_of(clip.pose[frames], side),
+        0,
+    )
+    return replace(portrait, references=seen.atlases, reference_places=seen.places)
+
+
+def shimmer(made: Sequence[Image], true: Sequence[Image], maps: Sequence[Float]) -> float:
+    """How much what is fine in the mouth changes from frame to frame, over the truth's.
+
+    Pictures of frames in a row, and the atlas's maps in each.
+    """
+
+    def flicker(frames: Sequence[Image]) -> float:
+        mouths = [
+            atlas_of(frame, own)[slice(*BANDS[0])].astype(np.float32)
+            for frame, own in zip(frames, maps, strict=True)
+        ]
+        fine = np.stack([mouth - cv2.GaussianBlur(mouth, (0, 0), FINE) for mouth in mouths])
+        return float(np.abs(np.diff(fine, axis=0)).mean())
+
+    return flicker(made) / max(flicker(true), 1e-6)
+
+
+def given(
+    evaluation: Evaluation, clip: PreparedClip, prepared: Path, count: int, steps: Sequence[int]
+) -> dict[str, Scores]:
+    """Mean scores of each method on frames of a clip's second half."""
+    side, half = evaluation.size, len(clip) // 2
+    source = int(clip.source_frames[0])
+    later = np.flatnonzero(clip.keep & (np.arange(len(clip)) >= half))
+    run = later[len(later) // 2 - RUN // 2 :][:RUN]
+    spread = later[np.linspace(0, len(later) - 1, count).astype(int)]
+    frames = np.union1d(spread, run)
+    images = dict(zip(frames.tolist(), read_frames(clip.path, frames, side), strict=True))
+    portrait = portrait_of(clip, read_frames(clip.path, [source], side)[0])
+    changes = clip.pose.relative_to(portrait.pose)
+    earlier = np.flatnonzero(clip.keep & (np.arange(len(clip)) < half))
+    looked_at = earlier[np.linspace(0, len(earlier) - 1, min(LOOKED_AT, len(earlier))).astype(int)]
+    own_first = np.r_[source, looked_at[looked_at != source]]
+    referred = with_references(portrait, clip, prepared, own_first, side)
+
+    patches = Patches.of(portrait.pose.undo(portrait.landmarks[None])[0])
+    maps = [from_grid(patches.to_atlas(clip.pose[f : f + 1]), side) for f in run]
+    truth = [images[f] for f in spread]
+    points = evaluation.track(truth)
+
+    def scores(draw: Callable[[int], Image]) -> Scores:
+        made = [draw(f) for f in spread]
+        compared = [
+            evaluation.compare(picture, true, seen, at)
+            for picture, true, at, seen in zip(
+                made, truth, points, evaluation.track(made), strict=True
+            )
+            if at is not None and seen is not None
+        ]
+        fine = shimmer([draw(f) for f in run], [images[f] for f in run], maps)
+        return protocols.means(compared) | {"shimmer": fine}
+
+    warp = evaluation.renderer(portrait, steps[0])
+    rows = {protocols.WARP: scores(lambda f: warp.draw_warp(clip.expression[f], changes[f]))}
+    for k in steps:
+        renderer = evaluation.renderer(portrait, k)
+        rows[protocols.OURS.format(k)] = scores(
+            lambda f, r=renderer: r.draw(clip.expression[f], changes[f])  # type: ignore[misc]
+        )
+    for n in REFERENCES:
+        few = replace(
+            referred,
+            references=referred.references[:n],
+            reference_places=referred.reference_places[:n],
+        )
+        renderer = evaluation.renderer(few, 2)
+        rows[f"K = 2, {n} references"] = scores(
+            lambda f, r=renderer: r.draw(clip.expression[f], changes[f])  # type: ignore[misc]
+        )
+    return rows
+
+
+def unchanged(evaluation: Evaluation, clip: PreparedClip) -> Scores:
+    """What must stay as it is: a photo with nothing moved (dB), and grey (levels, 99.9 %)."""
+    source = int(clip.source_frames[0])
+    photo = read_frames(clip.path, [source], evaluation.size)[0]
+    portrait = portrait_of(clip, photo)
+    still = evaluation.renderer(portrait).draw_warp(portrait.expression, np.zeros(6, np.float32))
+    error = np.square(still.astype(np.float64) - photo).mean()
+    grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+    black_and_white = evaluation.renderer(portrait_of(clip, grey))
+    moved = clip.expression[int(np.argmax(clip.aperture))]
+    drawn = black_and_white.draw(moved, np.zeros(6, np.float32)).astype(int)
+    spread = (drawn.max(2) - drawn.min(2)).ravel()
+    return {
+        "rest_psnr": float(10 * np.log10(255**2 / max(error, 1e-3))),
+        "grey_levels": float(np.percentile(spread, 99.9)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=SHARP_DATA)
+    parser.add_argument("--prepared", type=Path, default=SHARP_PREPARED)
+    parser.add_argument(
+        "--assets", type=Path, default=SHARP_DATA.parent / "assets", help="folder with SFace"
+    )
+    parser.add_argument("--bundle", type=Path, help="networks instead of the built-in ones")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--frames", type=int, default=5, help="frames a clip")
+    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    bundle = None if arguments.bundle is None else Bundle.open(arguments.bundle)
+    evaluation = Evaluation(arguments.assets, bundle, size=arguments.size)
+    clips = per_person(load(arguments.prepared, arguments.data, "test"), 1)
+    rows: dict[str, list[Scores]] = {}
+    for clip in tqdm(clips, desc="attributes given"):
+        made = given(evaluation, clip, arguments.prepared, arguments.frames, arguments.steps)
+        for method, row in made.items():
+            rows.setdefault(method, []).append(row)
+    table = {method: report.interval(own) for method, own in rows.items()}
+    print(f"\n{arguments.size}²: {len(clips)} clips of as many test people, mean ± 95 %\n")
+    print(report.table("method", table, 3))
+    fixed = report.interval([unchanged(evaluation, clip) for clip in clips])
+    print("\nNothing moved, and grey photos\n")
+    print(report.table("", {"photo": fixed}, 2))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps({"given": table, "unchanged": fixed}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

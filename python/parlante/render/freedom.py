@@ -1,0 +1,35 @@
+"""How far a head may move: no further than its photo can show.
+
+A head that is turned away has a cheek that the photo does not show; one that fills the photo has
+nothing around it to move over. Both move less.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from parlante.contract import GRID, POSE, Float
+from parlante.face.topology import FACE_OVAL
+from parlante.portrait.portrait import Portrait
+
+# Radians that the head is turned in the photo: up to the first it moves freely, from the second on
+# least. A level head is fitted with a pitch of `LEVEL`.
+TURNED, FAR_TURNED = 0.25, 0.7
+LEVEL = 0.2
+# Room above the face and beside it, in heights and widths of the face, that free motion needs.
+ROOM_ABOVE, ROOM_BESIDE = 0.45, 0.25
+LEAST = 0.35
+
+
+def freedom(portrait: Portrait) -> Float:
+    """Factors float32 [6], 0 to 1, of a pose change: rotation, shift and log scale."""
+    pitch, yaw, _ = portrait.rotation[0]
+    turned = 1 - (max(abs(pitch - LEVEL), abs(yaw)) - TURNED) / (FAR_TURNED - TURNED)
+    oval = portrait.landmarks[list(FACE_OVAL), :2]
+    (left, top), (right, bottom) = oval.min(0), oval.max(0)
+    before, above, after, _ = (GRID * margin for margin in portrait.margins)
+    beside = min(left + before, GRID + after - right) / (right - left)
+    room = min((top + above) / (bottom - top) / ROOM_ABOVE, beside / ROOM_BESIDE)
+    out = np.full(POSE, np.clip(room, LEAST, 1), np.float32)
+    out[:2] *= np.clip(turned, LEAST, 1)
+    return out

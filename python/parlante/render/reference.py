@@ -1,0 +1,47 @@
+"""Which of a portrait's references is shown to the network: for each patch the nearest one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from parlante.contract import ATLAS, BANDS, VERTICES, Float, Image
+from parlante.portrait.references import SHAPES
+
+# A reference gives way to one that is nearer by this factor of squared distance: else two that are
+# about as near would take turns, and the picture would flicker.
+NEARER = 0.7
+
+
+class NearestReference:
+    """The reference of the latest frame, from which the next one's starts.
+
+    atlases uint8 [R, 256, 128, 3] and places float32 [R, 3, 468, 2] as in
+    `parlante.portrait.references`; image uint8 [256, 128, 4]: RGB and 255.
+    """
+
+    def __init__(self, atlases: Image, places: Float) -> None:
+        self._atlases, self._places = atlases, places
+        self._shapes = [
+            self._places[:, patch, list(loop)].reshape(-1, 2 * len(loop)) for patch, loop in SHAPES
+        ]
+        self._chosen: list[int | None] = [None] * len(BANDS)
+        self.image = np.full((*ATLAS, 4), 255, np.uint8)
+
+    def __bool__(self) -> bool:
+        return len(self._atlases) > 0
+
+    def follow(self, places: Float) -> Float:
+        """Choose for a frame whose vertices lie at ``places`` [3, V, 2] in the atlas.
+
+        Returns where they lie in `image`, of the same shape; what is not of the face, and the
+        insides of mouth and eyes, stay at their own places.
+        """
+        shown: Float = places.copy()
+        for patch, ((_, loop), (first, last)) in enumerate(zip(SHAPES, BANDS, strict=True)):
+            away = np.square(self._shapes[patch] - places[patch, list(loop)].ravel()).sum(1)
+            nearest, held = int(away.argmin()), self._chosen[patch]
+            if held is None or away[nearest] < NEARER * away[held]:
+                self._chosen[patch] = held = nearest
+                self.image[first:last, :, :3] = self._atlases[held, first:last]
+            shown[patch, :VERTICES] = self._places[held, patch]
+        return shown

@@ -1,0 +1,160 @@
+"""What is composed for a frame, and where it lies in the picture.
+
+The head alone, a square, or the whole photo: then only the box in which the head moves is composed
+anew, and the rest is copied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from parlante.contract import GRID, Float, Image, Pixels
+from parlante.options import RenderOptions
+from parlante.portrait.plate import background_plate, wide_matte
+from parlante.portrait.portrait import Portrait, resized
+from parlante.render.ops import Ops
+
+# Finest grid on which the flow is drawn, pixels of it to the crop's side: `compose` interpolates
+# beyond.
+FINEST = 512
+
+Background = tuple[int, int, int] | Literal["plate", "alpha"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of pixels over what is composed: rows and columns, and how points get there.
+
+    scale and shift float32 [2]: x and y of the 256-grid times scale plus shift.
+    """
+
+    rows: int
+    columns: int
+    scale: Float
+    shift: Float
+
+    def __call__(self, points: Float) -> Float:
+        """Points [..., 2] of the 256-grid on this one."""
+        return np.asarray(points * self.scale + self.shift, np.float32)
+
+    def maps(self, from_grid: Float) -> Float:
+        """Affine maps [P, 2, 3] of points on the 256-grid, as maps of points on this one."""
+        linear = from_grid[..., :2] / self.scale
+        shift = from_grid[..., 2] - linear @ self.shift
+        return np.concatenate([linear, shift[..., None]], -1, dtype=np.float32)
+
+
+def crop_grid(side: int) -> Grid:
+    """The grid of ``side`` over the crop."""
+    scale = np.full(2, side / GRID, np.float32)
+    return Grid(side, side, scale, scale / 2 - np.float32(0.5))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What `compose` is given, and what is around it.
+
+    source uint8 [Hs, Ws, 4], corner of the frame in it, plate uint8 [H, W, 3], background: as
+    `compose` takes them; grid: of the flow over the frame; rest: the whole photo in the frame's
+    pixels, in which what is composed lies at ``corner``, or None where it is all there is.
+    """
+
+    source: Image
+    corner: tuple[int, int]
+    plate: Image
+    background: Background
+    grid: Grid
+    rest: Image | None
+
+    def whole(self, composed: Image, pixels: Pixels) -> Image:
+        """The frame, of what was composed [H, W, 3]."""
+        if self.rest is None:
+            return composed
+        frame: Image = self.rest.copy()
+        (x, y), (height, width) = self.corner, self.plate.shape[:2]
+        frame[y : y + height, x : x + width] = composed[:height]
+        if pixels == "nv12":
+            below = len(self.source) + y // 2
+            frame[below : below + height // 2, x : x + width] = composed[height:]
+        return frame
+
+
+def picture_shape(height: int, width: int, pixels: Pixels) -> tuple[int, ...]:
+    """Of the array that holds a picture."""
+    if pixels == "nv12":
+        return height * 3 // 2, width
+    return height, width, 4 if pixels == "rgba" else 3
+
+
+def stage_of(portrait: Portrait, options: RenderOptions, ops: Ops) -> Stage:
+    """The stage for a portrait, as the options want it."""
+    return _photo(portrait, options, ops) if options.frame == "photo" else _head(portrait, options)
+
+
+def _head(portrait: Portrait, options: RenderOptions) -> Stage:
+    source, corner = portrait.around(options.size)
+    plate, background = resized(portrait.plate, options.size), options.backdrop
+    kind: Background = "plate"
+    if isinstance(background, tuple):
+        kind = background
+    elif background is not None:
+        plate = background
+    elif options.pixels == "rgba":
+        kind = "alpha"
+    else:
+        source = source.copy()
+        source[..., 3] = wide_matte(source[..., 3], options.size)
+    return Stage(source, corner, plate, kind, crop_grid(min(options.size, FINEST)), None)
+
+
+def _photo(portrait: Portrait, options: RenderOptions, ops: Ops) -> Stage:
+    width, height = portrait.frame_size("photo", options.size)
+    photo = portrait.picture
+    scale = np.array([width / photo.shape[1], height / photo.shape[0]])
+    if photo.shape[:2] != (height, width):
+        photo = np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA))
+    left, top, side = portrait.box
+    to_photo = side / GRID * scale  # from the 256-grid to pixels of the frame
+    start = (np.array([left, top]) + 0.5 * side / GRID) * scale - 0.5
+    # All that may move: the canvas, and whole pairs of pixels, which share their colour in video.
+    before, above, after, below = portrait.margins
+    low = np.array([left - before * side, top - above * side]) * scale
+    high = np.array([left + (1 + after) * side, top + (1 + below) * side]) * scale
+    x, y = (max(int(v) // 2 * 2, 0) for v in low)
+    right, bottom = (
+        min(-(-int(np.ceil(v)) // 2) * 2, n) for v, n in zip(high, (width, height), strict=True)
+    )
+    matte = _placed(portrait, (height, width), low, (high - low) / portrait.canvas.shape[1::-1])
+    source = np.dstack([photo, wide_matte(matte, round(side * scale[0]))])
+    box = slice(y, bottom), slice(x, right)
+    finer = min(1.0, FINEST / (side * float(scale[0])))
+    rows, columns = (max(1, round(n * finer)) for n in (bottom - y, right - x))
+    per = np.array([columns / (right - x), rows / (bottom - y)])
+    grid = Grid(
+        rows,
+        columns,
+        np.asarray(to_photo * per, np.float32),
+        np.asarray((start - (x, y) + 0.5) * per - 0.5, np.float32),
+    )
+    plate = background_plate(np.ascontiguousarray(photo[box]), np.ascontiguousarray(matte[box]))
+    rest = np.empty(picture_shape(height, width, options.pixels), np.uint8)
+    still = np.zeros((height, width, 2), np.float32)
+    still[..., 1], still[..., 0] = np.mgrid[:height, :width]
+    nowhere = np.zeros((0, 2, 3), np.float32), np.zeros((0, 2), np.int32)
+    ops.compose(source, photo, still, None, None, None, *nowhere, rest, format=options.pixels)
+    return Stage(source, (x, y), plate, "plate", grid, rest)
+
+
+def _placed(portrait: Portrait, shape: tuple[int, int], low: Float, scale: Float) -> Image:
+    """The canvas's matte in the whole photo, uint8 [H, W]; nobody where the canvas does not reach.
+
+    low and scale [2]: where the canvas begins, and pixels of the photo to one of the canvas.
+    """
+    shift = low + 0.5 * scale - 0.5
+    to_photo = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]])
+    matte = np.ascontiguousarray(portrait.canvas[..., 3])
+    return np.asarray(cv2.warpAffine(matte, to_photo, shape[::-1]), np.uint8)

@@ -1,0 +1,48 @@
+"""How far a head may move in its photo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from parlante.contract import Float
+from parlante.portrait.portrait import Portrait
+from parlante.render.freedom import LEAST, LEVEL, freedom
+from tests.support.portrait_samples import blank, expression, frontal, model
+
+
+def portrait(rotation: tuple[float, float, float], scale: float = 7.0, margin: int = 0) -> Portrait:
+    """A head in the middle of a crop of 256 pixels, with so many of the photo around it."""
+    pose = frontal(scale=scale)
+    points = pose.apply(model().shape(np.zeros(100, np.float32), expression())[:, :468])[0]
+    side = 256 + 2 * margin
+    return replace(
+        blank(),
+        canvas=np.zeros((side, side, 4), np.uint8),
+        corner=np.array([margin, margin]),
+        plate=np.zeros((256, 256, 3), np.uint8),
+        landmarks=points,
+        rotation=np.float32([rotation]),
+    )
+
+
+def of(*arguments: object, **keywords: object) -> Float:
+    return freedom(portrait(*arguments, **keywords))  # type: ignore[arg-type]
+
+
+def test_a_head_with_room_that_looks_ahead_is_free() -> None:
+    np.testing.assert_array_equal(of((LEVEL, 0, 0), margin=60), np.ones(6))
+
+
+def test_a_turned_head_turns_less() -> None:
+    free, turned, profile = (of((LEVEL, yaw, 0), margin=60) for yaw in (0.1, -0.45, 0.9))
+    assert (free == 1).all()
+    assert LEAST < turned[1] < 1 and profile[1] == np.float32(LEAST)
+    # It may still lean and shift.
+    assert (turned[2:] == 1).all()
+
+
+def test_a_head_that_fills_the_photo_moves_less() -> None:
+    factors = [of((LEVEL, 0, 0), scale=12.0, margin=margin)[3] for margin in (0, 20, 40, 120)]
+    assert factors == sorted(factors) and factors[0] < factors[-1] == 1

@@ -1,0 +1,75 @@
+"""Which reference is shown: the nearest, and the same one as long as none is much nearer."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from parlante.contract import ATLAS, BANDS, VERTICES, Float
+from parlante.portrait.references import SHAPES, References
+from parlante.render.mesh import WARP_VERTICES
+from parlante.render.reference import NEARER, NearestReference
+
+
+@cache
+def place() -> Float:
+    return np.random.default_rng(1).uniform(0, 128, (3, VERTICES, 2)).astype(np.float32)
+
+
+def references(shifts: list[float]) -> NearestReference:
+    """Of one colour each, with lips and lids lower by so much."""
+    atlases = np.stack([np.full((*ATLAS, 3), 10 * (k + 1), np.uint8) for k in range(len(shifts))])
+    places = np.stack([place() + np.float32([0, shift]) for shift in shifts])
+    return NearestReference(atlases, places)
+
+
+def at(shift: float) -> Float:
+    """Vertices of a frame, [3, V, 2]."""
+    out = np.zeros((3, WARP_VERTICES, 2), np.float32)
+    out[:, :VERTICES] = place() + np.float32([0, shift])
+    return out
+
+
+def shown(reference: NearestReference) -> int:
+    """Number of the reference that all three patches show."""
+    (colour,) = {int(v) for first, last in BANDS for v in reference.image[first:last, :, 0].ravel()}
+    return colour // 10 - 1
+
+
+def test_the_nearest_is_shown() -> None:
+    reference = references([0, 10, 20])
+    for shift, wanted in ((1, 0), (19, 2), (11, 1)):
+        vertices = at(shift)
+        places = reference.follow(vertices)
+        assert shown(reference) == wanted
+        np.testing.assert_array_equal(places[:, :VERTICES], at(10 * wanted)[:, :VERTICES])
+        np.testing.assert_array_equal(places[:, VERTICES:], vertices[:, VERTICES:])
+    assert (reference.image[..., 3] == 255).all()
+
+
+def test_it_changes_only_for_one_that_is_much_nearer() -> None:
+    reference = references([0, 10])
+    reference.follow(at(1))
+    # Squared distances of 5 ± d: the second is nearer by the factor at this d.
+    root = np.sqrt(NEARER)
+    edge = 5 * (1 - root) / (1 + root)
+    reference.follow(at(5 + 0.9 * edge))
+    assert shown(reference) == 0
+    reference.follow(at(5 + 1.1 * edge))
+    assert shown(reference) == 1
+    reference.follow(at(5 - 0.9 * edge))
+    assert shown(reference) == 1
+
+
+def test_each_patch_has_its_own() -> None:
+    vertices = at(0)
+    vertices[0, list(SHAPES[0][1])] += np.float32([0, 10])
+    reference = references([0, 10])
+    reference.follow(vertices)
+    assert [int(reference.image[first, 0, 0]) for first, _ in BANDS] == [20, 10, 10]
+
+
+def test_one_photo_has_none() -> None:
+    none = References.none()
+    assert not NearestReference(none.atlases, none.places)

@@ -1,0 +1,138 @@
+"""What is composed, and where it lies: a square around the head, or the whole photo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from parlante.contract import GRID, Image
+from parlante.errors import ImageError, ParlanteError
+from parlante.face.patches import through
+from parlante.options import RenderOptions
+from parlante.portrait.encoder import PortraitEncoder
+from parlante.portrait.portrait import Portrait
+from parlante.render.renderer import FrameRenderer
+from parlante.render.stage import Grid, crop_grid
+from parlante.runtime.bundle import Bundle
+from tests.support.portrait_samples import avatar, demo_rgb, mode, model
+
+TURNED = np.float32([0.05, 0.2, 0.05, 0.3, 0.2, 0.0])
+
+
+@cache
+def wide() -> Portrait:
+    """The demo's head at the left of a photo of 900 x 500."""
+    rng = np.random.default_rng(0)
+    paper = cv2.resize(rng.uniform(90, 160, (10, 18, 3)).astype(np.float32), (900, 500))
+    photo = np.asarray(np.round(paper), np.uint8)
+    photo[100:452, 60:412] = demo_rgb()
+    from parlante.media.photo import Photo
+
+    return PortraitEncoder(Bundle.default()).encode([Photo(photo, None)])
+
+
+def renderer(portrait: Portrait, **options: object) -> FrameRenderer:
+    chosen = RenderOptions(**options)  # type: ignore[arg-type]
+    return FrameRenderer(Bundle.default(), model(), portrait, chosen)
+
+
+def spoken(portrait: Portrait) -> NDArray[np.float32]:
+    expression = portrait.expression.copy()
+    expression[mode("jawOpen")] += 0.4
+    return expression
+
+
+def rest(draws: FrameRenderer) -> Image:
+    stage = draws._stage
+    assert stage.rest is not None
+    return stage.rest
+
+
+def test_points_and_maps_of_a_grid_agree() -> None:
+    grid = Grid(100, 200, np.float32([1.7, 0.6]), np.float32([3, -4]))
+    maps = np.random.default_rng(0).normal(size=(3, 2, 3)).astype(np.float32)
+    points = np.random.default_rng(1).uniform(0, GRID, (5, 2)).astype(np.float32)
+    np.testing.assert_allclose(
+        through(grid.maps(maps), grid(points)), through(maps, points), atol=1e-2
+    )
+    assert crop_grid(GRID)(points).tobytes() == points.tobytes()
+    np.testing.assert_allclose(crop_grid(512)(points), points * 2 + 0.5)
+
+
+@pytest.mark.parametrize("size", [300, 500, 1080])
+@pytest.mark.parametrize("pixels", ["rgb", "bgr", "nv12"])
+def test_with_nothing_moved_the_frame_is_the_photo(size: int, pixels: str) -> None:
+    portrait = wide()
+    width, height = portrait.frame_size("photo", size)
+    short = min(size, 500)  # never more than the photo has
+    assert (width, height) == (round(short * 1.8), short)
+    draws = renderer(portrait, frame="photo", size=size, pixels=pixels)
+    made = draws.draw_warp(portrait.expression, np.zeros(6, np.float32))
+    photo = cv2.resize(portrait.picture, (width, height), interpolation=cv2.INTER_AREA)
+    if pixels == "nv12":
+        assert made.shape == (height * 3 // 2, width)
+        seen = cv2.cvtColor(made, cv2.COLOR_YUV2RGB_NV12)
+        assert cv2.PSNR(seen, photo) > 25  # another matrix (BT.601), and half the colours
+        assert np.abs(made.astype(int) - rest(draws)).max() <= 1
+    else:
+        wanted = photo if pixels == "rgb" else photo[..., ::-1]
+        assert np.abs(made.astype(int) - wanted).max() <= 2
+
+
+@pytest.mark.parametrize("pixels", ["rgb", "nv12"])
+def test_what_lies_beyond_the_head_is_copied(pixels: str) -> None:
+    portrait = wide()
+    draws = renderer(portrait, frame="photo", size=500, pixels=pixels)
+    made = draws.draw(spoken(portrait), TURNED)
+    (x, y), (height, width) = draws._stage.corner, draws._stage.plate.shape[:2]
+    assert x % 2 == y % 2 == height % 2 == width % 2 == 0
+    assert width < 0.7 * made.shape[1]
+    outside = np.ones(made.shape[:2], bool)
+    outside[y : y + height, x : x + width] = False
+    if pixels == "nv12":
+        outside[500 + y // 2 : 500 + (y + height) // 2, x : x + width] = False
+    np.testing.assert_array_equal(made[outside], rest(draws)[outside])
+    assert (made != rest(draws)).any()
+    # No seam: at the box's edge nothing moves.
+    edge = made[y : y + height, x + width - 1].astype(int)
+    assert np.abs(edge - rest(draws)[y : y + height, x + width - 1]).max() <= 2
+
+
+def test_the_photo_shows_the_head_as_the_square_does() -> None:
+    portrait = avatar().portrait
+    left, top, side = portrait.box
+    size = min(portrait.picture.shape[:2])
+    whole = renderer(portrait, frame="photo", size=size)
+    alone = renderer(portrait, size=int(side) // 2 * 2)
+    a = whole.draw(spoken(portrait), TURNED)
+    b = alone.draw(spoken(portrait), TURNED)
+    y, x = int(top), int(left)
+    part = a[y : y + len(b), x : x + len(b)]
+    assert cv2.PSNR(part, np.ascontiguousarray(b[: len(part), : part.shape[1]])) > 28
+
+
+def test_another_background_is_for_the_head_only() -> None:
+    for options in ({"background": "green"}, {"pixels": "rgba"}):
+        with pytest.raises(ParlanteError, match='frame="head"'):
+            RenderOptions(frame="photo", **options)  # type: ignore[arg-type]
+    with pytest.raises(ParlanteError, match="head, photo"):
+        RenderOptions(frame="all")  # type: ignore[arg-type]
+
+
+def test_a_damaged_photo_is_said_to_be_one() -> None:
+    damaged = replace(avatar().portrait, photo=avatar().portrait.photo[:100])
+    assert damaged.frame_size("head", 256) == (256, 256)
+    with pytest.raises(ImageError, match="image"):
+        damaged.frame_size("photo", 256)
+
+
+def test_a_photo_of_an_odd_size_gives_an_even_frame() -> None:
+    portrait = wide()
+    assert portrait.frame_size("head", 512) == (512, 512)
+    for size in (128, 331, 499):
+        assert not any(length % 2 for length in portrait.frame_size("photo", size // 2 * 2))
