@@ -22,10 +22,11 @@ from models.data.dataset import PreparedClip, read_frames, read_landmarks
 from parlante import _core
 from parlante.contract import ATLAS, BANDS, VERTICES, Float
 from parlante.face.model import FaceModel
-from parlante.face.patches import Patches, atlas_of, from_grid, own_places, through
+from parlante.face.patches import Patches, atlas_of, own_places, through
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER
 from parlante.render.atlas import draw_edges, draw_flow, draw_interior
 from parlante.render.mesh import EYES_START, RING_START, WarpMesh
+from parlante.render.stage import crop_grid
 from parlante.runtime.bundle import Bundle
 
 TARGETS = 4  # target frames drawn for one source: moving the mesh for several at once is cheaper
@@ -91,7 +92,7 @@ class Held:
     def read(self) -> NDArray[np.uint8]:
         """The atlases of the frames: uint8 [F, 3, 256, 128] RGB."""
         images = read_frames(self.clip.path, self.frames, DENSE)
-        maps = [from_grid(m, DENSE) for m in self.to_atlas]
+        maps = [crop_grid(DENSE).maps(m) for m in self.to_atlas]
         atlases = [atlas_of(image, own) for image, own in zip(images, maps, strict=True)]
         return np.stack(atlases).transpose(0, 3, 1, 2)
 

@@ -31,7 +31,7 @@ from models.evaluate import protocols, report
 from models.evaluate.metrics import Image
 from models.evaluate.protocols import Evaluation, Scores, per_person, portrait_of
 from parlante.contract import BANDS, Float
-from parlante.face.patches import Patches, atlas_of, from_grid
+from parlante.face.patches import atlas_of
 from parlante.face.pose import Pose
 from parlante.portrait.portrait import Portrait
 from parlante.portrait.references import references_of
@@ -58,9 +58,8 @@ def with_references(
     order = np.argsort(np.argsort(frames))
     landmarks = read_landmarks(prepared, clip)[frames].copy()
     landmarks[..., :2] = crop_grid(side)(landmarks[..., :2])
-    patches = Patches.of(portrait.pose.undo(portrait.landmarks[None])[0])
     seen = references_of(
-        patches,
+        portrait.patches,
         [images[i] for i in order],
         list(landmarks),
         picture_of(clip.pose[frames], side),
@@ -104,8 +103,7 @@ def given(
     own_first = np.r_[source, looked_at[looked_at != source]]
     referred = with_references(portrait, clip, prepared, own_first, side)
 
-    patches = Patches.of(portrait.pose.undo(portrait.landmarks[None])[0])
-    maps = [from_grid(patches.to_atlas(clip.pose[f : f + 1]), side) for f in run]
+    maps = [crop_grid(side).maps(portrait.patches.to_atlas(clip.pose[f : f + 1])) for f in run]
     truth = [images[f] for f in spread]
     points = evaluation.track(truth)
 

@@ -33,6 +33,7 @@ from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack, soften
 from parlante.contract import ATLAS, BANDS, CELL_PIXELS, COLOR_PLANES
 from parlante.face.patches import own_places
+from parlante.render.warp import LUMA
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,6 @@ DETAIL_WEIGHTS = {4: 4.0, 16: 16.0}
 # Of a batch: noised warps, from which sampling starts; answers of the network to those, further
 # down. The rest is truth.
 START_SHARE, OWN_SHARE = 0.4, 0.35
-LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def gather(held: list[Held], device: torch.device, threads: int) -> Tensor:
@@ -117,7 +117,7 @@ def other_light(n: int, device: torch.device, amount: float) -> Light:
 def some_grey(n: int, device: torch.device) -> Light:
     """Some of N pairs black and white."""
     grey = (torch.rand(n, 1, 1, 1, device=device) < GREY_SHARE).float()
-    luma = torch.tensor(LUMA, device=device)[None, :, None, None]
+    luma = torch.from_numpy(LUMA).to(device)[None, :, None, None]
     return lambda image: image + grey * ((image * luma).sum(1, keepdim=True) - image)
 
 

@@ -9,9 +9,10 @@ from scipy import ndimage
 
 from parlante.contract import ATLAS, BANDS, GRID, VERTICES
 from parlante.face import patches as module
-from parlante.face.patches import Patches, atlas_of, edge_window, from_grid, inverse, through
+from parlante.face.patches import Patches, atlas_of, edge_window, inverse, through
 from parlante.face.pose import Pose
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_OUTER
+from parlante.render.stage import crop_grid
 from tests.support.portrait_samples import expression, frontal, model
 
 LOOPS = (LIPS_OUTER, EYE_RIGHT, EYE_LEFT)
@@ -64,7 +65,7 @@ def test_maps_and_their_inverses() -> None:
     np.testing.assert_allclose(
         inverse(inverse(patches.to_atlas(pose))), patches.to_atlas(pose), rtol=1e-4
     )
-    finer = through(from_grid(patches.to_atlas(pose), 512), (points + 0.5) * 2 - 0.5)
+    finer = through(crop_grid(512).maps(patches.to_atlas(pose)), (points + 0.5) * 2 - 0.5)
     np.testing.assert_allclose(finer, there, atol=1e-3)
 
 
@@ -74,7 +75,7 @@ def test_an_atlas_is_the_picture_seen_through_its_maps(side: int) -> None:
     y, x = np.mgrid[:side, :side] / side
     picture = 127 + 60 * np.stack([np.sin(9 * x + 1), np.cos(7 * y), np.sin(5 * (x + y))], -1)
     patches, pose = Patches.of(face()), turned(0.2)
-    maps = from_grid(patches.to_atlas(pose), side)
+    maps = crop_grid(side).maps(patches.to_atlas(pose))
     made = atlas_of(np.round(picture).astype(np.uint8), maps)
     at = patches.seen(pose, side)
     for channel in range(3):

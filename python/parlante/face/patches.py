@@ -71,13 +71,6 @@ def inverse(maps: Float) -> Float:
     return np.concatenate([linear, shift], -1, dtype=np.float32)
 
 
-def from_grid(maps: Float, side: int) -> Float:
-    """Affine maps [P, 2, 3] of points on the 256-grid, as maps of points on a grid of ``side``."""
-    scale = GRID / side
-    shift = maps[..., 2] + maps[..., :2].sum(-1) * (scale / 2 - 0.5)
-    return np.concatenate([maps[..., :2] * scale, shift[..., None]], -1, dtype=np.float32)
-
-
 def through(maps: Float, points: Float) -> Float:
     """Points [V, 2] through each of affine maps [P, 2, 3]: [P, V, 2]."""
     return np.asarray(points @ np.swapaxes(maps[..., :2], -1, -2) + maps[:, None, :, 2], np.float32)

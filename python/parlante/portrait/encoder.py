@@ -26,7 +26,6 @@ from parlante.face.landmarks import (
     roi_from_landmarks,
 )
 from parlante.face.model import FaceModel
-from parlante.face.patches import Patches
 from parlante.face.topology import NOSE_TIP, eye_aperture, lip_aperture
 from parlante.media.photo import Photo
 from parlante.portrait.manner import manner_of
@@ -108,9 +107,8 @@ class PortraitEncoder:
         portrait = self._encode(*found[best], fitted.identity, self.key(photos, face))
         if len(found) == 1:
             return portrait
-        patches = Patches.of(portrait.pose.undo(portrait.landmarks[None])[0])
         pictures, landmarks = [photo.rgb for photo, _ in found], [points for _, points in found]
-        seen = references_of(patches, pictures, landmarks, fitted.pose, best)
+        seen = references_of(portrait.patches, pictures, landmarks, fitted.pose, best)
         return replace(portrait, references=seen.atlases, reference_places=seen.places)
 
     def manner(self, frames: Iterable[Image]) -> Float:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from parlante.contract import ATLAS, EXPRESSION, IDENTITY, VERTICES, Float, FrameKind, Image
 from parlante.errors import ImageError, OutputError
+from parlante.face.patches import Patches
 from parlante.face.pose import Pose
 from parlante.media.container import reason
 from parlante.media.files import write_whole
@@ -79,6 +80,11 @@ class Portrait:
     def pose(self) -> Pose:
         """The photo's own."""
         return Pose(self.rotation, self.translation, self.scale)
+
+    @cached_property
+    def patches(self) -> Patches:
+        """Where mouth and eyes of this head are drawn."""
+        return Patches.of(self.pose.undo(self.landmarks[None])[0])
 
     @cached_property
     def image(self) -> Image:
