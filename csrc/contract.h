@@ -25,6 +25,9 @@ inline constexpr int kColorPlanes = 3 * kUnshuffle * kUnshuffle;
 inline constexpr int kPackedImages = 12;
 inline constexpr int kPackedPlanes = kPackedImages * kUnshuffle * kUnshuffle;
 
+/// Pixels to all sides over which `pack` blurs the warp along edges of lips and lids.
+inline constexpr int kEdgeReach = 2;
+
 /// Columns of the vertex attributes that `rasterize` interpolates.
 inline constexpr int kMaxAttributes = 8;
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from export.face_model import reduce_face_model
+from export.face_model import correct_motion, reduce_face_model
 from export.face_models import convert
 from export.manifest import Part, write_manifest
 from export.networks import Network, export, networks
@@ -84,6 +84,8 @@ def main() -> None:
         ),
         "face_model": Part("face_model.npz", "MIT", "USC ICT-FaceKit, at MediaPipe's vertices"),
     }
+    if (arguments.weights / "modes.safetensors").exists():
+        correct_motion(out / "face_model.npz", arguments.weights / "modes.safetensors")
     if arguments.untrained:
         print("face networks and 3DMM only: enough to prepare data and to train")
     for name, network in ({} if arguments.untrained else networks(arguments.weights)).items():

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
@@ -165,12 +166,23 @@ def reduce_face_model(assets: Path) -> dict[str, NDArray[np.generic]]:
         "neutral": join(neutral).astype(np.float32),
         "identity": join(identity).astype(np.float16),
         "expression": join(expression).astype(np.float16),
+        "motion": join(expression).astype(np.float16),
         "expression_names": np.array(names),
         "face_triangles": face_triangles.astype(np.int32),
         "interior_triangles": np.concatenate(interior_triangles).astype(np.int32),
         "interior_part": np.concatenate(part),
         "interior_shade": np.concatenate(shade).astype(np.float32),
     }
+
+
+def correct_motion(file: Path, modes: Path) -> None:
+    """Add the correction that `models.train.modes` found to the motion of ``face_model.npz``."""
+    with np.load(file, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    change = load_file(modes)["change"].numpy()
+    motion = arrays["expression"].astype(np.float32)
+    motion[:, : change.shape[1]] += change
+    np.savez_compressed(file, **{**arrays, "motion": motion.astype(np.float16)})  # type: ignore[arg-type]
 
 
 def main() -> None:

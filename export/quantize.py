@@ -72,8 +72,9 @@ def record(bundle: Bundle, data: Path, prepared: Path) -> dict[str, list[Inputs]
 def watch(renderer: FrameRenderer) -> dict[str, list[Inputs]]:
     """From now on collects what the renderer's networks are given."""
     rows: dict[str, list[Inputs]] = {}
-    for name in KEPT:
-        _watch(renderer.networks[name], rows.setdefault(name, []))
+    for networks in renderer.networks:
+        for name in KEPT:
+            _watch(networks[name], rows.setdefault(name, []))
     return rows
 
 

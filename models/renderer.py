@@ -1,9 +1,10 @@
 """The renderer: a conditional DDPM that draws mouth and eyes as a residual to the warped photo.
 
-After section 2.4 of the paper, arranged for two CPU cores: it draws patches, which lie in one atlas
-(`parlante.face.patches`), and the rest of the picture stays the photo's. `ConditionNet` runs once
-a frame, `Denoiser` once a diffusion step, both on the 64×32 cells of the atlas (pixel-unshuffle
-×4). The last layer starts at zero, so an untrained renderer returns the warp unchanged.
+After section 2.4 of the paper, arranged for two CPU cores: it draws patches, which lie in square
+tiles of one atlas (`parlante.face.patches`), and the rest of the picture stays the photo's.
+`ConditionNet` runs once for each tile that has to be drawn, `Denoiser` once a diffusion step, both on
+the 32×32 cells of a tile (pixel-unshuffle ×4). The last layer starts at zero, so an untrained
+renderer returns the warp unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parlante.contract import ATTRIBUTES, CELL_PIXELS, CELLS, COLOR_PLANES, CONDITION
+from parlante.contract import (
+    ATTRIBUTES,
+    CELL_PIXELS,
+    CELLS,
+    COLOR_PLANES,
+    CONDITION,
+    TILES,
+)
 from parlante.render.schedule import (
     SHIFT_NOISE,
     Sampler,
@@ -90,11 +98,11 @@ class ResBlock(nn.Module):
 
 
 class ConditionNet(nn.Module):
-    """What every diffusion step of a frame shares.
+    """What every diffusion step of a tile shares.
 
-    condition [N, 192, 64, 32] (from `pack`), attributes [N, 36] (lip, blink and residual code less
-    the photo's own, pose change) → context maps [N, 32, 64, 32] and [N, 96, 32, 16], gate
-    [N, 16, 64, 32]: how far each pixel may be drawn.
+    condition [N, 192, 32, 32] (from `pack`), attributes [N, 38] (lip, blink and residual code less
+    the photo's own, pose change, 1 for the tile) → context maps [N, 32, 32, 32] and [N, 96, 16, 16],
+    gate [N, 16, 32, 32]: how far each pixel may be drawn.
     """
 
     def __init__(self, widths: tuple[int, int, int] = (32, 96, 160)) -> None:
@@ -105,7 +113,7 @@ class ConditionNet(nn.Module):
             nn.Linear(ATTRIBUTES, vector), nn.SiLU(), nn.Linear(vector, vector), nn.SiLU()
         )
         self.stem = nn.Conv2d(CONDITION, a, 1)
-        self.place = nn.Parameter(torch.zeros(1, a, *CELLS))
+        self.place = nn.Parameter(torch.zeros(TILES, a * CELLS[0] * CELLS[1]))
         self.down1 = ResBlock(a, vector)
         self.to2 = nn.Conv2d(a, b, 2, stride=2)
         self.down2 = ResBlock(b, vector)
@@ -118,7 +126,8 @@ class ConditionNet(nn.Module):
 
     def forward(self, condition: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         vector = self.vector(attributes)
-        x1 = self.down1(self.stem(condition) + self.place, vector)
+        place = (attributes[:, -TILES:] @ self.place).unflatten(1, (-1, *CELLS))
+        x1 = self.down1(self.stem(condition) + place, vector)
         x2 = self.down2(self.to2(x1), vector)
         x3 = self.to3(x2)
         for block in self.down3:

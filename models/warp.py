@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from parlante.contract import CELL_PIXELS
-from parlante.render.atlas import EDGE_REACH
+from parlante.contract import CELL_PIXELS, EDGE_REACH
 
 
 def pack(source: Tensor, reference: Tensor | None, flow: Tensor, interior: Tensor) -> Tensor:
@@ -45,8 +44,8 @@ def sample(image: Tensor, at: Tensor) -> Tensor:
 def soften(planes: Tensor, edges: Tensor) -> Tensor:
     """Condition planes [N, 192, h, w] with the warp's colours blurred along lips and lids.
 
-    edges [N, 1, 4h, 4w]: as `parlante.render.atlas.draw_edges` has them. As the runtime does: what
-    the mesh draws there is a row of steps.
+    edges [N, 1, 4h, 4w]: as `parlante.render.atlas.draw_edges` has them; `pack` is given them times
+    what is drawn, as its cover. What the mesh draws there is a row of steps.
     """
     image = F.pixel_shuffle(planes[:, : 4 * CELL_PIXELS], 4)
     color, cover = image[:, :3], image[:, 3:] * edges

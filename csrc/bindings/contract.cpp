@@ -16,4 +16,5 @@ void bind_contract(py::module_& module) {
   module.attr("UNSHUFFLE") = kUnshuffle;
   module.attr("COLOR_PLANES") = kColorPlanes;
   module.attr("PACKED_PLANES") = kPackedPlanes;
+  module.attr("EDGE_REACH") = kEdgeReach;
 }

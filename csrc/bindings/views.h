@@ -74,16 +74,21 @@ PlanesView<float> output_planes(Array& array, const char* name, py::ssize_t plan
   return {data, length(array, 1), length(array, 2), length(array, 3)};
 }
 
-/// A tensor whose first planes the op reads; it may hold more.
+/// Of a tensor whose first planes the op reads; it may hold more.
 template <class Array>
-PlanesView<const float> input_first_planes(const Array& array, const char* name, int planes,
-                                           py::ssize_t rows, py::ssize_t columns) {
-  const PlanesView<const float> view = input_planes(array, name, kAny, rows, columns);
-  if (view.planes < planes) {
+void require_planes(const Array& array, const char* name, int planes) {
+  if (length(array, 1) < planes) {
     throw py::value_error(std::string(name) + ": expected at least " + std::to_string(planes) +
                           " planes, got shape " + describe_shape(array));
   }
-  return view;
+}
+
+template <class Array>
+TilesView<const float> input_tiles(const Array& array, const char* name, py::ssize_t tiles,
+                                   py::ssize_t planes, py::ssize_t rows, py::ssize_t columns) {
+  const float* data = input<float>(array, name, {tiles, planes, rows, columns});
+  require_int_sized(array, name);
+  return {data, length(array, 0), length(array, 1), length(array, 2), length(array, 3)};
 }
 
 inline void require_threads(int threads) {

@@ -32,7 +32,8 @@ RasterizeArguments check_rasterize(const Array& vertices, const Array& triangles
 
 template <class Array>
 PackArguments check_pack(const Array& source, const std::optional<Array>& reference,
-                         const Array& flow, const Array& interior, Array& condition) {
+                         const Array& flow, const Array& interior,
+                         const std::optional<Array>& cover, Array& condition) {
   PackArguments arguments{};
   arguments.flow = input_image<float>(flow, "flow", kAny, kAny, kFlowChannels);
   const int rows = arguments.flow.rows;
@@ -48,6 +49,9 @@ PackArguments check_pack(const Array& source, const std::optional<Array>& refere
     require_pixels(*reference, "reference");
   }
   arguments.interior = input_image<float>(interior, "interior", rows, columns, 3);
+  if (cover) {
+    arguments.cover = input_table<float>(*cover, "cover", rows, columns);
+  }
   arguments.condition =
       output_planes(condition, "condition", kPackedPlanes, rows / kUnshuffle, columns / kUnshuffle);
   return arguments;
@@ -92,7 +96,8 @@ DenoiseArguments check_denoise_step(const std::optional<Array>& residual,
   };
   arguments.residual = optional_planes(residual, "residual");
   arguments.x_t = optional_planes(x_t, "x_t");
-  arguments.condition = input_first_planes(condition, "condition", kColorPlanes, rows, columns);
+  arguments.condition = input_planes(condition, "condition", kAny, rows, columns);
+  require_planes(condition, "condition", kColorPlanes);
   if (warp) {
     arguments.warp =
         input_image<float>(*warp, "warp", rows * kUnshuffle, columns * kUnshuffle, kAny);
@@ -199,22 +204,25 @@ ComposeArguments check_compose(const Array& source, const Array& plate, const Ar
   arguments.warp = input_image<float>(warp, "warp", kAny, kAny, 2);
   require_pixels(plate, "plate");
   require_pixels(warp, "warp");
+  py::ssize_t tiles = kAny, atlas_rows = kAny, atlas_columns = kAny;
   if (x0) {
     if (!condition) {
       throw py::value_error("condition: expected an array where x0 is one, got None");
     }
-    arguments.x0 = input_planes(*x0, "x0", kColorPlanes, kAny, kAny);
+    arguments.x0 = input_tiles(*x0, "x0", kAny, kColorPlanes, kAny, kAny);
     require_pixels(*x0, "x0");
+    tiles = arguments.x0.tiles;
+    atlas_rows = tiles * kUnshuffle * arguments.x0.rows;
+    atlas_columns = kUnshuffle * arguments.x0.columns;
   }
   if (condition) {
     arguments.condition =
-        input_first_planes(*condition, "condition", kColorPlanes, x0 ? arguments.x0.rows : kAny,
-                           x0 ? arguments.x0.columns : kAny);
+        input_tiles(*condition, "condition", tiles, kAny, x0 ? arguments.x0.rows : kAny,
+                    x0 ? arguments.x0.columns : kAny);
+    require_planes(*condition, "condition", kColorPlanes);
   }
   if (cover) {
-    arguments.cover =
-        input_table<float>(*cover, "cover", x0 ? kUnshuffle * arguments.x0.rows : kAny,
-                           x0 ? kUnshuffle * arguments.x0.columns : kAny);
+    arguments.cover = input_table<float>(*cover, "cover", atlas_rows, atlas_columns);
   }
   arguments.places = input_image<float>(places, "places", kAny, 2, 3);
   arguments.bands = input_table<std::int32_t>(bands, "bands", arguments.places.rows, 2);

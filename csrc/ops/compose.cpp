@@ -103,7 +103,7 @@ PARLANTE_LOOP void shuffle_added_loop(const float* x0, const float* c, std::ptrd
 }
 constexpr PerIsa<shuffle_added_loop> shuffle_added;
 
-/// Adds the atlas [4, 4h, 4w] to the pixels from `begin` to before `end` of a row.
+/// Adds the atlas, as shuffle_atlas has it, to the pixels from `begin` to before `end` of a row.
 PARLANTE_LOOP void add_patch_loop(const PlanesView<const float>& atlas, const PatchRow& given,
                                   GridMap to_grid_x, int begin, int end, float* red, float* green,
                                   float* blue, float* cover) {
@@ -354,20 +354,21 @@ void check_bands(const TableView<const std::int32_t>& bands, int rows) {
   }
 }
 
-/// What the whole atlas adds in levels, R, G, B, and its cover: [4, 4h, 4w]; absent where nothing.
+/// What the whole atlas adds in levels, R, G, B, and its cover: [4, N * 4h, 4w]; absent where
+/// nothing.
 PlanesView<const float> shuffle_atlas(const ComposeArguments& inputs, int threads,
                                       Scratch& scratch) {
   const auto& x0 = inputs.x0;
   if (!x0.data || inputs.places.rows == 0) {
     return {};
   }
-  const int rows = x0.rows * kUnshuffle, columns = x0.columns * kUnshuffle;
+  const int rows = x0.tiles * x0.rows * kUnshuffle, columns = x0.columns * kUnshuffle;
   check_bands(inputs.bands, rows);
   auto* const levels = scratch.take<float>(4 * static_cast<std::size_t>(rows) * columns);
   const PlanesView<float> atlas{levels, 4, rows, columns};
   parallel_rows(rows, threads, [&](int begin, int end, Scratch&) {
     for (int y = begin; y < end; ++y) {
-      const int block = y / kUnshuffle, dy = y % kUnshuffle;
+      const int tile = y / kUnshuffle / x0.rows, block = y / kUnshuffle % x0.rows;
       float* const cover = atlas.row(3, y);
       if (inputs.cover.data) {
         std::copy_n(inputs.cover.row(y), columns, cover);
@@ -375,8 +376,8 @@ PlanesView<const float> shuffle_atlas(const ComposeArguments& inputs, int thread
         std::fill_n(cover, columns, 0.0f);
       }
       for (int channel = 0; channel < 3; ++channel) {
-        const int plane = unshuffled_plane(channel, dy, 0);
-        shuffle_added(x0.row(plane, block), inputs.condition.row(plane, block),
+        const int plane = unshuffled_plane(channel, y % kUnshuffle, 0);
+        shuffle_added(x0.row(tile, plane, block), inputs.condition.row(tile, plane, block),
                       static_cast<std::ptrdiff_t>(x0.rows) * x0.columns, cover, x0.columns,
                       atlas.row(channel, y));
       }

@@ -19,14 +19,15 @@ struct Frame : ComposeArguments {
 
 /// What a pixel of the atlas adds, in levels.
 __device__ Added added_at(const Frame& frame, int y, int x) {
-  const int h = y / kUnshuffle, w = x / kUnshuffle;
+  const int cell = y / kUnshuffle, w = x / kUnshuffle;
+  const int tile = cell / frame.x0.rows, h = cell % frame.x0.rows;
   const auto plane = [&](int image) {
     return unshuffled_plane(image, y % kUnshuffle, x % kUnshuffle);
   };
   const float cover = frame.cover.data ? __ldg(frame.cover.row(y) + x) : 0.0f;
   const auto levels = [&](int channel) {
-    return added_levels(__ldg(frame.x0.row(plane(channel), h) + w),
-                        __ldg(frame.condition.row(plane(channel), h) + w), cover);
+    return added_levels(__ldg(frame.x0.row(tile, plane(channel), h) + w),
+                        __ldg(frame.condition.row(tile, plane(channel), h) + w), cover);
   };
   return {levels(0), levels(1), levels(2), cover};
 }
@@ -37,7 +38,7 @@ __device__ Added add_patches(const Frame& frame, float grid_x, float grid_y) {
   if (!frame.x0.data) {
     return sum;
   }
-  const int rows = frame.x0.rows * kUnshuffle;
+  const int rows = frame.x0.tiles * frame.x0.rows * kUnshuffle;
   const int columns = frame.x0.columns * kUnshuffle;
   for (int i = 0; i < frame.places.rows; ++i) {
     const PatchRow patch = patch_row(frame.places.row(i), frame.bands.row(i), grid_y);

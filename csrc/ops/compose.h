@@ -29,7 +29,8 @@ struct Background {
   float red, green, blue;  // 0..255, of kColor
 };
 
-/// One frame of Ho x Wo pixels from a crop grid of H x W and an atlas of 4h x 4w.
+/// One frame of Ho x Wo pixels from a crop grid of H x W and an atlas of N tiles under one another,
+/// each of 4h x 4w.
 struct ComposeArguments {
   /// [Hs, Ws, 4] RGB and straight alpha, at the frame's scale; it may show more than the frame.
   ImageView<const std::uint8_t> source;
@@ -39,11 +40,11 @@ struct ComposeArguments {
   ImageView<const std::uint8_t> plate;
   /// [H, W, 2] x, y of the source in pixels of the crop grid; beyond the grid where the source is.
   ImageView<const float> warp;
-  /// [48, h, w]. Its data may be null: there is no residual, and what follows is not read.
-  PlanesView<const float> x0;
-  /// [>= 48, h, w]; its first 48 planes are c (unshuffle.h).
-  PlanesView<const float> condition;
-  /// [4h, 4w]: how far x0 covers the warp instead of adding to it, 0..1. Its data may be null:
+  /// [N, 48, h, w]. Its data may be null: there is no residual, and what follows is not read.
+  TilesView<const float> x0;
+  /// [N, >= 48, h, w]; its first 48 planes are c (unshuffle.h).
+  TilesView<const float> condition;
+  /// [N * 4h, 4w]: how far x0 covers the warp instead of adding to it, 0..1. Its data may be null:
   /// nowhere.
   TableView<const float> cover;
   /// [P, 2, 3], for each patch: x, y of the crop grid and 1 to u, v (column and row) of the atlas.

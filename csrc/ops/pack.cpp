@@ -64,22 +64,46 @@ constexpr PerIsa<pack_references_loop> pack_references;
 }  // namespace
 
 void pack(const PackArguments& arguments, int threads) {
-  const auto& [source, reference, flow, interior, condition] = arguments;
+  const auto& [source, reference, flow, interior, cover, condition] = arguments;
   const int columns = flow.columns;
   parallel_rows(condition.rows, threads, [&](int y_begin, int y_end, Scratch& scratch) {
     const auto photo = with_two_columns(source, scratch);
     const auto seen = with_two_columns(reference, scratch);
+    // The loops want each channel in a row of its own.
     const Rows at(kFlowChannels, columns, scratch), images(kPackedImages, columns, scratch);
+    const auto split_flow = [&](int y, int begin, int end) {
+      for (int channel = begin; channel < end; ++channel) {
+        copy_every<kFlowChannels>(flow.row(y) + channel, columns, at[channel]);
+      }
+    };
+    // Colours of these rows and of those that a blur sees beside them.
+    const int first = std::max(0, y_begin * kUnshuffle - kEdgeReach);
+    const int last = std::min(flow.rows, y_end * kUnshuffle + kEdgeReach);
+    const Rows colors(3 * (last - first), columns, scratch);
+    const auto color_row = [&](int y, int channel) { return colors[3 * (y - first) + channel]; };
+    for (int y = first; y < last; ++y) {
+      split_flow(y, 0, 2);
+      pack_colors(photo, at[0], at[1], columns, color_row(y, 0), color_row(y, 1), color_row(y, 2));
+    }
+    const auto color_at = [&](int y, int x) {
+      return PackedColor{color_row(y, 0)[x], color_row(y, 1)[x], color_row(y, 2)[x]};
+    };
     std::fill(images[8], images[kPackedImages], 0.0f);  // what they are without a reference
     for (int y = y_begin; y < y_end; ++y) {
       for (int dy = 0; dy < kUnshuffle; ++dy) {
         const int image_y = y * kUnshuffle + dy;
-        // The loops want each channel in a row of its own.
-        for (int channel = 0; channel < kFlowChannels; ++channel) {
-          float* row = channel == 2 ? images[4] : channel == 3 ? images[3] : at[channel];
-          copy_every<kFlowChannels>(flow.row(image_y) + channel, columns, row);
+        std::copy_n(color_row(image_y, 0), 3 * columns, images[0]);
+        for (int x = 0; cover.data && x < columns; ++x) {
+          if (const float blur = cover.row(image_y)[x]; blur > 0.0f) {
+            const PackedColor color = soft_color(color_at, flow.rows, columns, image_y, x, blur);
+            images[0][x] = color.red;
+            images[1][x] = color.green;
+            images[2][x] = color.blue;
+          }
         }
-        pack_colors(photo, at[0], at[1], columns, images[0], images[1], images[2]);
+        split_flow(image_y, 2, kFlowChannels);
+        std::copy_n(at[3], columns, images[3]);
+        std::copy_n(at[2], columns, images[4]);
         pack_interior(images[4], interior.row(image_y), columns, images[5], images[6], images[7]);
         if (seen.data) {
           pack_references(seen, at[4], at[5], columns, images[8], images[9], images[10],

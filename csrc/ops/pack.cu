@@ -12,7 +12,7 @@ constexpr int kLanes = 32;  // along x: one warp writes 128 consecutive bytes of
 constexpr int kRows = 4;    // network rows a block
 
 __global__ void __launch_bounds__(kLanes* kRows) pack_kernel(PackArguments arguments) {
-  const auto& [source, reference, flow, interior, condition] = arguments;
+  const auto& [source, reference, flow, interior, cover, condition] = arguments;
   const int x = static_cast<int>(blockIdx.x * kLanes + threadIdx.x);
   const int y = static_cast<int>(blockIdx.y * kRows + threadIdx.y);
   const int dy = static_cast<int>(blockIdx.z);
@@ -25,12 +25,19 @@ __global__ void __launch_bounds__(kLanes* kRows) pack_kernel(PackArguments argum
   float interior_values[kUnshuffle * 3];
   load_floats(flow.at(image_y, image_x), flow_values);
   load_floats(interior.at(image_y, image_x), interior_values);
+  const auto color_at = [&](int v, int u) {
+    const float* at = flow.at(v, u);
+    return pack_color(source, __ldg(at), __ldg(at + 1));
+  };
 #pragma unroll
   for (int dx = 0; dx < kUnshuffle; ++dx) {
     const float* at = flow_values + kFlowChannels * dx;
     const float* inside = interior_values + 3 * dx;
     const float opening = at[2];
-    const PackedColor color = pack_color(source, at[0], at[1]);
+    const float blur = cover.data ? __ldg(cover.row(image_y) + image_x + dx) : 0.0f;
+    const PackedColor color =
+        blur > 0.0f ? soft_color(color_at, flow.rows, flow.columns, image_y, image_x + dx, blur)
+                    : pack_color(source, at[0], at[1]);
     const PackedReference seen =
         reference.data ? pack_reference(reference, at[4], at[5]) : PackedReference{};
     const float values[kPackedImages] = {

@@ -27,6 +27,9 @@ struct PackArguments {
   ImageView<const float> flow;
   /// [H, W, 3] maps of the inside of the mouth, drawn from the face model.
   ImageView<const float> interior;
+  /// [H, W]: how far c is blurred, 0..1: along edges, where a mesh draws a row of steps. Its data
+  /// may be null: nowhere.
+  TableView<const float> cover;
   /// [192, h, w]: twelve images, each pixel-unshuffled (unshuffle.h):
   ///   0-2  c, the source's colour in [-1, 1]     3    drawn
   ///   4    opening                               5-7  opening * interior
@@ -51,6 +54,30 @@ struct PackedColor {
 PARLANTE_HD PackedColor pack_color(const ImageView<const std::uint8_t>& source, float x, float y) {
   const Rgba sample = sample_rgba(source, x, y);
   return {to_unit(sample.r), to_unit(sample.g), to_unit(sample.b)};
+}
+
+/// A colour where it is blurred: up to `cover` the mean of the neighbours that are in the image.
+/// `color_at(y, x)` gives their colours.
+template <class ColorAt>
+PARLANTE_HD PackedColor soft_color(const ColorAt& color_at, int rows, int columns, int y, int x,
+                                   float cover) {
+  PackedColor sum{};
+  int count = 0;
+  for (int v = y - kEdgeReach; v <= y + kEdgeReach; ++v) {
+    for (int u = x - kEdgeReach; u <= x + kEdgeReach; ++u) {
+      if (v >= 0 && v < rows && u >= 0 && u < columns) {
+        const PackedColor color = color_at(v, u);
+        sum.red += color.red;
+        sum.green += color.green;
+        sum.blue += color.blue;
+        ++count;
+      }
+    }
+  }
+  const PackedColor own = color_at(y, x);
+  const float share = 1.0f / static_cast<float>(count);
+  return {lerp(own.red, sum.red * share, cover), lerp(own.green, sum.green * share, cover),
+          lerp(own.blue, sum.blue * share, cover)};
 }
 
 /// One pixel of the images 8-11.

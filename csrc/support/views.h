@@ -49,4 +49,18 @@ struct PlanesView {
   }
 };
 
+/// [tiles, planes, rows, columns]: images that lie under one another.
+template <class T>
+struct TilesView {
+  T* data;
+  int tiles;
+  int planes;
+  int rows;
+  int columns;
+
+  PARLANTE_HD T* row(int tile, int plane, int y) const {
+    return data + ((static_cast<std::ptrdiff_t>(tile) * planes + plane) * rows + y) * columns;
+  }
+};
+
 }  // namespace parlante

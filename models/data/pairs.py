@@ -272,11 +272,21 @@ def _draw_pairs(
         flow[k] = np.concatenate(
             [own_places(), np.zeros((*ATLAS, 2), np.float32), own_places()], -1
         )
-        draw_flow(_core.rasterize, mesh, of.vertices[k], maps, shown, other, flow[k], depth)
-        for first, last in BANDS:
+        for patch, (first, last) in enumerate(BANDS):
+            draw_flow(
+                _core.rasterize,
+                mesh,
+                patch,
+                own[patch],
+                of.vertices[k, :, 2],
+                shown[patch],
+                other[patch],
+                flow[k],
+                depth,
+            )
             np.clip(flow[k, first:last, :, 1::4], first, last - 1, out=flow[k, first:last, :, 1::4])
+            draw_edges(patch, own[patch], edges[k, ..., 0])
         draw_interior(_core.rasterize, mesh, of.interior[k], maps, interior[k], depth)
-        draw_edges(own, edges[k, ..., 0])
 
 
 def _look(shown: Float, patch: int, turn: Float) -> None:

@@ -3,7 +3,9 @@
 Source and target are two frames of one clip, references others of it. The geometry of the target
 moves the source's mesh; the network sees the warp, and the warped reference where there is one, and
 must draw the target's mouth and eyes. All pictures are atlases on the training device, as uint8.
-Sharp clips teach detail, the many small ones how people differ.
+Sharp clips teach detail, the many small ones how people differ. Later on a critic learns beside it,
+from sharp clips alone, what distinguishes the drawn from the true. (It is not part of checkpoints: a
+run that is resumed begins with a new one.)
 
 The paper trains on the truth at any timestep; here one input in four is such. The others are what
 sampling meets at run time: the noised warp it starts from, and what it makes of the network's own
@@ -27,11 +29,11 @@ from tqdm import tqdm
 from models.attributes import Attributes
 from models.data.dataset import SHARP_DATA, SHARP_PREPARED, load
 from models.data.pairs import Held, PairBatch, Pairs, mirror, mixed
-from models.perceptual import Perceptual
+from models.perceptual import Critic, Perceptual
 from models.renderer import DRAWN_PLANES, TEETH_PLANES, Renderer, diffusion_of, sample
 from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack, soften
-from parlante.contract import ATLAS, BANDS, CELL_PIXELS, COLOR_PLANES
+from parlante.contract import ATLAS, BANDS, BLINK, CELL_PIXELS, COLOR_PLANES, LIP, TILES
 from parlante.face.patches import own_places
 from parlante.render.warp import LUMA
 
@@ -57,11 +59,14 @@ PRESETS = {
 HARDWARE = {"cpu": Hardware(1, 150, 20, 3), "gpu": Hardware(15, 10_000, 10_000, 1)}
 SQUEEZENET = Path("../shared/assets/more/squeezenet1_1_imagenet.npz")
 HELD_PAIRS = 2048
-SHARP_SHARE = 0.65  # of the pairs, from sharp clips
+SHARP_SHARE = 0.75  # of the pairs, from sharp clips
 LIGHT, OTHER_LIGHT = 0.6, 0.12  # range of the changes of light of a pair, and of its reference
 GREY_SHARE = 0.08
 OPENING_WEIGHT = 3.0  # of what lies between lips or lids, more than of what is around
-SQUARE_WEIGHT, GRADIENT_WEIGHT, FEATURE_WEIGHT = 0.5, 0.5, 0.25
+SQUARE_WEIGHT, GRADIENT_WEIGHT, FEATURE_WEIGHT, TINT_WEIGHT = 0.5, 0.5, 0.4, 1.0
+CRITIC_WEIGHT, CRITIC_FROM = 0.05, 0.2  # from this share of the training on
+# Of the eyes of a batch, those whose lids move most: at run time eyes that stay open are not drawn.
+EYES_SHARE = 0.5
 # Of how much edge there is in squares of so many pixels: in small ones, edges are where they should
 # be; in large ones, what is uncertain is not blurred.
 DETAIL_WEIGHTS = {4: 4.0, 16: 16.0}
@@ -82,11 +87,15 @@ def gather(held: list[Held], device: torch.device, threads: int) -> Tensor:
 
 @dataclass
 class Inputs:
-    """One batch on the device, everything in [−1, 1] or [0, 1]."""
+    """N tiles on the device, everything in [−1, 1] or [0, 1]."""
 
-    planes: Tensor  # [N, 192, 64, 32]
-    target: Tensor  # [N, 3, 256, 128]
-    attributes: Tensor  # [N, 36]
+    planes: Tensor  # [N, 192, 32, 32]
+    target: Tensor  # [N, 3, 128, 128]
+    attributes: Tensor  # [N, 38]
+    sharp: Tensor  # [N]: 1 of sharp clips, else 0
+
+    def __getitem__(self, rows: Tensor | slice) -> Inputs:
+        return Inputs(*(v[rows] for v in vars(self).values()))
 
     @property
     def warp(self) -> Tensor:
@@ -94,12 +103,12 @@ class Inputs:
 
     @property
     def drawn(self) -> Tensor:
-        """How far each pixel may be drawn: [N, 1, 256, 128]."""
+        """How far each pixel may be drawn: [N, 1, 128, 128]."""
         return F.pixel_shuffle(self.planes[:, DRAWN_PLANES], 4)
 
     @property
     def opening(self) -> Tensor:
-        """What lies between lips or lids: [N, 1, 256, 128]."""
+        """What lies between lips or lids: [N, 1, 128, 128]."""
         return F.pixel_shuffle(self.planes[:, 4 * CELL_PIXELS : 5 * CELL_PIXELS], 4)
 
 
@@ -134,10 +143,24 @@ def references(batch: PairBatch, images: Tensor) -> Tensor:
     return out
 
 
+def tiled(atlas: Tensor) -> Tensor:
+    """The tiles of atlases [N, C, H, W], all mouths first: [2 N, C, H / 2, W]."""
+    return torch.cat(atlas.chunk(TILES, -2))
+
+
 def assemble(
-    batch: PairBatch, images: Tensor, attributes: Attributes, *, training: bool = False
+    batch: PairBatch,
+    images: Tensor,
+    sharp: int,
+    attributes: Attributes,
+    *,
+    training: bool = False,
 ) -> Inputs:
-    """Look the pictures up and warp them. In training the light changes."""
+    """Look the pictures up and warp them: the mouths of all pairs, then their eyes.
+
+    The first ``sharp`` images are those of sharp clips. In training the light changes, the order is
+    random, and eyes that stay open are left out.
+    """
     device, n = images.device, len(batch.source)
     batch = PairBatch(*(v.to(device, non_blocking=True) for v in vars(batch).values()))
     source, target = (
@@ -159,7 +182,20 @@ def assemble(
     # The change of the codes: absolute ones would tell the training people from one another.
     codes = torch.cat(attributes.encoder(batch.expression), 1)
     codes = codes - torch.cat(attributes.encoder(batch.own), 1)
-    return Inputs(planes, target / 127.5 - 1, torch.cat([codes, batch.pose], 1))
+    told = torch.cat([codes, batch.pose], 1).repeat(TILES, 1)
+    tile = torch.eye(TILES, device=device).repeat_interleave(n, 0)
+    tiles = Inputs(
+        tiled(planes),
+        tiled(target / 127.5 - 1),
+        torch.cat([told, tile], 1),
+        (batch.target < sharp).float().repeat(TILES),
+    )
+    if not training:
+        return tiles
+    lids = codes[:, LIP : LIP + BLINK].abs().sum(1)
+    eyes = n + lids.argsort(descending=True)[: round(n * EYES_SHARE)]
+    chosen = torch.cat([torch.arange(n, device=device), eyes])
+    return tiles[chosen[torch.randperm(len(chosen), device=device)]]
 
 
 def edges(image: Tensor) -> Tensor:
@@ -200,17 +236,33 @@ def diffusion_inputs(
     return at(t, clean, warp), t.float()
 
 
+@dataclass
+class Seen:
+    """Features of what was drawn, of the truth and of the warp, and where they are judged."""
+
+    made: list[Tensor]
+    true: list[Tensor]
+    warp: list[Tensor]
+    weight: Tensor
+
+
 def draw_loss(
-    net: nn.Module, perceptual: Perceptual, x: Inputs, levels: Tensor | None
-) -> dict[str, Tensor]:
+    net: nn.Module,
+    perceptual: Perceptual,
+    critic: Critic | None,
+    x: Inputs,
+    levels: Tensor | None,
+) -> tuple[dict[str, Tensor], Seen]:
     """Weighted L1 and L2 of x̂_0, L1 of its edges and of how much edge there is in each square.
 
-    And a perceptual distance. Without ``levels`` without diffusion.
+    And of its tint, a perceptual distance, and what the critic says. Without ``levels`` without
+    diffusion.
     """
     warp = x.warp
-    true, drawn = x.target, x.drawn
+    true, drawn, base = x.target, x.drawn, F.pixel_shuffle(warp, 4)
     # What the network may not draw is the warp's in the truth, too.
-    true = F.pixel_shuffle(warp, 4) + drawn * (true - F.pixel_shuffle(warp, 4))
+    true = base + drawn * (true - base)
+    weight = drawn * (1 + OPENING_WEIGHT * F.avg_pool2d(x.opening, 5, 1, padding=2))
     # Without the cache: weights first cast where no gradient is wanted would be kept without one.
     with torch.autocast(warp.device.type, torch.bfloat16, cache_enabled=False):
         maps = net.condition(x.planes, x.attributes)
@@ -219,8 +271,12 @@ def draw_loss(
             x_t, t = diffusion_inputs(net, warp, F.pixel_unshuffle(true, 4), maps, levels)
         residual = net.denoiser(x_t, *maps, t)
         made = F.pixel_shuffle(warp + residual.float(), 4)
-        features = perceptual(made, true, drawn)
-    weight = drawn * (1 + OPENING_WEIGHT * F.avg_pool2d(x.opening, 5, 1, padding=2))
+        with torch.no_grad():
+            of_true, of_warp = perceptual.features(true), perceptual.features(base)
+        of_made = perceptual.features(made)
+        features = perceptual.distance(of_made, of_true, drawn)
+        judged = weight * x.sharp[:, None, None, None]
+        seems_drawn = None if critic is None else critic(of_made, of_warp, judged)
     share = weight / weight.sum() / 3
     miss = made - true
     more = edges(made).abs() - edges(true).abs()
@@ -228,26 +284,30 @@ def draw_loss(
     for side, amount in DETAIL_WEIGHTS.items():
         own = F.avg_pool2d(more, side).abs() * F.avg_pool2d(share, side, divisor_override=1)
         detail = detail + amount * own.sum() / 2
-    return {
+    off_grey = F.avg_pool2d(miss - miss.mean(1, keepdim=True), 4).abs()
+    losses = {
         "l1": (miss.abs() * share).sum(),
         "l2": SQUARE_WEIGHT * (miss.square() * share).sum(),
         "edges": GRADIENT_WEIGHT * (edges(miss).abs() * share).sum() / 2,
         "detail": detail,
+        "tint": TINT_WEIGHT * (off_grey * F.avg_pool2d(share, 4, divisor_override=1)).sum(),
         "features": FEATURE_WEIGHT * features.float(),
     }
+    if seems_drawn is not None:
+        losses["critic"] = CRITIC_WEIGHT * seems_drawn.float()
+    return losses, Seen([v.detach() for v in of_made], of_true, of_warp, judged)
 
 
 def mouth_scores(made: Tensor, x: Inputs) -> dict[str, float]:
-    """PSNR (dB, of 8-bit range) and sharpness of what was drawn of mouths: means over pictures.
+    """PSNR (dB, of 8-bit range) and sharpness of what was drawn: means over tiles.
 
-    made [N, 3, 256, 128]; sharpness is how much edge there is, over the truth's.
+    made [N, 3, 128, 128]; sharpness is how much edge there is, over the truth's.
     """
-    rows = slice(*BANDS[0])
-    area = (x.drawn[:, :, rows] > 0.5).float()
+    area = (x.drawn > 0.5).float()
     pixels = area.sum((1, 2, 3))
-    error = ((made - x.target)[:, :, rows].square().mean(1, keepdim=True) * area).sum((1, 2, 3))
+    error = ((made - x.target).square().mean(1, keepdim=True) * area).sum((1, 2, 3))
     edge, true = (
-        (edges(v[:, :, rows].mean(1, keepdim=True)).norm(dim=1, keepdim=True) * area).sum((1, 2, 3))
+        (edges(v.mean(1, keepdim=True)).norm(dim=1, keepdim=True) * area).sum((1, 2, 3))
         for v in (made, x.target)
     )
     psnr = -10 * (error / pixels / 4).clamp(min=1e-9).log10()
@@ -290,12 +350,13 @@ def main() -> None:
     attributes = (
         load_weights(Attributes(), "attributes", parsed.weights).to(device).requires_grad_(False)
     )
-    perceptual = Perceptual(parsed.squeezenet).to(device)
+    perceptual, critic = Perceptual(parsed.squeezenet).to(device), Critic().to(device)
     sharp = (parsed.sharp, parsed.sharp_prepared, hardware.sharp_frames)
     held = held_clips([sharp, (parsed.data, parsed.prepared, hardware.frames)], validation=False)
     seen_for_validation = held_clips([sharp], validation=True)
     threads = max(2, hardware.workers)
     images = gather(held, device, threads)
+    sharp_count = sum(len(h) for h in held if parsed.sharp in h.clip.path.parents)
     fixed_images = gather(seen_for_validation, device, threads)
     loader = DataLoader(
         Pairs(held, clip_weights(held, parsed.sharp), settings.batch, parsed.seed, mirror=True),
@@ -324,14 +385,20 @@ def main() -> None:
         return batch
 
     def losses(progress: float) -> dict[str, Tensor]:
-        inputs = assemble(seen(next(batches)), images, attributes, training=True)
-        return step_loss(module, perceptual, inputs, levels)
+        inputs = assemble(seen(next(batches)), images, sharp_count, attributes, training=True)
+        judged_by = critic if progress >= CRITIC_FROM else None
+        parts, judged = step_loss(module, perceptual, judged_by, inputs, levels)
+        # It learns before it is asked.
+        if progress >= CRITIC_FROM / 2:
+            parts["critic_errs"] = critic.learn(**vars(judged))
+        return parts
 
     def validate(average: nn.Module) -> dict[str, float]:
         alone = replace(fixed, reference=torch.full_like(fixed.reference, -1))
         scores: dict[str, float] = {}
         for name, batch in (("alone", alone), ("referred", fixed)):
-            x = assemble(seen(batch), fixed_images, attributes)
+            every = assemble(seen(batch), fixed_images, len(fixed_images), attributes)
+            x = every[: len(batch.source)]  # mouths
             if not scores:
                 warp = mouth_scores(F.pixel_shuffle(x.warp, 4), x)
                 scores = {f"warp_{k}": v for k, v in warp.items()}

@@ -26,6 +26,7 @@ MEL_FLOOR: float
 UNSHUFFLE: int
 COLOR_PLANES: int
 PACKED_PLANES: int
+EDGE_REACH: int
 
 def isa_levels() -> list[str]: ...
 def isa_level() -> str: ...
@@ -59,6 +60,7 @@ def pack(
     interior: _F32,
     condition: _F32,
     *,
+    cover: _F32 | None = None,
     threads: int = 1,
 ) -> None: ...
 def denoise_step(

@@ -26,6 +26,7 @@ def pack(
     interior: _DeviceArray,
     condition: _DeviceArray,
     *,
+    cover: _DeviceArray | None = None,
     stream: int,
 ) -> None: ...
 def denoise_step(

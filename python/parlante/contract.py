@@ -68,19 +68,24 @@ EXPRESSION: Final = 53
 LIP: Final = 16
 BLINK: Final = 2
 RESIDUAL: Final = 12
-ATTRIBUTES: Final = LIP + BLINK + RESIDUAL + POSE  # of a frame, as the renderer is told them
 
 # --- picture --------------------------------------------------------------------------------------
 
 GRID: Final = 256  # side of the crop in which landmarks are measured, pixels
 UNSHUFFLE: Final = _core.UNSHUFFLE  # side of the block of pixels that becomes channels of one cell
 CELL_PIXELS: Final = UNSHUFFLE * UNSHUFFLE
-# The patches that the network draws lie under one another in an atlas: rows of mouth, right eye and
-# left eye in it, pixels.
-BANDS: Final = ((0, 128), (128, 192), (192, 256))
-ATLAS: Final = (256, 128)  # rows and columns, pixels
-CELLS: Final = (ATLAS[0] // UNSHUFFLE, ATLAS[1] // UNSHUFFLE)
+# The network draws square tiles. They lie under one another in an atlas: the mouth in the first, both
+# eyes in the second.
+TILE: Final = 128  # side of a tile, pixels
+TILES: Final = 2
+ATLAS: Final = (TILES * TILE, TILE)  # rows and columns, pixels
+BANDS: Final = ((0, 128), (128, 192), (192, 256))  # rows of mouth, right eye and left eye
+PATCHES: Final = (slice(0, 1), slice(1, 3))  # which of these are in each tile
+CELLS: Final = (TILE // UNSHUFFLE, TILE // UNSHUFFLE)  # of a tile
+# What the renderer is told of a frame: change of the codes and of the pose; and 1 for the tile.
+ATTRIBUTES: Final = LIP + BLINK + RESIDUAL + POSE + TILES
 COLOR_PLANES: Final = _core.COLOR_PLANES  # channels of an unshuffled picture
+EDGE_REACH: Final = _core.EDGE_REACH  # pixels of the atlas to both sides of an edge of lips or lids
 # What `pack` writes for a pixel: warp RGB, mask of what may be drawn, opening of lips or lids,
 # upper teeth, lower teeth, gums and tongue, RGB of the warped reference and where there is one.
 PLANES: Final = _core.PACKED_PLANES // CELL_PIXELS

@@ -13,7 +13,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from models import renderer
 from models.train import renderer as train_renderer
-from parlante.contract import ATLAS, ATTRIBUTES, CELLS, COLOR_PLANES, CONDITION
+from parlante.contract import ATTRIBUTES, CELLS, COLOR_PLANES, CONDITION, TILE
 from tests.support.network_samples import randomised
 
 
@@ -24,9 +24,14 @@ def grids(n: int = 1) -> tuple[Tensor, Tensor]:
     return condition, torch.randn(n, ATTRIBUTES)
 
 
-def no_distance(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+class Nothing:
     """In the place of the perceptual loss."""
-    return made.new_zeros(())
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        return [image]
+
+    def distance(self, made: list[Tensor], true: list[Tensor], weight: Tensor) -> Tensor:
+        return weight.new_zeros(())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
@@ -46,7 +51,7 @@ def test_renderer_draws_only_what_it_may() -> None:
     """Where it may not the residual is exactly 0, whatever the weights are; and it fades."""
     module = randomised(renderer.Renderer())
     condition, attributes = grids()
-    drawn = torch.zeros(1, 1, *ATLAS)
+    drawn = torch.zeros(1, 1, TILE, TILE)
     drawn[..., 17:33, 21:30] = 1
     condition[:, renderer.DRAWN_PLANES] = pixel_unshuffle(drawn, 4)
     x_t, time = torch.randn(1, COLOR_PLANES, *CELLS), torch.tensor([123.0])
@@ -76,15 +81,16 @@ def test_renderer_without_diffusion_learns_from_the_bare_warp() -> None:
     n = 3
     inputs = train_renderer.Inputs(
         planes=torch.rand(n, CONDITION, *CELLS),
-        target=torch.rand(n, 3, *ATLAS),
+        target=torch.rand(n, 3, TILE, TILE),
         attributes=torch.randn(n, ATTRIBUTES),
+        sharp=torch.ones(n),
     )
-    train_renderer.draw_loss(module, no_distance, inputs, None)
+    train_renderer.draw_loss(module, Nothing(), None, inputs, None)
     ((x_t, t),) = seen
     assert torch.equal(x_t, inputs.planes[:, :COLOR_PLANES])
     assert (t == 0).all()
     seen.clear()
-    train_renderer.draw_loss(module, no_distance, inputs, renderer.DIFFUSIONS[""].levels())
+    train_renderer.draw_loss(module, Nothing(), None, inputs, renderer.DIFFUSIONS[""].levels())
     assert all(t.max() > 0 for _, t in seen)
 
 

@@ -73,12 +73,14 @@ int main(int, char** arguments) {
   const auto reference = read<std::uint8_t>(kPixels * 4);
   const auto flows = read<float>(kPixels * kFlowChannels);
   const auto interior = read<float>(kPixels * 3);
+  const auto cover = read<float>(kPixels);
   std::vector<float> packed(kPackedPlanes * kPlane);
   const ImageView<const float> flow{flows.data(), kSide, kSide, kFlowChannels};
   pack({{source.data(), kSide, kSide, 4},
         {reference.data(), kSide, kSide, 4},
         flow,
         {interior.data(), kSide, kSide, 3},
+        {cover.data(), kSide, kSide},
         planes(packed)},
        kThreads);
   write(packed);
@@ -110,8 +112,8 @@ int main(int, char** arguments) {
            0,
            {back.data(), kFrame, kFrame, 3},
            {warp.data(), kSide, kSide, 2},
-           planes(std::as_const(noised)),
-           planes(std::as_const(packed)),
+           {noised.data(), 1, kColorPlanes, kSide / kUnshuffle, kSide / kUnshuffle},
+           {packed.data(), 1, kPackedPlanes, kSide / kUnshuffle, kSide / kUnshuffle},
            {nullptr, 0, 0},
            {places.data(), kPatches, 2, 3},
            {bands.data(), kPatches, 2},

@@ -34,6 +34,7 @@ def make_arrays(
         "reference": rng.integers(0, 256, (12, 20, 4), dtype=np.uint8),
         "flow": flow,
         "interior": rng.uniform(-1, 1, (h, w, 3)).astype(np.float32),
+        "cover": None,
     }
 
 
@@ -142,6 +143,22 @@ def test_the_matte_is_not_read() -> None:
     np.testing.assert_array_equal(run_pack(arrays | {"source": other}), run_pack(arrays))
 
 
+def test_colours_are_blurred_where_there_is_cover() -> None:
+    """As by OpenCV's box filter over the pixels that there are."""
+    arrays = make_arrays(11)
+    plain = functional.pixel_shuffle(torch.from_numpy(run_pack(arrays)), 4).numpy()[0]
+    cover = np.random.default_rng(1).uniform(-1, 1, (32, 48)).clip(0).astype(np.float32)
+    soft = functional.pixel_shuffle(
+        torch.from_numpy(run_pack(arrays | {"cover": cover}, threads=2)), 4
+    ).numpy()[0]
+    box = [cv2.boxFilter(p, -1, (5, 5), normalize=False, borderType=0) for p in plain[:3]]
+    count = cv2.boxFilter(np.ones_like(cover), -1, (5, 5), normalize=False, borderType=0)
+    wanted = plain[:3] + cover * (np.stack(box) / count - plain[:3])
+    np.testing.assert_allclose(soft[:3], wanted, rtol=0, atol=2e-6)
+    np.testing.assert_array_equal(soft[:3][:, cover == 0], plain[:3][:, cover == 0])
+    np.testing.assert_array_equal(soft[3:], plain[3:])
+
+
 @settings(max_examples=100, deadline=None)
 @given(hnp.arrays(np.float32, (4, 8, 6), elements=st.floats(width=32)))
 def test_any_flow_is_safe(flow: NDArray[np.float32]) -> None:
@@ -170,6 +187,7 @@ def test_a_picture_one_pixel_wide(name: str, rows: int) -> None:
 @pytest.mark.parametrize("threads", [2, 4, 64])
 def test_threads_do_not_change_a_bit(threads: int) -> None:
     arrays = make_arrays(7)
+    arrays["cover"] = np.linspace(-1, 1, 32 * 48, dtype=np.float32).reshape(32, 48).clip(0)
     assert run_pack(arrays).tobytes() == run_pack(arrays, threads).tobytes()
 
 
@@ -186,6 +204,7 @@ def test_threads_do_not_change_a_bit(threads: int) -> None:
         ("flow", np.zeros((32, 48, 6)), TypeError, "flow.*float32.*float64"),
         ("interior", np.zeros((32, 48, 1), np.float32), ValueError, r"interior.*\(32, 48, 3\)"),
         ("interior", None, TypeError, "incompatible function arguments"),
+        ("cover", np.zeros((32, 47), np.float32), ValueError, r"cover.*\(32, 48\)"),
         ("condition", np.zeros((1, 128, 8, 12), np.float32), ValueError, r"\(1, 192, 8, 12\)"),
         ("threads", -1, ValueError, "threads.*at least 1, got -1"),
     ],

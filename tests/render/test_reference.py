@@ -31,6 +31,11 @@ def at(shift: float) -> Float:
     return out
 
 
+def follow(reference: NearestReference, vertices: Float) -> Float:
+    """All patches."""
+    return np.stack([reference.follow(patch, vertices[patch]) for patch in range(3)])
+
+
 def shown(reference: NearestReference) -> int:
     """Number of the reference that all three patches show."""
     (colour,) = {int(v) for first, last in BANDS for v in reference.image[first:last, :, 0].ravel()}
@@ -41,7 +46,7 @@ def test_the_nearest_is_shown() -> None:
     reference = references([0, 10, 20])
     for shift, wanted in ((1, 0), (19, 2), (11, 1)):
         vertices = at(shift)
-        places = reference.follow(vertices)
+        places = follow(reference, vertices)
         assert shown(reference) == wanted
         np.testing.assert_array_equal(places[:, :VERTICES], at(10 * wanted)[:, :VERTICES])
         np.testing.assert_array_equal(places[:, VERTICES:], vertices[:, VERTICES:])
@@ -50,15 +55,15 @@ def test_the_nearest_is_shown() -> None:
 
 def test_it_changes_only_for_one_that_is_much_nearer() -> None:
     reference = references([0, 10])
-    reference.follow(at(1))
+    follow(reference, at(1))
     # Squared distances of 5 ± d: the second is nearer by the factor at this d.
     root = np.sqrt(NEARER)
     edge = 5 * (1 - root) / (1 + root)
-    reference.follow(at(5 + 0.9 * edge))
+    follow(reference, at(5 + 0.9 * edge))
     assert shown(reference) == 0
-    reference.follow(at(5 + 1.1 * edge))
+    follow(reference, at(5 + 1.1 * edge))
     assert shown(reference) == 1
-    reference.follow(at(5 - 0.9 * edge))
+    follow(reference, at(5 - 0.9 * edge))
     assert shown(reference) == 1
 
 
@@ -66,7 +71,7 @@ def test_each_patch_has_its_own() -> None:
     vertices = at(0)
     vertices[0, list(SHAPES[0][1])] += np.float32([0, 10])
     reference = references([0, 10])
-    reference.follow(vertices)
+    follow(reference, vertices)
     assert [int(reference.image[first, 0, 0]) for first, _ in BANDS] == [20, 10, 10]
 
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from parlante.contract import ATLAS, BANDS, CELL_PIXELS, CELLS, COLOR_PLANES
+from parlante.contract import ATLAS, BANDS, CELL_PIXELS, CELLS, COLOR_PLANES, PATCHES, TILES
 from parlante.options import RenderOptions
 from parlante.portrait.portrait import Portrait
 from parlante.render.renderer import FrameRenderer
@@ -36,11 +36,12 @@ def renderer(portrait: Portrait, size: int = SIZE) -> FrameRenderer:
 def drawn_in(draws: FrameRenderer) -> NDArray[np.bool_]:
     """Where the latest frame [size, size] may differ from the warp."""
     warp = draws._warp
-    planes = warp.condition[0, DRAWN].reshape(4, 4, *CELLS)
-    atlas = planes.transpose(2, 0, 3, 1).reshape(ATLAS)
+    planes = warp.condition[:, DRAWN].reshape(TILES, 4, 4, *CELLS)
+    atlas = planes.transpose(0, 3, 1, 4, 2).reshape(ATLAS)
     where = np.zeros(warp.flow.shape[:2], bool)
     at = np.stack([*np.meshgrid(*2 * [np.arange(len(where))]), np.ones_like(where)])
-    for place, (first, last) in zip(warp.places, BANDS, strict=True):
+    patches = [patch for tile in warp.tiles for patch in range(len(BANDS))[PATCHES[tile]]]
+    for place, (first, last) in ((warp.places[patch], BANDS[patch]) for patch in patches):
         u, v = np.tensordot(place, at, 1)
         inside = (u >= 0) & (u <= ATLAS[1] - 1) & (v >= first) & (v <= last - 1)
         seen = ndimage.map_coordinates(atlas[first:last], [v - first, u], order=1, mode="nearest")

@@ -45,8 +45,9 @@ class Fit:
 class FaceModel:
     """ICT-FaceKit reduced to the face mesh (vertices 0–467) and the mouth interior (the rest).
 
-    neutral float32 [V, 3]; identity float32 [100, V, 3]; expression float32 [53, V, 3] (deltas);
-    face_triangles int32 [898, 3]; interior_triangles int32 [T, 3] (indices from the first interior
+    neutral float32 [V, 3]; identity float32 [100, V, 3]; expression float32 [53, V, 3] (deltas),
+    which coefficients are fitted with; motion float32 [53, V, 3]: how people's landmarks really
+    move with these coefficients (`models.train.modes`), which faces are moved with; face_triangles int32 [898, 3]; interior_triangles int32 [T, 3] (indices from the first interior
     vertex); interior_part int32 [V − 468]: 0 upper teeth, 1 lower teeth, 2 gums and tongue;
     interior_shade float32 [V − 468] in [0, 1].
     """
@@ -54,6 +55,7 @@ class FaceModel:
     neutral: Float
     identity: Float
     expression: Float
+    motion: Float
     expression_names: tuple[str, ...]
     face_triangles: NDArray[np.int32]
     interior_triangles: NDArray[np.int32]
@@ -68,6 +70,7 @@ class FaceModel:
                 neutral=arrays["neutral"],
                 identity=arrays["identity"].astype(np.float32),
                 expression=arrays["expression"].astype(np.float32),
+                motion=arrays["motion"].astype(np.float32),
                 expression_names=tuple(str(name) for name in arrays["expression_names"]),
                 face_triangles=arrays["face_triangles"],
                 interior_triangles=arrays["interior_triangles"],

@@ -62,14 +62,14 @@ class Pose:
 
         Rotation vector (radians), translation x, y (model units), log scale.
         """
-        turn = rotation_matrix(self.rotation) @ np.swapaxes(rotation_matrix(rest.rotation), -1, -2)
+        turn = self._matrix @ np.swapaxes(rest._matrix, -1, -2)
         shift = (self.translation - rest.translation)[:, :2] / rest.scale[:, None]
         grown = np.log(self.scale / rest.scale)[:, None]
         return np.concatenate([rotation_vector(turn), shift, grown], 1, dtype=np.float32)
 
     def changed_by(self, change: Float) -> Pose:
         """Inverse of `relative_to`: the poses ``change`` [N, 6] from this one (of one frame)."""
-        turn = rotation_matrix(change[:, :3]) @ rotation_matrix(self.rotation)
+        turn = rotation_matrix(change[:, :3]) @ self._matrix
         translation = np.repeat(self.translation, len(change), 0)
         translation[:, :2] += change[:, 3:5] * self.scale[:, None]
         return Pose(rotation_vector(turn), translation, self.scale * np.exp(change[:, 5]))

@@ -1,4 +1,4 @@
-"""The diffusion chain of a frame: the condition network once, the denoiser K times."""
+"""The diffusion chain of a tile: the condition network once, the denoiser K times."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from parlante.contract import CELLS, COLOR_PLANES, Float, Precision
+from parlante.contract import Float, Precision
 from parlante.errors import BundleError
 from parlante.render.network import DTYPES, BoundNetwork
 from parlante.render.ops import Ops
 from parlante.render.schedule import Step, make_schedule
-from parlante.render.warp import Warp
 from parlante.runtime.bundle import RENDERER, Bundle
 from parlante.runtime.compute import Compute
 
@@ -34,7 +33,7 @@ class StageTimes:
 
 
 class Chain:
-    """From a warp to the drawn patches x̂_0, in arrays that stay where they are.
+    """From the warp of one tile to what is drawn of it, x̂_0, in arrays that stay where they are.
 
     The noise field is fixed by the seed and carried with the mesh, so that frames do not flicker.
     """
@@ -43,14 +42,21 @@ class Chain:
         self,
         bundle: Bundle,
         ops: Ops,
-        warp: Warp,
+        condition: Float,
+        flow: Float,
         told: Float,
+        x: Float,
         *,
         steps: int,
         seed: int,
         compute: Compute,
     ) -> None:
-        self._ops, self._warp, self._seed = ops, warp, seed
+        """condition float32 [1, 192, 32, 32], flow [128, 128, 6] and told [1, 38] are read.
+
+        x float32 [1, 48, 32, 32] is filled.
+        """
+        self._ops, self._condition, self._flow, self._x = ops, condition, flow, x
+        self._seed = seed
         _check_precision(bundle, compute)
         sessions = {
             name: bundle.session(
@@ -62,30 +68,26 @@ class Chain:
         self._schedule = make_schedule(
             steps, sampler=sampling["sampler"], start=int(sampling["start"])
         )
-        self.x = np.empty((1, COLOR_PLANES, *CELLS), np.float32)
-        # The same in the denoiser's number format, where that is another.
+        # The same as x in the denoiser's number format, where that is another.
         self._next: NDArray[Any] | None = None
         self._next_format: dict[str, Any] = sampling.get("x_t", {})
         dtype = DTYPES[sampling["inputs"]["x_t"]["type"]]
         if dtype is not np.float32:
-            self._next = np.empty(self.x.shape, dtype)
+            self._next = np.empty(x.shape, dtype)
         self._timestep = np.empty(1, np.float32)
-        condition = BoundNetwork(
-            sessions["condition"],
-            {"condition": warp.condition, "attributes": told},
-        )
+        first = BoundNetwork(sessions["condition"], {"condition": condition, "attributes": told})
         denoise = BoundNetwork(
             sessions["denoise"],
             {
-                "x_t": self.x if self._next is None else self._next,
+                "x_t": x if self._next is None else self._next,
                 "timestep": self._timestep,
-                **condition.outputs,
+                **first.outputs,
             },
         )
-        self.networks = {"condition": condition, "denoise": denoise}
+        self.networks = {"condition": first, "denoise": denoise}
 
     def run(self, times: StageTimes, now: float) -> float:
-        """Fill `x` for the warp as it is; returns the time."""
+        """Fill x for the warp as it is; returns the time."""
         self.networks["condition"].run()
         now = times.add("condition", now)
         self._step(None, None, self._schedule.start)
@@ -95,7 +97,7 @@ class Chain:
             self._timestep[0] = step.timestep
             denoise.run()
             now = times.add("denoise", now)
-            self._step(denoise.outputs["residual"], self.x, step)
+            self._step(denoise.outputs["residual"], self._x, step)
         return times.add("denoise_step", now)
 
     def _step(self, residual: Float | None, x_t: Float | None, step: Step) -> None:
@@ -103,9 +105,9 @@ class Chain:
         self._ops.denoise_step(
             residual,
             x_t,
-            self._warp.condition,
-            self._warp.atlas_flow,
-            self.x,
+            self._condition,
+            self._flow,
+            self._x,
             c_x0=step.c_x0,
             c_xt=step.c_xt,
             sigma=step.sigma,

@@ -33,6 +33,7 @@ from parlante.portrait.portrait import Portrait
 RING = len(FACE_OVAL)
 OPENINGS = (LIPS_INNER, EYE_RIGHT, EYE_LEFT)
 HOLE = [vertex for loop in OPENINGS for vertex in loop]
+OPENING_STARTS = np.cumsum([0, *map(len, OPENINGS[:-1])])  # in HOLE
 EYES_START = VERTICES + len(LIPS_INNER)
 RING_START = VERTICES + len(HOLE)
 WARP_VERTICES = RING_START + 3 * RING
@@ -85,12 +86,15 @@ class Moved:
     """Where N frames have the mesh, and what of the photo they show there.
 
     vertices float32 [N, WARP_VERTICES, 3] and interior [N, Vi, 3]: positions, in pixels of the
-    256-grid; source float32 [N, WARP_VERTICES, 2]: places in the photo, in the same.
+    256-grid; source float32 [N, WARP_VERTICES, 2]: places in the photo, in the same; stirred
+    float32 [N, 3]: how far lips, right and left lids are from where they are in the photo, at most,
+    in the head, model units.
     """
 
     vertices: Float
     interior: Float
     source: Float
+    stirred: Float
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,7 @@ class WarpMesh:
 
         breath: how far the shoulders are lifted, 0 to 1.
         """
-        change = np.tensordot(expression - self._source_expression, self.model.expression, 1)
+        change = np.tensordot(expression - self._source_expression, self.model.motion, 1)
         face = np.asarray(self.measured + change[:, :VERTICES], np.float32)
         _part_lips(face)
         for eye in (EYE_RIGHT, EYE_LEFT):
@@ -203,7 +207,10 @@ class WarpMesh:
         source = np.repeat(self._source[None], len(face), 0)
         behind = self._source_pose.apply(face[:, HOLE].reshape(1, -1, 3))
         source[:, VERTICES:RING_START] = behind[..., :2].reshape(len(face), -1, 2)
-        return Moved(np.concatenate([moved, hole, ring], 1, dtype=np.float32), interior, source)
+        vertices = np.concatenate([moved, hole, ring], 1, dtype=np.float32)
+        away = np.square((face[:, HOLE] - self.measured[HOLE])[..., :2]).sum(-1)
+        stirred = np.sqrt(np.maximum.reduceat(away, OPENING_STARTS, 1))
+        return Moved(vertices, interior, source, stirred)
 
 
 def _rings(
@@ -322,7 +329,7 @@ def _shut_lids(face: Float, measured: Float, eye: tuple[int, ...]) -> None:
 def _shut_jaw(model: FaceModel, measured: Float) -> float:
     """Change of the jawOpen coefficient that brings this photo's inner lips together."""
     upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
-    jaw = model.expression[model.expression_names.index("jawOpen")]
+    jaw = model.motion[model.expression_names.index("jawOpen")]
     rate = float((jaw[upper, 1] - jaw[lower, 1]).mean())
     return -float((measured[upper, 1] - measured[lower, 1]).mean()) / rate
 
@@ -333,6 +340,6 @@ def _closed_blink(model: FaceModel, measured: Float, expression: Float) -> Float
     grid = np.linspace(0, 2.0, 41, dtype=np.float32)
     out = np.empty(2, np.float32)
     for eye, mode in enumerate(modes):
-        step = (grid - expression[mode])[:, None, None] * model.expression[mode, :VERTICES]
+        step = (grid - expression[mode])[:, None, None] * model.motion[mode, :VERTICES]
         out[eye] = grid[eye_aperture(measured + step)[:, eye].argmin()]
     return out

@@ -30,18 +30,18 @@ class NearestReference:
     def __bool__(self) -> bool:
         return len(self._atlases) > 0
 
-    def follow(self, places: Float) -> Float:
-        """Choose for a frame whose vertices lie at ``places`` [3, V, 2] in the atlas.
+    def follow(self, patch: int, places: Float) -> Float:
+        """Choose for a patch of a frame whose vertices lie at ``places`` [V, 2] in the atlas.
 
         Returns where they lie in `image`, of the same shape; what is not of the face, and the
-        insides of mouth and eyes, stay at their own places.
+        inside of mouth or eye, stay at their own places.
         """
+        (_, loop), (first, last) = SHAPES[patch], BANDS[patch]
+        away = np.square(self._shapes[patch] - places[list(loop)].ravel()).sum(1)
+        nearest, held = int(away.argmin()), self._chosen[patch]
+        if held is None or away[nearest] < NEARER * away[held]:
+            self._chosen[patch] = held = nearest
+            self.image[first:last, :, :3] = self._atlases[held, first:last]
         shown: Float = places.copy()
-        for patch, ((_, loop), (first, last)) in enumerate(zip(SHAPES, BANDS, strict=True)):
-            away = np.square(self._shapes[patch] - places[patch, list(loop)].ravel()).sum(1)
-            nearest, held = int(away.argmin()), self._chosen[patch]
-            if held is None or away[nearest] < NEARER * away[held]:
-                self._chosen[patch] = held = nearest
-                self.image[first:last, :, :3] = self._atlases[held, first:last]
-            shown[patch, :VERTICES] = self._places[held, patch]
+        shown[:VERTICES] = self._places[held, patch]
         return shown

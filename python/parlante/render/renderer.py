@@ -1,8 +1,8 @@
 """The renderer: one `Motion` in, one picture out.
 
 attributes → 3DMM → mesh → rasterise → pack → condition network → K denoising steps → compose. The
-network draws patches on mouth and eyes; the rest is the warped photo, bit for bit. Each frame
-depends on its motion, the portrait and the seed alone; where there are references, also on which of
+network draws patches on mouth and eyes where these are not as in the photo; the rest is the warped
+photo, bit for bit. Each frame depends on its motion, the portrait and the seed alone; where there are references, also on which of
 them the frame before was drawn from.
 """
 
@@ -13,7 +13,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from parlante.contract import BANDS, CELL_PIXELS, CELLS, COLOR_PLANES, Float, Image
+from parlante.contract import (
+    BANDS,
+    CELL_PIXELS,
+    CELLS,
+    COLOR_PLANES,
+    PATCHES,
+    TILE,
+    TILES,
+    Float,
+    Image,
+)
 from parlante.face.model import FaceModel
 from parlante.options import RenderOptions
 from parlante.portrait.portrait import Portrait
@@ -59,15 +69,21 @@ class FrameRenderer:
         )
         self._stage = stage_of(portrait, options, self._ops)
         self._warp = self.warp_type(self._ops, portrait, self.mesh, self._stage.grid)
-        self._chain = Chain(
-            bundle,
-            self._ops,
-            self._warp,
-            self._attributes.told,
-            steps=options.steps,
-            seed=options.seed,
-            compute=compute,
-        )
+        self._x0 = np.empty((TILES, COLOR_PLANES, *CELLS), np.float32)
+        self._chains = [
+            Chain(
+                bundle,
+                self._ops,
+                self._warp.condition[tile : tile + 1],
+                self._warp.atlas_flow[tile * TILE : (tile + 1) * TILE],
+                self._attributes.told[tile : tile + 1],
+                self._x0[tile : tile + 1],
+                steps=options.steps,
+                seed=options.seed,
+                compute=compute,
+            )
+            for tile in range(TILES)
+        ]
         self._grey = is_grey(portrait.image[..., :3])
 
     @property
@@ -76,9 +92,9 @@ class FrameRenderer:
         return self._attributes.shut
 
     @property
-    def networks(self) -> dict[str, BoundNetwork]:
-        """The condition network and the denoiser, by name."""
-        return self._chain.networks
+    def networks(self) -> list[dict[str, BoundNetwork]]:
+        """The condition network and the denoiser, by name, as each tile has them."""
+        return [chain.networks for chain in self._chains]
 
     def expression(self, motion: Motion) -> Float:
         """3DMM expression float32 [53] of a motion: the photo's own, lips and lids replaced."""
@@ -101,9 +117,10 @@ class FrameRenderer:
         self._warp.move(expression, pose_change, breath)
         now = self.times.add("warp", now)
         self._attributes.tell(expression, pose_change)
-        now = self._chain.run(self.times, now)
-        self._in_the_photos_colours(self._chain.x)
-        image = self._compose(self._chain.x)
+        for tile in self._warp.tiles:
+            now = self._chains[tile].run(self.times, now)
+            self._in_the_photos_colours(tile)
+        image = self._compose(self._warp.tiles)
         self.times.add("compose", now)
         self.times.frames += 1
         return image
@@ -111,12 +128,12 @@ class FrameRenderer:
     def draw_warp(self, expression: Float, pose_change: Float) -> Image:
         """As `draw`, without the network: the warp alone."""
         self._warp.move(expression, pose_change)
-        return self._compose(None)
+        return self._compose([])
 
-    def _in_the_photos_colours(self, x0: Float) -> None:
+    def _in_the_photos_colours(self, tile: int) -> None:
         """Undo the balance of warp and drawing; what is drawn in a grey photo is grey."""
-        warp = self._warp.condition[0, :COLOR_PLANES].reshape(3, CELL_PIXELS, *CELLS)
-        drawn = x0[0].reshape(warp.shape)  # both are views
+        warp = self._warp.condition[tile, :COLOR_PLANES].reshape(3, CELL_PIXELS, *CELLS)
+        drawn = self._x0[tile].reshape(warp.shape)  # both are views
         drawn -= warp
         for planes, middle in ((drawn, 0), (warp, 1)):
             planes += middle
@@ -126,19 +143,22 @@ class FrameRenderer:
             drawn[:] = np.tensordot(LUMA, drawn, 1)
         drawn += warp
 
-    def _compose(self, x0: Float | None) -> Image:
-        stage, pixels = self._stage, self._options.pixels
+    def _compose(self, tiles: list[int]) -> Image:
+        stage, pixels, warp = self._stage, self._options.pixels, self._warp
         height, width = stage.plate.shape[:2]
         image = np.empty(picture_shape(height, width, pixels), np.uint8)
+        patches = slice(0, 0)
+        if tiles:  # those of both are neighbours
+            patches = slice(PATCHES[tiles[0]].start, PATCHES[tiles[-1]].stop)
         self._ops.compose(
             stage.source,
             stage.plate,
-            self._warp.flow,
-            x0,
-            self._warp.condition,
-            self._warp.cover,
-            self._warp.places,
-            BAND_ROWS,
+            warp.flow,
+            self._x0 if tiles else None,
+            warp.condition,
+            warp.cover,
+            warp.places[patches],
+            BAND_ROWS[patches],
             image,
             format=pixels,
             background=stage.background,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from parlante.contract import (
     ATLAS,
+    BANDS,
     CELLS,
-    COLOR_PLANES,
     CONDITION,
-    UNSHUFFLE,
+    PATCHES,
+    TILE,
+    TILES,
     Float,
     Image,
 )
 from parlante.face.patches import Patches, own_places, through
 from parlante.portrait.portrait import Portrait
-from parlante.render.atlas import EDGE_REACH, draw_edges, draw_flow, draw_interior
+from parlante.render.atlas import draw_edges, draw_flow, draw_interior
 from parlante.render.mesh import WarpMesh
 from parlante.render.ops import Ops
 from parlante.render.reference import NearestReference
@@ -30,6 +31,10 @@ BALANCE_RANGE = 0.6, 1.6
 # Levels by which the channels of a black-and-white photo differ, at most, in all but one of a
 # thousand pixels: what compression leaves.
 GREY_LEVELS = 4
+# How far lips, right and left lids are from where the photo has them, in pixels of the atlas, at
+# most: up to the first the warp is the picture; from the second on the network draws what it may.
+STILL = np.array([1.0, 3.0, 3.0], np.float32)
+STIRRED = 2 * STILL
 SEEN = 512  # side of the crop as the networks see it, pixels: that of the training's sharp clips
 
 
@@ -37,8 +42,9 @@ class Warp:
     """Arrays that `move` fills for a frame.
 
     flow float32 [rows, columns, 2] of ``grid``: x and y of the source pixel, in pixels of that
-    grid; places float32 [3, 2, 3]: affine maps from it to the atlas, one a patch; atlas_flow
-    float32 [256, 128, 6] and condition float32 [1, 192, 64, 32]: what `pack` reads and makes of it;
+    grid; places float32 [3, 2, 3]: affine maps from it to the atlas, one a patch; tiles: those of
+    the atlas that are to be drawn, since lips or lids are not as in the photo; of these, atlas_flow
+    float32 [256, 128, 6] and condition float32 [2, 192, 32, 32]: what `pack` reads and makes of it;
     cover float32 [256, 128]: how far what is drawn covers the warp. at_rest and atlas_rest: the
     flows where nothing moves. balance float32 [3]: factors by which the colours in the condition
     are not the photo's.
@@ -58,17 +64,17 @@ class Warp:
         self.at_rest[..., 1], self.at_rest[..., 0] = np.mgrid[: grid.rows, : grid.columns]
         self.flow = np.empty_like(self.at_rest)
         self._depth = np.empty((grid.rows, grid.columns), np.float32)
-        self.places = np.empty((3, 2, 3), np.float32)
+        self.places = np.empty((len(BANDS), 2, 3), np.float32)
         # Where the mesh covers nothing: the photo as it lies.
         self.atlas_rest = np.zeros((*ATLAS, 6), np.float32)
         self.atlas_rest[..., :2] = self._patches.seen(portrait.pose, SEEN)
         self.atlas_rest[..., 4:] = own_places()
+        self.tiles: list[int] = []
         self.atlas_flow = np.empty_like(self.atlas_rest)
         self.cover = np.zeros(ATLAS, np.float32)
         self._atlas_depth = np.empty(ATLAS, np.float32)
         self._interior = np.zeros((*ATLAS, 3), np.float32)
-        self.condition = np.empty((1, CONDITION, *CELLS), np.float32)
-        self._color, self._change = np.empty((2, *ATLAS, 3), np.float32)
+        self.condition = np.empty((TILES, CONDITION, *CELLS), np.float32)
 
     def move(self, expression: Float, pose_change: Float, breath: float = 0.0) -> None:
         """Warp to an expression [53], a pose change [6] from the photo's pose, and a breath."""
@@ -85,52 +91,58 @@ class Warp:
         )
         to_atlas = self._patches.to_atlas(pose)
         self.places[:] = self._grid.maps(to_atlas)
-        places = through(to_atlas, vertices[:, :2])
-        np.copyto(self.atlas_flow, self.atlas_rest)
+        stirred = moved.stirred[0] / self._patches.pixel
+        shares = np.clip((stirred - STILL) / (STIRRED - STILL), 0, 1)
+        self.tiles = [tile for tile, own in enumerate(PATCHES) if shares[own].any()]
+        for tile in self.tiles:
+            rows = slice(tile * TILE, (tile + 1) * TILE)
+            self.atlas_flow[rows] = self.atlas_rest[rows]
+            for patch in range(len(BANDS))[PATCHES[tile]]:
+                places = through(to_atlas[patch][None], vertices[:, :2])[0]
+                self._draw(patch, places, vertices[:, 2], self._seen(source), shares[patch])
+            self.cover[rows] *= self.atlas_flow[rows, :, 3]
+        if 0 in self.tiles:
+            draw_interior(
+                self._ops.rasterize,
+                self._mesh,
+                moved.interior[0],
+                to_atlas,
+                self._interior,
+                self._atlas_depth,
+            )
+        self.pack()
+
+    def _draw(
+        self, patch: int, places: Float, depths: Float, source: Float, share: np.float32
+    ) -> None:
+        """One patch of `atlas_flow` and `cover`, of which ``share`` counts."""
         draw_flow(
             self._ops.rasterize,
             self._mesh,
-            vertices,
-            to_atlas,
-            np.broadcast_to(self._seen(source), (3, *source.shape)),
-            self._reference.follow(places) if self._reference else places,
+            patch,
+            places,
+            depths,
+            source,
+            self._reference.follow(patch, places) if self._reference else places,
             self.atlas_flow,
             self._atlas_depth,
         )
-        draw_interior(
-            self._ops.rasterize,
-            self._mesh,
-            moved.interior[0],
-            to_atlas,
-            self._interior,
-            self._atlas_depth,
-        )
-        draw_edges(places, self.cover)
-        self.cover *= self.atlas_flow[..., 3]
-        self.pack()
+        first, last = BANDS[patch]
+        self.atlas_flow[first:last, :, 3] *= share
+        draw_edges(patch, places, self.cover)
 
     def pack(self) -> None:
-        """Make `condition` of the flow as it is."""
-        self._ops.pack(
-            self._source,
-            self._reference.image if self._reference else None,
-            self.atlas_flow,
-            self._interior,
-            self.condition,
-        )
-        self._soften()
-
-    def _soften(self) -> None:
-        """Blur the warp in `condition` along lips and lids, where the mesh draws rows of steps."""
-        side = 2 * EDGE_REACH + 1
-        blocks = self.condition[0, :COLOR_PLANES].reshape(3, UNSHUFFLE, UNSHUFFLE, *CELLS)
-        shuffled = blocks.transpose(3, 1, 4, 2, 0)  # a view
-        np.copyto(self._color.reshape(shuffled.shape), shuffled)
-        cv2.blur(self._color, (side, side), dst=self._change)
-        self._change -= self._color
-        self._change *= self.cover[..., None]
-        self._color += self._change
-        np.copyto(shuffled, self._color.reshape(shuffled.shape))
+        """Make `condition` of the flow as it is, softened along lips and lids."""
+        for tile in self.tiles:
+            rows = slice(tile * TILE, (tile + 1) * TILE)
+            self._ops.pack(
+                self._source,
+                self._reference.image if self._reference else None,
+                self.atlas_flow[rows],
+                self._interior[rows],
+                self.condition[tile : tile + 1],
+                cover=self.cover[rows],
+            )
 
 
 def balance(photo: Image, seen: Float) -> Float:
