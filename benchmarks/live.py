@@ -27,7 +27,7 @@ from parlante.contract import SAMPLE_RATE
 from parlante.runtime.assets import demo
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.machine import rss_mb
-from parlante.session.engine import Engine
+from parlante.session.engine import Engine, Renderer
 from parlante.session.live import Live
 from parlante.speech.audio import decode_audio
 from parlante.speech.motion import Motion, MotionStream
@@ -48,7 +48,7 @@ class StillClock:
         self.time += seconds
 
 
-class LipsOnly:
+class LipsOnly(Renderer):
     """A renderer whose picture is the lip code."""
 
     def render(self, motion: Motion) -> NDArray[np.uint8]:

@@ -2,8 +2,8 @@
 
 After section 2.4 of the paper, arranged for two CPU cores: it draws patches, which lie in square
 tiles of one atlas (`parlante.face.patches`), and the rest of the picture stays the photo's.
-`ConditionNet` runs once for each tile that has to be drawn, `Denoiser` once a diffusion step, both on
-the 32×32 cells of a tile (pixel-unshuffle ×4). The last layer starts at zero, so an untrained
+`ConditionNet` runs once for each tile that has to be drawn, `Denoiser` once a diffusion step, both
+on the 32×32 cells of a tile (pixel-unshuffle ×4). The last layer starts at zero, so an untrained
 renderer returns the warp unchanged.
 """
 
@@ -101,8 +101,8 @@ class ConditionNet(nn.Module):
     """What every diffusion step of a tile shares.
 
     condition [N, 192, 32, 32] (from `pack`), attributes [N, 38] (lip, blink and residual code less
-    the photo's own, pose change, 1 for the tile) → context maps [N, 32, 32, 32] and [N, 96, 16, 16],
-    gate [N, 16, 32, 32]: how far each pixel may be drawn.
+    the photo's own, pose change, 1 for the tile) → context maps [N, 32, 32, 32] and [N, 96, 16,
+    16], gate [N, 16, 32, 32]: how far each pixel may be drawn.
     """
 
     def __init__(self, widths: tuple[int, int, int] = (32, 96, 160)) -> None:

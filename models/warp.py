@@ -12,14 +12,23 @@ from torch import Tensor
 from parlante.contract import CELL_PIXELS, EDGE_REACH
 
 
-def pack(source: Tensor, reference: Tensor | None, flow: Tensor, interior: Tensor) -> Tensor:
+def pack(
+    source: Tensor,
+    reference: Tensor | None,
+    flow: Tensor,
+    interior: Tensor,
+    inside: Tensor | None = None,
+) -> Tensor:
     """Condition planes [N, 192, H/4, W/4].
 
     source [N, 4, Hs, Ws] (RGB and a channel that is not used, 0–255), reference [N, 4, Hr, Wr] (RGB
     and 255 where it is valid) or None, flow [N, H, W, 6] (x and y in pixels of the source, opening
-    and drawn in 0–1, x and y in pixels of the reference), interior [N, H, W, 3].
+    and drawn in 0–1, x and y in pixels of the reference), interior [N, H, W, 3], inside [N, 4, H,
+    W]: a colour in [−1, 1] laid over the source's, and how far.
     """
     color = sample(source[:, :3], flow[..., :2]) / 127.5 - 1
+    if inside is not None:
+        color = color + inside[:, 3:] * (inside[:, :3] - color)
     opening, drawn = flow[..., 2:4].permute(3, 0, 1, 2)[:, :, None]
     if reference is None:
         seen = torch.zeros_like(color[:, :1]).expand(-1, 4, -1, -1)

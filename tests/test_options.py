@@ -272,7 +272,7 @@ def drawn_with(monkeypatch: pytest.MonkeyPatch) -> list[RenderOptions]:
     seen: list[RenderOptions] = []
 
     def renderer(
-        bundle: object, model: object, portrait: object, options: RenderOptions, compute: object
+        bundle: object, model: object, portrait: object, options: RenderOptions, *_: object
     ) -> None:
         seen.append(options)
         raise EnoughError

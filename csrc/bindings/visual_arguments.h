@@ -33,7 +33,8 @@ RasterizeArguments check_rasterize(const Array& vertices, const Array& triangles
 template <class Array>
 PackArguments check_pack(const Array& source, const std::optional<Array>& reference,
                          const Array& flow, const Array& interior,
-                         const std::optional<Array>& cover, Array& condition) {
+                         const std::optional<Array>& inside, const std::optional<Array>& cover,
+                         Array& condition) {
   PackArguments arguments{};
   arguments.flow = input_image<float>(flow, "flow", kAny, kAny, kFlowChannels);
   const int rows = arguments.flow.rows;
@@ -49,6 +50,9 @@ PackArguments check_pack(const Array& source, const std::optional<Array>& refere
     require_pixels(*reference, "reference");
   }
   arguments.interior = input_image<float>(interior, "interior", rows, columns, 3);
+  if (inside) {
+    arguments.inside = input_image<float>(*inside, "inside", rows, columns, 4);
+  }
   if (cover) {
     arguments.cover = input_table<float>(*cover, "cover", rows, columns);
   }

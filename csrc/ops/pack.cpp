@@ -64,7 +64,7 @@ constexpr PerIsa<pack_references_loop> pack_references;
 }  // namespace
 
 void pack(const PackArguments& arguments, int threads) {
-  const auto& [source, reference, flow, interior, cover, condition] = arguments;
+  const auto& [source, reference, flow, interior, inside, cover, condition] = arguments;
   const int columns = flow.columns;
   parallel_rows(condition.rows, threads, [&](int y_begin, int y_end, Scratch& scratch) {
     const auto photo = with_two_columns(source, scratch);
@@ -83,7 +83,15 @@ void pack(const PackArguments& arguments, int threads) {
     const auto color_row = [&](int y, int channel) { return colors[3 * (y - first) + channel]; };
     for (int y = first; y < last; ++y) {
       split_flow(y, 0, 2);
-      pack_colors(photo, at[0], at[1], columns, color_row(y, 0), color_row(y, 1), color_row(y, 2));
+      float *const red = color_row(y, 0), *const green = color_row(y, 1);
+      float* const blue = color_row(y, 2);
+      pack_colors(photo, at[0], at[1], columns, red, green, blue);
+      for (int x = 0; inside.data && x < columns; ++x) {
+        const PackedColor color = laid_over({red[x], green[x], blue[x]}, inside.at(y, x));
+        red[x] = color.red;
+        green[x] = color.green;
+        blue[x] = color.blue;
+      }
     }
     const auto color_at = [&](int y, int x) {
       return PackedColor{color_row(y, 0)[x], color_row(y, 1)[x], color_row(y, 2)[x]};

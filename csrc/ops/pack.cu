@@ -12,7 +12,7 @@ constexpr int kLanes = 32;  // along x: one warp writes 128 consecutive bytes of
 constexpr int kRows = 4;    // network rows a block
 
 __global__ void __launch_bounds__(kLanes* kRows) pack_kernel(PackArguments arguments) {
-  const auto& [source, reference, flow, interior, cover, condition] = arguments;
+  const auto& [source, reference, flow, interior, inside, cover, condition] = arguments;
   const int x = static_cast<int>(blockIdx.x * kLanes + threadIdx.x);
   const int y = static_cast<int>(blockIdx.y * kRows + threadIdx.y);
   const int dy = static_cast<int>(blockIdx.z);
@@ -27,7 +27,8 @@ __global__ void __launch_bounds__(kLanes* kRows) pack_kernel(PackArguments argum
   load_floats(interior.at(image_y, image_x), interior_values);
   const auto color_at = [&](int v, int u) {
     const float* at = flow.at(v, u);
-    return pack_color(source, __ldg(at), __ldg(at + 1));
+    const PackedColor color = pack_color(source, __ldg(at), __ldg(at + 1));
+    return inside.data ? laid_over(color, inside.at(v, u)) : color;
   };
 #pragma unroll
   for (int dx = 0; dx < kUnshuffle; ++dx) {
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(kLanes* kRows) pack_kernel(PackArguments argum
     const float blur = cover.data ? __ldg(cover.row(image_y) + image_x + dx) : 0.0f;
     const PackedColor color =
         blur > 0.0f ? soft_color(color_at, flow.rows, flow.columns, image_y, image_x + dx, blur)
-                    : pack_color(source, at[0], at[1]);
+                    : color_at(image_y, image_x + dx);
     const PackedReference seen =
         reference.data ? pack_reference(reference, at[4], at[5]) : PackedReference{};
     const float values[kPackedImages] = {

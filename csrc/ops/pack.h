@@ -27,6 +27,9 @@ struct PackArguments {
   ImageView<const float> flow;
   /// [H, W, 3] maps of the inside of the mouth, drawn from the face model.
   ImageView<const float> interior;
+  /// [H, W, 4]: a colour in [-1, 1] laid over c, and how far, 0..1: where something is seen that
+  /// the source does not show. Its data may be null: nowhere.
+  ImageView<const float> inside;
   /// [H, W]: how far c is blurred, 0..1: along edges, where a mesh draws a row of steps. Its data
   /// may be null: nowhere.
   TableView<const float> cover;
@@ -54,6 +57,12 @@ struct PackedColor {
 PARLANTE_HD PackedColor pack_color(const ImageView<const std::uint8_t>& source, float x, float y) {
   const Rgba sample = sample_rgba(source, x, y);
   return {to_unit(sample.r), to_unit(sample.g), to_unit(sample.b)};
+}
+
+/// A colour with another one, red, green, blue and its share, laid over it.
+PARLANTE_HD PackedColor laid_over(const PackedColor& color, const float* inside) {
+  return {lerp(color.red, inside[0], inside[3]), lerp(color.green, inside[1], inside[3]),
+          lerp(color.blue, inside[2], inside[3])};
 }
 
 /// A colour where it is blurred: up to `cover` the mean of the neighbours that are in the image.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from parlante.contract import ATLAS, BANDS, VERTICES, Float
 from parlante.face.model import FaceModel
 from parlante.face.patches import Patches, atlas_of, own_places, through
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER
-from parlante.render.atlas import draw_edges, draw_flow, draw_interior
+from parlante.render.atlas import draw_edges, draw_flow, draw_interior, unseen
 from parlante.render.mesh import EYES_START, RING_START, WarpMesh
 from parlante.render.stage import crop_grid
 from parlante.runtime.bundle import Bundle
@@ -103,9 +104,10 @@ class PairBatch:
 
     source, target int64 [N] and reference int64 [N, 3]: rows among all atlases, −1 for none; moved
     float16 [N, 256, 128, 4]: where source and reference are sampled, less the pixel's own place;
-    maps uint8 [N, 6, 256, 128]: opening, drawn, the three of the mouth's inside, edges; expression
-    float32 [N, 53], that of the source as ``own``; pose change float32 [N, 6]; mirrored bool [N]:
-    all of it is of the pictures flipped left to right.
+    maps uint8 [N, 7, 256, 128]: opening, drawn, the three of the mouth's inside, edges, and where
+    an inside is seen that the source does not show; expression float32 [N, 53], that of the source
+    as ``own``; pose change float32 [N, 6]; mirrored bool [N]: all of it is of the pictures flipped
+    left to right.
     """
 
     source: Tensor
@@ -188,7 +190,7 @@ class Pairs(IterableDataset[PairBatch]):
         source, target = np.empty(n, np.int64), np.empty(n, np.int64)
         reference = np.full((n, 3), -1, np.int64)
         flow = np.empty((n, *ATLAS, 6), np.float32)
-        interior, edges = (np.empty((n, *ATLAS, k), np.float32) for k in (3, 1))
+        interior, edges, hidden = (np.empty((n, *ATLAS, k), np.float32) for k in (3, 1, 1))
         pose = np.empty((n, 6), np.float32)
         expression, own = np.empty((n, 53), np.float32), np.empty((n, 53), np.float32)
         for start in range(0, n, TARGETS):
@@ -198,7 +200,7 @@ class Pairs(IterableDataset[PairBatch]):
             count = rows.stop - rows.start
             chosen = np.array([_target(rng, held, s) for _ in range(count)])
             nearest = np.array([_references(rng, held, t) for t in chosen])
-            drawn = flow[rows], interior[rows], edges[rows]
+            drawn = flow[rows], interior[rows], edges[rows], hidden[rows]
             _draw_pairs(rng, model, held, s, chosen, nearest, drawn)
             clip, frames, first = held.clip, held.frames[chosen], held.frames[s]
             source[rows], target[rows] = held.first + s, held.first + chosen
@@ -212,7 +214,7 @@ class Pairs(IterableDataset[PairBatch]):
         pose[flip] *= np.float32([1, -1, -1, -1, 1, 1])
         reference[flip] = reference[flip][:, [0, 2, 1]]
         moved = (flow[..., [0, 1, 4, 5]] - np.tile(own_places(), 2)).astype(np.float16)
-        maps = np.concatenate([flow[..., 2:4], interior, edges], -1)
+        maps = np.concatenate([flow[..., 2:4], interior, edges, hidden], -1)
         maps = np.round(np.moveaxis(maps, -1, 1) * 255).astype(np.uint8)
         planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(moved, -1, 1)))
         flags = torch.from_numpy(mirrored)
@@ -238,10 +240,14 @@ def _draw_pairs(
     source: int,
     targets: NDArray[np.int64],
     references: NDArray[np.int64],
-    out: tuple[Float, Float, Float],
+    out: tuple[Float, Float, Float, Float],
 ) -> None:
-    """Fill ``out`` of pairs of one source: flow [n, 256, 128, 6], interior [… 3], edges [… 1]."""
-    flow, interior, edges = out
+    """Fill ``out`` of pairs of one source: flow [n, 256, 128, 6], interior [… 3], edges [… 1].
+
+    And where an inside is hidden in the source [… 1].
+    """
+    flow, interior, edges, hidden = out
+    seen = _own_inside(held, source)
     depth = np.empty(ATLAS, np.float32)
     clip, frame = held.clip, held.frames[source]
     mesh = WarpMesh.build(
@@ -287,6 +293,16 @@ def _draw_pairs(
             np.clip(flow[k, first:last, :, 1::4], first, last - 1, out=flow[k, first:last, :, 1::4])
             draw_edges(patch, own[patch], edges[k, ..., 0])
         draw_interior(_core.rasterize, mesh, of.interior[k], maps, interior[k], depth)
+        hidden[k, ..., 0] = unseen(seen, flow[k])
+
+
+def _own_inside(held: Held, source: int) -> NDArray[np.uint8]:
+    """Of a source's atlas: 0 in the mouth's patch but for what is seen between the lips."""
+    own = np.full(ATLAS, 255, np.uint8)
+    own[slice(*BANDS[0])] = 0
+    lips = through(held.to_atlas[source][:1], held.landmarks[source][list(LIPS_INNER), :2])[0]
+    cv2.fillPoly(own, [np.round(lips).astype(np.int32)], 255)
+    return own
 
 
 def _look(shown: Float, patch: int, turn: Float) -> None:

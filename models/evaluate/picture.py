@@ -41,6 +41,7 @@ from parlante.runtime.bundle import Bundle
 REFERENCES = (1, 4, 32)
 LOOKED_AT = 48  # frames of the first half, of which references are chosen
 RUN = 12  # frames in a row, for the shimmer
+SEAM = 5  # pixels: width of the ring along the edge of what was drawn
 FINE = 1.5  # pixels of the atlas: shimmer is what is finer
 
 
@@ -85,6 +86,22 @@ def shimmer(made: Sequence[Image], true: Sequence[Image], maps: Sequence[Float])
     return flicker(made) / max(flicker(true), 1e-6)
 
 
+def seam(made: Image, warp: Image, true: Image) -> float:
+    """How much edge there is along the edge of what was drawn, over the truth's there.
+
+    made: the picture; warp: the same without what was drawn.
+    """
+    drawn = (made != warp).any(2).astype(np.uint8)
+    ring = cv2.dilate(drawn, np.ones((SEAM, SEAM))) - cv2.erode(drawn, np.ones((SEAM, SEAM)))
+
+    def edge(image: Image) -> float:
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        steep = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+        return float(steep[ring > 0].mean()) if ring.any() else 0.0
+
+    return edge(made) / max(edge(true), 1e-6)
+
+
 def given(
     evaluation: Evaluation, clip: PreparedClip, prepared: Path, count: int, steps: Sequence[int]
 ) -> dict[str, Scores]:
@@ -107,6 +124,9 @@ def given(
     truth = [images[f] for f in spread]
     points = evaluation.track(truth)
 
+    warp = evaluation.renderer(portrait, steps[0])
+    bare = [warp.draw_warp(clip.expression[f], changes[f]) for f in spread]
+
     def scores(draw: Callable[[int], Image]) -> Scores:
         made = [draw(f) for f in spread]
         compared = [
@@ -117,9 +137,9 @@ def given(
             if at is not None and seen is not None
         ]
         fine = shimmer([draw(f) for f in run], [images[f] for f in run], maps)
-        return protocols.means(compared) | {"shimmer": fine}
+        seams = [seam(*images) for images in zip(made, bare, truth, strict=True)]
+        return protocols.means(compared) | {"shimmer": fine, "seam": float(np.mean(seams))}
 
-    warp = evaluation.renderer(portrait, steps[0])
     rows = {protocols.WARP: scores(lambda f: warp.draw_warp(clip.expression[f], changes[f]))}
     for k in steps:
         renderer = evaluation.renderer(portrait, k)

@@ -42,6 +42,7 @@ from parlante.portrait.plate import background_plate
 from parlante.portrait.portrait import Portrait, resized
 from parlante.portrait.references import References
 from parlante.render.renderer import FrameRenderer
+from parlante.render.scene import Aim
 from parlante.render.warp import Warp
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
@@ -81,11 +82,11 @@ def swap(evaluation: Evaluation, clip: PreparedClip, seed: int) -> Scores:
 class NoWarp(Warp):
     """The photo as it lies, with the geometry maps of the motion."""
 
-    def move(self, expression: Float, pose_change: Float, breath: float = 0.0) -> None:
-        super().move(expression, pose_change, breath)
-        np.copyto(self.flow, self.at_rest)
-        self.atlas_flow[..., :2] = self.atlas_rest[..., :2]
-        self.pack()
+    def draw(self, aim: Aim) -> None:
+        super().draw(aim)
+        np.copyto(self.flow, self._scene.at_rest)
+        self.atlas_flow[..., :2] = self._scene.atlas_rest[..., :2]
+        self.pack(aim.tiles)
 
 
 class UnwarpedRenderer(FrameRenderer):

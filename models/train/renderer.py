@@ -4,8 +4,8 @@ Source and target are two frames of one clip, references others of it. The geome
 moves the source's mesh; the network sees the warp, and the warped reference where there is one, and
 must draw the target's mouth and eyes. All pictures are atlases on the training device, as uint8.
 Sharp clips teach detail, the many small ones how people differ. Later on a critic learns beside it,
-from sharp clips alone, what distinguishes the drawn from the true. (It is not part of checkpoints: a
-run that is resumed begins with a new one.)
+from sharp clips alone, what distinguishes the drawn from the true. (It is not part of checkpoints:
+a run that is resumed begins with a new one.)
 
 The paper trains on the truth at any timestep; here one input in four is such. The others are what
 sampling meets at run time: the noised warp it starts from, and what it makes of the network's own
@@ -35,7 +35,7 @@ from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack, soften
 from parlante.contract import ATLAS, BANDS, BLINK, CELL_PIXELS, COLOR_PLANES, LIP, TILES
 from parlante.face.patches import own_places
-from parlante.render.warp import LUMA
+from parlante.render.scene import INSIDE, LUMA
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ LIGHT, OTHER_LIGHT = 0.6, 0.12  # range of the changes of light of a pair, and o
 GREY_SHARE = 0.08
 OPENING_WEIGHT = 3.0  # of what lies between lips or lids, more than of what is around
 SQUARE_WEIGHT, GRADIENT_WEIGHT, FEATURE_WEIGHT, TINT_WEIGHT = 0.5, 0.5, 0.4, 1.0
-CRITIC_WEIGHT, CRITIC_FROM = 0.05, 0.2  # from this share of the training on
+CRITIC_WEIGHT, CRITIC_FROM = 0.1, 0.1  # from this share of the training on
 # Of the eyes of a batch, those whose lids move most: at run time eyes that stay open are not drawn.
 EYES_SHARE = 0.5
 # Of how much edge there is in squares of so many pixels: in small ones, edges are where they should
@@ -143,6 +143,15 @@ def references(batch: PairBatch, images: Tensor) -> Tensor:
     return out
 
 
+def inside_colours(source: Tensor) -> Tensor:
+    """As `parlante.render.scene.inside_colour`: of atlases [N, 3, 256, 128], [N, 3, 1, 1]."""
+    luma, inside = (
+        torch.from_numpy(v).to(source.device)[None, :, None, None] for v in (LUMA, INSIDE)
+    )
+    mouth = source[:, :, slice(*BANDS[0])].mean((2, 3), keepdim=True)
+    return (inside * (mouth * luma).sum(1, keepdim=True)).clamp(0, 255) / 127.5 - 1
+
+
 def tiled(atlas: Tensor) -> Tensor:
     """The tiles of atlases [N, C, H, W], all mouths first: [2 N, C, H / 2, W]."""
     return torch.cat(atlas.chunk(TILES, -2))
@@ -174,10 +183,14 @@ def assemble(
         reference = torch.cat([other, reference[:, 3:]], 1)
     own = torch.from_numpy(np.tile(own_places(), 2)).to(device)
     places, maps = batch.moved.float() + own, batch.maps.float().movedim(1, -1) / 255
-    edges = maps[..., 5].unsqueeze(1)
+    edges, hidden = maps[..., 5].unsqueeze(1), maps[..., 6].unsqueeze(1)
     flow = torch.cat([places[..., :2], maps[..., :2], places[..., 2:]], -1)
     opaque = source.new_full((n, 1, *ATLAS), 255)
-    packed = pack(torch.cat([source, opaque], 1), reference, flow, maps[..., 2:5])
+    inside = inside_colours(source)
+    if training:
+        inside = grey(inside)
+    inside = torch.cat([inside.expand(-1, -1, *ATLAS), hidden], 1)
+    packed = pack(torch.cat([source, opaque], 1), reference, flow, maps[..., 2:5], inside)
     planes = soften(packed, edges)
     # The change of the codes: absolute ones would tell the training people from one another.
     codes = torch.cat(attributes.encoder(batch.expression), 1)
@@ -379,7 +392,9 @@ def main() -> None:
 
     def seen(batch: PairBatch) -> PairBatch:
         if parsed.without == "teeth":
-            return replace(batch, maps=batch.maps * torch.tensor([1, 1, 0, 0, 0, 1])[:, None, None])
+            return replace(
+                batch, maps=batch.maps * torch.tensor([1, 1, 0, 0, 0, 1, 1])[:, None, None]
+            )
         if parsed.without == "warp":
             return replace(batch, moved=torch.zeros_like(batch.moved))
         return batch

@@ -60,6 +60,7 @@ def pack(
     interior: _F32,
     condition: _F32,
     *,
+    inside: _F32 | None = None,
     cover: _F32 | None = None,
     threads: int = 1,
 ) -> None: ...

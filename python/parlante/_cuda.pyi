@@ -26,6 +26,7 @@ def pack(
     interior: _DeviceArray,
     condition: _DeviceArray,
     *,
+    inside: _DeviceArray | None = None,
     cover: _DeviceArray | None = None,
     stream: int,
 ) -> None: ...

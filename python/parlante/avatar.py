@@ -47,7 +47,8 @@ class Avatar:
             `DeviceError`.
         precision: what the renderer's networks compute in: ``"float32"``, ``"int8"`` (faster on a
             CPU with VNNI), or ``"float16"`` with a bundle that has it.
-        threads: CPU threads of each frame, 1 to 64.
+        threads: CPU threads, 1 to 64: `speak` draws as many frames at once, a live session each
+            frame with all of them.
         cache: folder of encoded faces, keyed by content; None for the user's cache folder, False
             for none.
         bundle: networks to use instead of the built-in ones.
@@ -166,12 +167,12 @@ class Avatar:
             ParlanteError: an option is out of its range.
         """
         chosen = RenderOptions.of(options, **keywords)
-        engine, _ = self._engine(chosen)
+        engine, _ = self._engine(chosen, at_once=1)
         return Live(engine, realtime=realtime, clock=clock, on_frame=on_frame, pixels=chosen.pixels)
 
-    def _engine(self, options: RenderOptions) -> tuple[Engine, StageTimes]:
+    def _engine(self, options: RenderOptions, *, at_once: int) -> tuple[Engine, StageTimes]:
         renderer = FrameRenderer(
-            self._bundle, self._encoder.model, self.portrait, options, self._compute
+            self._bundle, self._encoder.model, self.portrait, options, self._compute, at_once
         )
         motion = MotionStream(
             self._bundle,
@@ -209,15 +210,19 @@ class Speech:
 
     def engine(self) -> Engine:
         """A fresh engine with this speech's options, for audio that comes from elsewhere."""
-        engine, self.times = self._avatar._engine(self.options)
-        return engine
+        return self._engine(at_once=1)
 
     def __iter__(self) -> Iterator[Frame]:
         chunks = decode_audio(self._audio, self._sample_rate)
-        engine = self.engine()
-        for chunk in chunks:
-            yield from engine.push(chunk)
-        yield from engine.flush()
+        compute = self._avatar._compute
+        # On the CPU frames beside each other use its threads better than the parts of one.
+        yield from self._engine(at_once=compute.threads if compute.device == "cpu" else 1).whole(
+            chunks
+        )
+
+    def _engine(self, *, at_once: int) -> Engine:
+        engine, self.times = self._avatar._engine(self.options, at_once=at_once)
+        return engine
 
     def save(self, path: str | Path, *, progress: Callable[[int], object] | None = None) -> Path:
         """Write .mp4 or .mov (H.264, AAC) or .mkv; returns the path.

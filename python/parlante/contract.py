@@ -74,8 +74,8 @@ RESIDUAL: Final = 12
 GRID: Final = 256  # side of the crop in which landmarks are measured, pixels
 UNSHUFFLE: Final = _core.UNSHUFFLE  # side of the block of pixels that becomes channels of one cell
 CELL_PIXELS: Final = UNSHUFFLE * UNSHUFFLE
-# The network draws square tiles. They lie under one another in an atlas: the mouth in the first, both
-# eyes in the second.
+# The network draws square tiles. They lie under one another in an atlas: the mouth in the first,
+# both eyes in the second.
 TILE: Final = 128  # side of a tile, pixels
 TILES: Final = 2
 ATLAS: Final = (TILES * TILE, TILE)  # rows and columns, pixels

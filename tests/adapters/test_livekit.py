@@ -14,7 +14,7 @@ from benchmarks.live import StillClock
 from parlante.contract import Image
 from parlante.errors import ParlanteError
 from parlante.runtime.bundle import Bundle
-from parlante.session.engine import Engine
+from parlante.session.engine import Engine, Renderer
 from parlante.session.live import MAX_QUEUED_S, Live
 from parlante.session.timeline import Timeline
 from parlante.speech.motion import Motion, MotionStream
@@ -23,7 +23,7 @@ rtc = pytest.importorskip("livekit.rtc")
 agents = pytest.importorskip("livekit.agents.voice.avatar")
 
 
-class Grey:
+class Grey(Renderer):
     """A renderer of small grey pictures."""
 
     def render(self, motion: Motion) -> Image:
@@ -210,7 +210,7 @@ def test_the_runner_forwards_at_the_rate_of_the_agent() -> None:
 def test_other_pixels(pixels: Any, kind: str) -> None:
     from parlante.adapters.livekit import LiveKitAvatar
 
-    class Other:
+    class Other(Renderer):
         def render(self, motion: Motion) -> Image:
             return np.zeros((32, 32, 4) if pixels == "rgba" else (48, 32), np.uint8)
 

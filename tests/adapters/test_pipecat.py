@@ -13,7 +13,7 @@ from benchmarks.live import StillClock
 from parlante.contract import Image
 from parlante.errors import ParlanteError
 from parlante.runtime.bundle import Bundle
-from parlante.session.engine import Engine
+from parlante.session.engine import Engine, Renderer
 from parlante.session.live import MAX_QUEUED_S, Live
 from parlante.speech.motion import Motion, MotionStream
 
@@ -25,7 +25,7 @@ base_transport = pytest.importorskip("pipecat.transports.base_transport")
 pipeline = pytest.importorskip("pipecat.pipeline.pipeline")
 
 
-class Grey:
+class Grey(Renderer):
     """A renderer of small grey pictures."""
 
     def render(self, motion: Motion) -> Image:

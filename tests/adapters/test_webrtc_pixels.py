@@ -10,7 +10,7 @@ import pytest
 
 from parlante.contract import Image
 from parlante.runtime.bundle import Bundle
-from parlante.session.engine import Engine
+from parlante.session.engine import Engine, Renderer
 from parlante.session.live import Live
 from parlante.speech.motion import Motion, MotionStream
 
@@ -18,7 +18,7 @@ pytest.importorskip("aiortc")
 ORANGE = np.array([220, 120, 30])
 
 
-class Orange:
+class Orange(Renderer):
     """A renderer of an orange picture, 64 x 64."""
 
     def __init__(self, pixels: str) -> None:

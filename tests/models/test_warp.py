@@ -29,6 +29,8 @@ def test_pack_is_the_twin_of_the_native_op(size: tuple[int, int], given: bool) -
     arrays: dict[str, Any] = pack_sample(np.random.default_rng(2), size)
     arrays["cover"] = None
     if not given:
+        arrays["inside"] = None
+    if not given:
         arrays["reference"] = None
     height, width = size
     native = np.empty((1, 192, height // 4, width // 4), np.float32)
@@ -42,6 +44,7 @@ def test_pack_is_the_twin_of_the_native_op(size: tuple[int, int], given: bool) -
         picture("reference") if given else None,
         torch.from_numpy(arrays["flow"])[None],
         torch.from_numpy(arrays["interior"])[None],
+        picture("inside") if given else None,
     ).numpy()
     # grid_sample scales coordinates to −1 … 1 and back: three roundings of 2^-24 of the width, 5e-5
     # pixels, on noise whose neighbours differ by up to 2, in x, y and through the alpha.
@@ -52,15 +55,19 @@ def test_pack_is_the_twin_of_the_native_op(size: tuple[int, int], given: bool) -
 def test_edges_are_softened_as_in_the_runtime() -> None:
     portrait = avatar().portrait
     renderer = FrameRenderer(Bundle.default(), model(), portrait, RenderOptions(size=256))
-    warp = renderer._warp
+    scene, warp = renderer._scene, renderer._canvases[0]._warp
     expression = portrait.expression.copy()
     expression[mode("jawOpen")] += 0.5
-    warp.move(expression, np.float32([0.1, 0.2, 0, 0, 0, 0]))
-    assert warp.tiles == [0]  # lids have not moved
+    aim = scene.aim(expression, np.float32([0.1, 0.2, 0, 0, 0, 0]))
+    assert aim.tiles == [0]  # lids have not moved
+    warp.draw(aim)
     mouth = slice(0, TILE)
     packed = np.empty_like(warp.condition[:1])
-    _core.pack(warp._source, None, warp.atlas_flow[mouth], warp._interior[mouth], packed)
-    cover, drawn = warp.cover[mouth], warp.atlas_flow[mouth, :, 3]
+    inside = warp._inside[mouth]
+    _core.pack(
+        scene.source, None, warp.atlas_flow[mouth], warp._interior[mouth], packed, inside=inside
+    )
+    cover, drawn = warp._edges[mouth], warp.atlas_flow[mouth, :, 3]
     edges = np.divide(cover, drawn, where=cover > 0, out=0 * cover)
     wanted = soften(torch.from_numpy(packed), torch.from_numpy(edges)[None, None]).numpy()
     np.testing.assert_allclose(warp.condition[:1], wanted, rtol=0, atol=1e-5)

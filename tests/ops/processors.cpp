@@ -73,6 +73,7 @@ int main(int, char** arguments) {
   const auto reference = read<std::uint8_t>(kPixels * 4);
   const auto flows = read<float>(kPixels * kFlowChannels);
   const auto interior = read<float>(kPixels * 3);
+  const auto inside = read<float>(kPixels * 4);
   const auto cover = read<float>(kPixels);
   std::vector<float> packed(kPackedPlanes * kPlane);
   const ImageView<const float> flow{flows.data(), kSide, kSide, kFlowChannels};
@@ -80,6 +81,7 @@ int main(int, char** arguments) {
         {reference.data(), kSide, kSide, 4},
         flow,
         {interior.data(), kSide, kSide, 3},
+        {inside.data(), kSide, kSide, 4},
         {cover.data(), kSide, kSide},
         planes(packed)},
        kThreads);

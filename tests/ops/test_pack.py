@@ -34,6 +34,7 @@ def make_arrays(
         "reference": rng.integers(0, 256, (12, 20, 4), dtype=np.uint8),
         "flow": flow,
         "interior": rng.uniform(-1, 1, (h, w, 3)).astype(np.float32),
+        "inside": None,
         "cover": None,
     }
 
@@ -159,6 +160,28 @@ def test_colours_are_blurred_where_there_is_cover() -> None:
     np.testing.assert_array_equal(soft[3:], plain[3:])
 
 
+def test_a_colour_is_laid_over_the_source() -> None:
+    """Before the blur; the reference and the maps are left alone."""
+    arrays = make_arrays(12)
+    rng = np.random.default_rng(2)
+    inside = rng.uniform(-1, 1, (32, 48, 4)).clip(-1, 1).astype(np.float32)
+    inside[..., 3] = inside[..., 3].clip(0)
+    plain, laid = (
+        functional.pixel_shuffle(torch.from_numpy(run_pack(arrays | more)), 4).numpy()[0]
+        for more in ({}, {"inside": inside})
+    )
+    share = inside[..., 3]
+    wanted = plain[:3] * (1 - share) + inside[..., :3].transpose(2, 0, 1) * share
+    np.testing.assert_allclose(laid[:3], wanted, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(laid[:3][:, share == 0], plain[:3][:, share == 0])
+    np.testing.assert_array_equal(laid[3:], plain[3:])
+    cover = np.ones((32, 48), np.float32)
+    both = run_pack(arrays | {"inside": inside, "cover": cover}, threads=2)
+    soft = functional.pixel_shuffle(torch.from_numpy(both), 4).numpy()[0]
+    middle = laid[:3, 10:15, 20:25].mean((1, 2))
+    np.testing.assert_allclose(soft[:3, 12, 22], middle, rtol=0, atol=1e-6)
+
+
 @settings(max_examples=100, deadline=None)
 @given(hnp.arrays(np.float32, (4, 8, 6), elements=st.floats(width=32)))
 def test_any_flow_is_safe(flow: NDArray[np.float32]) -> None:
@@ -204,6 +227,7 @@ def test_threads_do_not_change_a_bit(threads: int) -> None:
         ("flow", np.zeros((32, 48, 6)), TypeError, "flow.*float32.*float64"),
         ("interior", np.zeros((32, 48, 1), np.float32), ValueError, r"interior.*\(32, 48, 3\)"),
         ("interior", None, TypeError, "incompatible function arguments"),
+        ("inside", np.zeros((32, 48, 3), np.float32), ValueError, r"inside.*\(32, 48, 4\)"),
         ("cover", np.zeros((32, 47), np.float32), ValueError, r"cover.*\(32, 48\)"),
         ("condition", np.zeros((1, 128, 8, 12), np.float32), ValueError, r"\(1, 192, 8, 12\)"),
         ("threads", -1, ValueError, "threads.*at least 1, got -1"),

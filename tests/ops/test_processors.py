@@ -58,7 +58,7 @@ def check(program: list[str], folder: Path) -> None:
     sound = (0.3 * rng.standard_normal(16_000)).clip(-1, 1).astype(np.float32)
     packs["flow"][0, :4, :2] = np.nan
     arrays = [mesh[k] for k in ("vertices", "triangles", "attributes")]
-    arrays += [packs[k] for k in ("source", "reference", "flow", "interior", "cover")]
+    arrays += [packs[k] for k in ("source", "reference", "flow", "interior", "inside", "cover")]
     arrays += [step["residual"], step["x_t"]]
     arrays += [frame[k] for k in ("source", "plate", "warp", "places", "bands")] + [sound]
     given.write_bytes(b"".join(array.tobytes() for array in arrays))

@@ -68,8 +68,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_pictures_are_nearly_those_of_float32(
     bundle: Bundle, precision: Precision, dtype: type, decibels: float
 ) -> None:
-    for networks in renderer(bundle, precision).networks:
-        assert networks["denoise"].inputs["x_t"].dtype == dtype
+    for own in renderer(bundle, precision).networks:
+        assert own["denoise"].inputs["x_t"].dtype == dtype
     error = np.square(drawn(bundle, precision) - drawn(bundle, "float32")).mean()
     assert 10 * np.log10(255**2 / error) > decibels
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from parlante.contract import LOOK_AHEAD, SAMPLES_PER_FRAME
 from parlante.runtime.bundle import Bundle
-from parlante.session.engine import Engine, Frame
+from parlante.session.engine import Engine, Frame, Renderer
 from parlante.session.timeline import Timeline
 from parlante.speech.motion import Motion, MotionStream
 from tests.support.portrait_samples import demo_speech
 
 
-class _Count:
+class _Count(Renderer):
     """A renderer that draws nothing but says which motion it was given."""
 
     def render(self, motion: Motion) -> NDArray[np.uint8]:

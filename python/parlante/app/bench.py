@@ -1,7 +1,9 @@
 """`parlante bench`: what this machine does, with everything that `speak` does included.
 
-The demo portrait speaks the demo voice. Decoding and resampling the sound, motion, warp, networks
-and composition count as a frame's time; encoding the video file is a line of its own.
+The demo portrait speaks the demo voice: once by `speak`, which draws as many frames at once as
+there are threads; and once frame by frame with all threads, as a live session does, for how long a
+frame takes. Decoding and resampling the sound, motion, warp, networks and composition count;
+encoding the video file is a line of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import os
 import platform
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,9 @@ from parlante.runtime.assets import demo
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
 from parlante.runtime.machine import rss_mb
-from parlante.session.engine import Frame
 from parlante.speech.audio import decode_audio
 
+ENCODED = 50  # frames whose encoding into a file is timed
 WARM_UP = 10  # frames not counted: ONNX Runtime plans its memory in the first ones
 
 
@@ -37,9 +40,10 @@ def measure(
 ) -> dict[str, Any]:
     """Figures of one run over the demo, at 256² where no options are given.
 
-    fps, p50_ms, p95_ms, p99_ms a frame, first_frame_ms (compute after the look-ahead is in),
-    rss_mb, real_time_factor (time over duration of speech; below 1 is faster than real time),
-    stages (ms a frame), encode_photo_ms, and the machine.
+    fps of `speak`; p50_ms, p95_ms, p99_ms of a frame drawn alone, first_frame_ms (compute after the
+    look-ahead is in), rss_mb after all of these, real_time_factor (time over duration of speech, of
+    `speak`; below 1 is faster than real time), stages (ms of a frame drawn alone), encode_photo_ms,
+    and the machine.
     """
     options, compute = options or RenderOptions(size=256), compute or Compute()
     with demo() as (photo, voice):
@@ -55,20 +59,22 @@ def measure(
         loaded = time.perf_counter()
         avatar._encoder.encode([load_image(photo)])
         encode_ms = (time.perf_counter() - loaded) * 1e3
-        frames, milliseconds, stages = _drawn(avatar, voice, options)
         samples = np.concatenate(list(decode_audio(voice)))
+        each = _spoken(avatar, voice, options)
+        milliseconds, stages = _alone(avatar, samples, options)
+    first_frame_ms, memory = _first_frame_ms(avatar, samples, options), rss_mb()
     if options.pixels == "rgb":
-        stages["video_encoder"] = _video_encoder_ms(frames, options)
+        stages["video_encoder"] = _video_encoder_ms(avatar, samples, options)
     return {
-        "fps": round(1e3 / float(milliseconds.mean()), 2),
+        "fps": round(1e3 / each, 2),
         **{f"p{p}_ms": round(float(np.percentile(milliseconds, p)), 2) for p in (50, 95, 99)},
-        "first_frame_ms": round(_first_frame_ms(avatar, samples, options), 2),
-        "rss_mb": round(rss_mb(), 1),
-        "real_time_factor": round(float(milliseconds.mean()) * float(options.rate) / 1e3, 4),
+        "first_frame_ms": round(first_frame_ms, 2),
+        "rss_mb": round(memory, 1),
+        "real_time_factor": round(each * float(options.rate) / 1e3, 4),
         "stages": stages,
         "encode_photo_ms": round(encode_ms, 1),
         "load_ms": round((loaded - began) * 1e3 - encode_ms, 1),
-        "frames": len(frames),
+        "frames": WARM_UP + len(milliseconds),
         "size": options.size,
         "steps": options.steps,
         "device": compute.device,
@@ -78,20 +84,29 @@ def measure(
     }
 
 
-def _drawn(
-    avatar: Avatar, voice: Path, options: RenderOptions
-) -> tuple[list[Frame], Float, dict[str, float]]:
-    """The demo's frames, what each took after the warm-up (ms), and what a frame's stages took."""
-    speech = avatar.speak(voice, options=options)
-    frames, stamps = [], [time.perf_counter()]
-    for frame in speech:
-        frames.append(frame)
+def _spoken(avatar: Avatar, voice: Path, options: RenderOptions) -> float:
+    """Mean time from one frame of the demo to the next after the warm-up, ms."""
+    stamps = [time.perf_counter() for _ in avatar.speak(voice, options=options)]
+    return (stamps[-1] - stamps[WARM_UP]) / (len(stamps) - 1 - WARM_UP) * 1e3
+
+
+def _alone(
+    avatar: Avatar, samples: Float, options: RenderOptions
+) -> tuple[Float, dict[str, float]]:
+    """What each frame took that was drawn alone, after the warm-up, and its stages; ms."""
+    speech = avatar.speak(samples, sample_rate=SAMPLE_RATE, options=options)
+    engine = speech.engine()
+    stamps = [time.perf_counter()]
+    for start in range(0, len(samples), SAMPLES_PER_FRAME):
+        for _ in engine.push(samples[start : start + SAMPLES_PER_FRAME]):
+            stamps.append(time.perf_counter())
+    for _ in engine.flush():
         stamps.append(time.perf_counter())
     drawn = speech.times.frames
     stages = {k: round(v / drawn * 1e3, 3) for k, v in speech.times.seconds.items()}
     whole = (stamps[-1] - stamps[0]) / drawn * 1e3
     stages["audio_and_motion"] = round(whole - sum(stages.values()), 3)
-    return frames, (np.diff(stamps)[WARM_UP:] * 1e3).astype(np.float32), stages
+    return np.asarray(np.diff(stamps)[WARM_UP:] * 1e3, np.float32), stages
 
 
 def table(result: dict[str, Any]) -> str:
@@ -101,7 +116,8 @@ def table(result: dict[str, Any]) -> str:
         f"{r['size']}x{r['size']}, K = {r['steps']}, {r['device']}, {r['precision']}, "
         f"{r['threads']} threads; {r['machine']}",
         f"  {r['fps']:.1f} fps   real-time factor {r['real_time_factor']:.3f}",
-        f"  ms a frame: p50 {r['p50_ms']:.1f}   p95 {r['p95_ms']:.1f}   p99 {r['p99_ms']:.1f}",
+        f"  ms of a frame drawn alone: p50 {r['p50_ms']:.1f}   p95 {r['p95_ms']:.1f}   "
+        f"p99 {r['p99_ms']:.1f}",
         f"  first frame {r['first_frame_ms']:.0f} ms after its look-ahead",
         f"  photo encoded in {r['encode_photo_ms']:.0f} ms, RSS {r['rss_mb']:.0f} MB",
         "  stage               ms a frame     fps",
@@ -123,8 +139,9 @@ def _first_frame_ms(avatar: Avatar, samples: Float, options: RenderOptions) -> f
     return float(np.median(times))
 
 
-def _video_encoder_ms(frames: list[Frame], options: RenderOptions) -> float:
-    height, width = frames[0].image.shape[:2]
+def _video_encoder_ms(avatar: Avatar, samples: Float, options: RenderOptions) -> float:
+    speech = avatar.speak(samples, sample_rate=SAMPLE_RATE, options=options)
+    frames, (width, height) = list(islice(speech, ENCODED)), speech.size
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         path = Path(folder) / "bench.mp4"

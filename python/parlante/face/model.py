@@ -47,9 +47,10 @@ class FaceModel:
 
     neutral float32 [V, 3]; identity float32 [100, V, 3]; expression float32 [53, V, 3] (deltas),
     which coefficients are fitted with; motion float32 [53, V, 3]: how people's landmarks really
-    move with these coefficients (`models.train.modes`), which faces are moved with; face_triangles int32 [898, 3]; interior_triangles int32 [T, 3] (indices from the first interior
-    vertex); interior_part int32 [V − 468]: 0 upper teeth, 1 lower teeth, 2 gums and tongue;
-    interior_shade float32 [V − 468] in [0, 1].
+    move with these coefficients (`models.train.modes`), which faces are moved with; face_triangles
+    int32 [898, 3]; interior_triangles int32 [T, 3] (indices from the first interior vertex);
+    interior_part int32 [V − 468]: 0 upper teeth, 1 lower teeth, 2 gums and tongue; interior_shade
+    float32 [V − 468] in [0, 1].
     """
 
     neutral: Float

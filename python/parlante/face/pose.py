@@ -72,7 +72,9 @@ class Pose:
         turn = rotation_matrix(change[:, :3]) @ self._matrix
         translation = np.repeat(self.translation, len(change), 0)
         translation[:, :2] += change[:, 3:5] * self.scale[:, None]
-        return Pose(rotation_vector(turn), translation, self.scale * np.exp(change[:, 5]))
+        pose = Pose(rotation_vector(turn), translation, self.scale * np.exp(change[:, 5]))
+        pose.__dict__["_matrix"] = turn  # which it would find from the vector
+        return pose
 
 
 def rotation_matrix(rotation: Float) -> Float:

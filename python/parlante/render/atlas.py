@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from parlante.contract import BANDS, EDGE_REACH, VERTICES, Float
+from parlante.contract import BANDS, EDGE_REACH, VERTICES, Float, Image
 from parlante.face.patches import edge_window, through
 from parlante.render.mesh import OPENING_STARTS, OPENINGS, WarpMesh
 
@@ -53,6 +53,17 @@ def draw_edges(patch: int, places: Float, out: Float) -> None:
     own.fill(0)
     cv2.polylines(own, [points], True, 1.0, 2 * EDGE_REACH + 1, cv2.LINE_8, _SHIFT)
     cv2.blur(own, (3, 3), dst=own)
+
+
+def unseen(own: Image, flow: Float) -> Float:
+    """How far each pixel shows an inside that the photo does not show: float32 [H, W].
+
+    own uint8 of the photo: 255 where an inside of its own is seen, or it is not asked for; flow [H,
+    W, 6] as of `draw_flow`.
+    """
+    columns, rows = (np.ascontiguousarray(flow[..., k]) for k in (0, 1))
+    seen = np.asarray(cv2.remap(own, columns, rows, cv2.INTER_LINEAR), np.float32)
+    return np.asarray(flow[..., 2] * (1 - seen / 255), np.float32)
 
 
 def draw_interior(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parlante.contract import ATTRIBUTES, TILES, Float
+from parlante.contract import Float
 from parlante.face.model import BLINK_MODES, EXPRESSION_MAX, FaceModel
 from parlante.options import RenderOptions
 from parlante.portrait.portrait import Portrait
@@ -41,10 +41,6 @@ class Attributes:
         self._codes = self._coded(self._own)
         self.shut = np.array(bundle.manifest.networks["lip_decode"]["shut"], np.float32)
         self._shut_lips = self._lips(self.shut)
-        # What the condition network reads, for each tile: how the codes differ from the photo's, the
-        # pose, and which tile it is.
-        self.told = np.zeros((TILES, ATTRIBUTES), np.float32)
-        self.told[:, -TILES:] = np.eye(TILES)
 
     def expression(self, motion: Motion) -> Float:
         """3DMM expression [53] of one motion: the photo's own, with lips and lids replaced.
@@ -61,11 +57,14 @@ class Attributes:
         expression[self._blink_modes] = own + closure * np.maximum(self._mesh.closed_blink - own, 0)
         return np.asarray(np.clip(expression, -EXPRESSION_MAX, 2 * EXPRESSION_MAX), np.float32)
 
-    def tell(self, expression: Float, pose_change: Float) -> None:
-        """Write `told` for an expression [53] and a pose change [6]."""
+    def told(self, expression: Float, pose_change: Float) -> Float:
+        """What the condition network is told of an expression [53] and a pose change [6].
+
+        Float32 [36]: how the codes differ from the photo's, and the pose.
+        """
         codes = self._coded(expression)
         change = [codes[name][0] - self._codes[name][0] for name in CODES]
-        self.told[:, :-TILES] = np.concatenate([*change, pose_change])
+        return np.concatenate([*change, pose_change], dtype=np.float32)
 
     def _coded(self, expression: Float) -> dict[str, Float]:
         codes = self._encode.run(CODES, {"expression": expression[None]})

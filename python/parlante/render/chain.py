@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, get_args
 
 import numpy as np
@@ -20,15 +21,17 @@ from parlante.runtime.compute import Compute
 
 @dataclass
 class StageTimes:
-    """Seconds spent in each stage since the start, and frames drawn."""
+    """Seconds spent in each stage since the start, by all threads, and frames begun."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     frames: int = 0
+    _lock: Lock = field(default_factory=Lock)
 
     def add(self, stage: str, since: float) -> float:
         """Book the time from ``since`` until now on ``stage``; returns now."""
         now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
+        with self._lock:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
         return now
 
 
@@ -51,9 +54,9 @@ class Chain:
         seed: int,
         compute: Compute,
     ) -> None:
-        """condition float32 [1, 192, 32, 32], flow [128, 128, 6] and told [1, 38] are read.
+        """Read are condition float32 [1, 192, 32, 32], flow [128, 128, 6] and told [1, 38].
 
-        x float32 [1, 48, 32, 32] is filled.
+        Filled is x float32 [1, 48, 32, 32].
         """
         self._ops, self._condition, self._flow, self._x = ops, condition, flow, x
         self._seed = seed

@@ -31,7 +31,8 @@ from parlante.face.topology import (
 from parlante.portrait.portrait import Portrait
 
 RING = len(FACE_OVAL)
-OPENINGS = (LIPS_INNER, EYE_RIGHT, EYE_LEFT)
+EYES = (EYE_RIGHT, EYE_LEFT)
+OPENINGS = (LIPS_INNER, *EYES)
 HOLE = [vertex for loop in OPENINGS for vertex in loop]
 OPENING_STARTS = np.cumsum([0, *map(len, OPENINGS[:-1])])  # in HOLE
 EYES_START = VERTICES + len(LIPS_INNER)
@@ -189,7 +190,7 @@ class WarpMesh:
         change = np.tensordot(expression - self._source_expression, self.model.motion, 1)
         face = np.asarray(self.measured + change[:, :VERTICES], np.float32)
         _part_lips(face)
-        for eye in (EYE_RIGHT, EYE_LEFT):
+        for eye in EYES:
             _shut_lids(face, self.measured, eye)
         interior = np.asarray(self._interior_rest + change[:, VERTICES:], np.float32)
         return self.around(face, pose, pose.apply(interior), breath)
@@ -297,6 +298,12 @@ def _sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
     """Upper and lower points of a ring of lips or lids, those opposite each other in pairs."""
     half = len(ring) // 2
     return list(ring[1:half]), list(ring[:half:-1])
+
+
+def eye_openings(measured: Float) -> list[float]:
+    """How wide right and left eye are open in landmarks [≥468, 3] of the model's axes."""
+    gaps = ((measured[top, 1] - measured[bottom, 1]).max() for top, bottom in map(_sides, EYES))
+    return [max(float(gap), LID_GAP) for gap in gaps]
 
 
 def _part_lips(face: Float) -> None:

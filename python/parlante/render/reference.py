@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parlante.contract import ATLAS, BANDS, VERTICES, Float, Image
+from parlante.contract import BANDS, VERTICES, Float, Image
 from parlante.portrait.references import SHAPES
 
 # A reference gives way to one that is nearer by this factor of squared distance: else two that are
@@ -13,35 +13,36 @@ NEARER = 0.7
 
 
 class NearestReference:
-    """The reference of the latest frame, from which the next one's starts.
+    """The choice for the latest frame, from which the next one's starts.
 
     atlases uint8 [R, 256, 128, 3] and places float32 [R, 3, 468, 2] as in
-    `parlante.portrait.references`; image uint8 [256, 128, 4]: RGB and 255.
+    `parlante.portrait.references`.
     """
 
     def __init__(self, atlases: Image, places: Float) -> None:
-        self._atlases, self._places = atlases, places
+        self.atlases, self._places = atlases, places
         self._shapes = [
             self._places[:, patch, list(loop)].reshape(-1, 2 * len(loop)) for patch, loop in SHAPES
         ]
         self._chosen: list[int | None] = [None] * len(BANDS)
-        self.image = np.full((*ATLAS, 4), 255, np.uint8)
 
     def __bool__(self) -> bool:
-        return len(self._atlases) > 0
+        return len(self.atlases) > 0
 
-    def follow(self, patch: int, places: Float) -> Float:
-        """Choose for a patch of a frame whose vertices lie at ``places`` [V, 2] in the atlas.
-
-        Returns where they lie in `image`, of the same shape; what is not of the face, and the
-        inside of mouth or eye, stay at their own places.
-        """
-        (_, loop), (first, last) = SHAPES[patch], BANDS[patch]
+    def choose(self, patch: int, places: Float) -> int:
+        """Number of the one for a frame whose vertices lie at ``places`` [V, 2] in the atlas."""
+        _, loop = SHAPES[patch]
         away = np.square(self._shapes[patch] - places[list(loop)].ravel()).sum(1)
         nearest, held = int(away.argmin()), self._chosen[patch]
         if held is None or away[nearest] < NEARER * away[held]:
             self._chosen[patch] = held = nearest
-            self.image[first:last, :, :3] = self._atlases[held, first:last]
+        return held
+
+    def places(self, patch: int, number: int, places: Float) -> Float:
+        """Where vertices that lie at ``places`` [V, 2] in the atlas lie in that of a reference.
+
+        What is not of the face, and the inside of mouth or eye, stay at their own places.
+        """
         shown: Float = places.copy()
-        shown[:VERTICES] = self._places[held, patch]
+        shown[:VERTICES] = self._places[number, patch]
         return shown

@@ -35,12 +35,11 @@ class Compute:
 
     threads: int = field(
         default=2,
-        metadata={
-            "help": "CPU threads of each frame, 1 to 64; no more than there are cores to spare"
-        },
+        metadata={"help": "CPU threads, 1 to 64; no more than there are cores to spare"},
     )
-    """CPU threads that a frame is drawn with, 1 to 64. Use no more than the cores you can spare:
-    where other programs keep them busy, 1 is faster than 2, for threads wait for each other."""
+    """CPU threads, 1 to 64: `speak` draws as many frames at once, a live session each frame with
+    all of them. Use no more than the cores you can spare: where other programs keep them busy, 1 is
+    faster than 2, for threads wait for each other."""
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):

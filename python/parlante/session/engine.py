@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -23,6 +24,10 @@ class Renderer(Protocol):
     def render(self, motion: Motion) -> Image:
         """The picture of one motion."""
 
+    def stream(self, motions: Iterable[Motion]) -> Iterator[Image]:
+        """The pictures of motions, in order; motions may be taken ahead of them."""
+        return map(self.render, motions)
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -39,6 +44,15 @@ class Frame:
     audio: NDArray[np.int16]
     spoken: bool = True
     utterance_end: bool = False
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A frame before it is drawn; pts and audio as in `Frame`."""
+
+    motion: Motion
+    pts: int
+    audio: NDArray[np.int16]
 
 
 class Engine:
@@ -74,13 +88,41 @@ class Engine:
 
         The last one's sound is padded with silence.
         """
+        end = self._pad()
+        while (frame := self.next(end)) is not None:
+            yield replace(frame, utterance_end=frame.pts + len(frame.audio) == end)
+
+    def whole(self, chunks: Iterable[Float]) -> Iterator[Frame]:
+        """All frames of a speech that comes in ``chunks``, as `push` and `flush` make them.
+
+        The renderer may draw several at once.
+        """
+        begun: deque[_Begun] = deque()
+        end = -1
+
+        def motions() -> Iterator[Motion]:
+            nonlocal end
+            for chunk in chunks:
+                self.take(chunk)
+                while (one := self._begin(self.received)) is not None:
+                    begun.append(one)
+                    yield one.motion
+            end = self._pad()
+            while (one := self._begin(end)) is not None:
+                begun.append(one)
+                yield one.motion
+
+        for image in self._renderer.stream(motions()):
+            one = begun.popleft()
+            yield Frame(image, one.pts, one.audio, utterance_end=one.pts + len(one.audio) == end)
+
+    def _pad(self) -> int:
+        """Add the silence that the last frames wait for; returns the sample at which they end."""
         frames = self.timeline.frames(self.received)
-        padded = self.timeline.begin(frames)
+        end = self.timeline.begin(frames)
         missing = self.timeline.samples_to_draw(frames) - self.received
         self.take(np.zeros(max(0, missing), np.float32))
-        while (frame := self.next(padded)) is not None:
-            last = frame.pts + len(frame.audio) == padded
-            yield replace(frame, utterance_end=last)
+        return end
 
     def interrupt(self) -> None:
         """Drop the sound of all frames not drawn yet: lips are shut, head and lids go on.
@@ -106,6 +148,15 @@ class Engine:
 
         Without ``draw``, with the picture of the frame before.
         """
+        begun = self._begin(until)
+        if begun is None:
+            return None
+        if draw or self._image is None:
+            self._image = self._renderer.render(begun.motion)
+        return Frame(self._image, begun.pts, begun.audio)
+
+    def _begin(self, until: int) -> _Begun | None:
+        """The next frame before it is drawn, if it ends at or before sample ``until``."""
         begin = self.timeline.begin(self._next_frame)
         end = self.timeline.begin(self._next_frame + 1)
         low, share = self.timeline.motion(self._next_frame)
@@ -121,9 +172,7 @@ class Engine:
         self._motions = self._motions[low - self._first_motion :]
         self._first_motion = low
         self._next_frame += 1
-        if draw or self._image is None:
-            self._image = self._renderer.render(motion)
-        return Frame(self._image, begin, audio)
+        return _Begun(motion, begin, audio)
 
 
 def _between(a: Motion, b: Motion, share: float) -> Motion:

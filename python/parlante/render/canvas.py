@@ -1,0 +1,140 @@
+"""The memory in which one frame after another is drawn."""
+
+from __future__ import annotations
+
+import time
+
+import cv2
+import numpy as np
+
+from parlante.contract import (
+    ATTRIBUTES,
+    BANDS,
+    CELL_PIXELS,
+    CELLS,
+    COLOR_PLANES,
+    PATCHES,
+    TILE,
+    TILES,
+    Float,
+    Image,
+)
+from parlante.options import RenderOptions
+from parlante.render.chain import Chain, StageTimes
+from parlante.render.ops import cpu_ops
+from parlante.render.scene import LUMA, Aim, Scene
+from parlante.render.stage import Stage, picture_shape
+from parlante.render.warp import Warp
+from parlante.runtime.bundle import Bundle
+from parlante.runtime.compute import Compute
+
+BAND_ROWS = np.array(BANDS, np.int32)
+EYES = 1  # their tile
+TINTED = 7  # cells: what is as large has no tint of its own in the eyes' tile
+DRAWN_PLANES = slice(COLOR_PLANES, COLOR_PLANES + CELL_PIXELS)  # of the condition
+
+
+class Canvas:
+    """Draws one frame at a time; several canvases of a scene may be drawn on at once.
+
+    chains: of each tile.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        scene: Scene,
+        stage: Stage,
+        options: RenderOptions,
+        compute: Compute,
+        times: StageTimes,
+        *,
+        grey: bool,
+        warp_type: type[Warp] = Warp,
+    ) -> None:
+        self._scene, self._stage, self._pixels, self._grey = scene, stage, options.pixels, grey
+        self._times = times
+        self._ops = cpu_ops(compute.threads)
+        self._warp = warp_type(self._ops, scene)
+        # What the condition network is told of the frame, and 1 for the tile.
+        self._told = np.zeros((TILES, ATTRIBUTES), np.float32)
+        self._told[:, -TILES:] = np.eye(TILES)
+        self._x0 = np.empty((TILES, COLOR_PLANES, *CELLS), np.float32)
+        self.chains = [
+            Chain(
+                bundle,
+                self._ops,
+                self._warp.condition[tile : tile + 1],
+                self._warp.atlas_flow[tile * TILE : (tile + 1) * TILE],
+                self._told[tile : tile + 1],
+                self._x0[tile : tile + 1],
+                steps=options.steps,
+                seed=options.seed,
+                compute=compute,
+            )
+            for tile in range(TILES)
+        ]
+
+    def draw(self, aim: Aim, told: Float) -> Image:
+        """The picture of a frame of which the networks are told float32 [36]."""
+        now = time.perf_counter()
+        self._warp.draw(aim)
+        now = self._times.add("warp", now)
+        self._told[:, :-TILES] = told
+        for tile in aim.tiles:
+            now = self.chains[tile].run(self._times, now)
+            self._in_the_photos_colours(tile)
+        image = self._compose(aim.tiles)
+        self._times.add("compose", now)
+        return image
+
+    def draw_warp(self, aim: Aim) -> Image:
+        """As `draw`, without the network: the warp alone."""
+        self._warp.draw(aim)
+        return self._compose([])
+
+    def _in_the_photos_colours(self, tile: int) -> None:
+        """Undo the balance of warp and drawing; what is drawn in a grey photo is grey."""
+        warp = self._warp.condition[tile, :COLOR_PLANES].reshape(3, CELL_PIXELS, *CELLS)
+        drawn = self._x0[tile].reshape(warp.shape)  # both are views
+        drawn -= warp
+        if tile == EYES:
+            self._keep_the_tint(drawn)
+        for planes, middle in ((drawn, 0), (warp, 1)):
+            planes += middle
+            planes /= self._scene.balance[:, None, None, None]
+            planes -= middle
+        if self._grey:
+            drawn[:] = np.tensordot(LUMA, drawn, 1)
+        drawn += warp
+
+    def _keep_the_tint(self, drawn: Float) -> None:
+        """Take from what is drawn of the eyes how it tints skin: lids have the photo's colour."""
+        gate = self._warp.condition[EYES, DRAWN_PLANES]
+        chroma = (drawn - np.tensordot(LUMA, drawn, 1)).mean(1)
+        around = cv2.blur(np.dstack([*chroma, gate.mean(0)]), (TINTED, TINTED))
+        tint = around[..., :3] / np.maximum(around[..., 3:], 1e-3)
+        drawn -= np.moveaxis(tint, -1, 0)[:, None] * gate
+
+    def _compose(self, tiles: list[int]) -> Image:
+        stage, pixels, warp = self._stage, self._pixels, self._warp
+        height, width = stage.plate.shape[:2]
+        image = np.empty(picture_shape(height, width, pixels), np.uint8)
+        patches = slice(0, 0)
+        if tiles:  # those of both are neighbours
+            patches = slice(PATCHES[tiles[0]].start, PATCHES[tiles[-1]].stop)
+        self._ops.compose(
+            stage.source,
+            stage.plate,
+            warp.flow,
+            self._x0 if tiles else None,
+            warp.condition,
+            warp.cover,
+            warp.places[patches],
+            BAND_ROWS[patches],
+            image,
+            format=pixels,
+            background=stage.background,
+            corner=stage.corner,
+        )
+        return stage.whole(image, pixels)

@@ -1,0 +1,163 @@
+"""What all frames of one portrait share, and where each of them has everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from parlante.contract import ATLAS, BANDS, PATCHES, Float, Image
+from parlante.face.patches import Patches, own_places, through
+from parlante.face.topology import LIPS_INNER
+from parlante.portrait.portrait import Portrait
+from parlante.render.mesh import Moved, WarpMesh, eye_openings
+from parlante.render.reference import NearestReference
+from parlante.render.stage import Grid, crop_grid
+
+# Of red, green and blue (BT.709); and how much of each is in skin, over that sum: the median of the
+# training people.
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+SKIN = np.array([1.33, 0.92, 0.82], np.float32)
+BALANCE_RANGE = 0.6, 1.6
+# Red, green and blue of the inside of a mouth, over the brightness of the mouth's patch: the median
+# of the training people.
+INSIDE = np.array([1.04, 0.58, 0.58], np.float32)
+# Levels by which the channels of a black-and-white photo differ, at most, in all but one of a
+# thousand pixels: what compression leaves.
+GREY_LEVELS = 4
+# How far lips, right and left lids are from where the photo has them, at most: lips in pixels of
+# the atlas, lids as a share of the eye's opening. Up to the first the warp is the picture, and for
+# lids that are half shut the best one; from the second on the network draws what it may.
+STILL = np.array([1.0, 0.45, 0.45], np.float32)
+STIRRED = np.array([2.0, 0.8, 0.8], np.float32)
+SEEN = 512  # side of the crop as the networks see it, pixels: that of the training's sharp clips
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A frame before it is drawn: everything that its picture depends on.
+
+    moved: the mesh, of one frame; maps float32 [3, 2, 3]: from the 256-grid to the atlas, by patch;
+    places float32 [3, V, 2]: of the vertices in the atlas; shares float32 [3]: how far each patch
+    is drawn, since lips or lids are not as in the photo; references: numbers of those shown, by
+    patch, None where nothing is drawn or there are none.
+    """
+
+    moved: Moved
+    maps: Float
+    places: Float
+    shares: Float
+    references: list[int | None]
+
+    @property
+    def tiles(self) -> list[int]:
+        """Those of the atlas in which anything is drawn."""
+        return [tile for tile, own in enumerate(PATCHES) if self.shares[own].any()]
+
+
+class Scene:
+    """One portrait on one grid.
+
+    source uint8 [512, 512, 4]: the crop as the networks see it; balance float32 [3]: factors by
+    which its colours, and those of the references, are not the photo's; own uint8 [512, 512]: 255
+    but where a mouth opens in which the photo does not show the inside; inside float32 [3]: the
+    colour that is seen there before the network draws, in [−1, 1]. at_rest float32 [rows, columns,
+    2] and atlas_rest [256, 128, 6]: the flows where nothing moves.
+    """
+
+    def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:
+        self.mesh, self.grid, self.seen = mesh, grid, crop_grid(SEEN)
+        self._pose = portrait.pose
+        self._patches = Patches.of(mesh.measured)
+        self._unit = np.array([self._patches.pixel[0], *eye_openings(mesh.measured)], np.float32)
+        source, _ = portrait.at(SEEN)
+        seen = self._patches.seen(portrait.pose, SEEN)
+        self.balance = balance(source, seen)
+        self.source = balanced(source, self.balance)
+        self.own = self._own_inside(portrait)
+        self.inside = inside_colour(_at(self.source, seen[slice(*BANDS[0])]))
+        if is_grey(source[..., :3]):
+            self.inside[:] = self.inside @ LUMA
+        self.references = NearestReference(
+            balanced(portrait.references, self.balance), portrait.reference_places
+        )
+        self.at_rest = np.zeros((grid.rows, grid.columns, 2), np.float32)
+        self.at_rest[..., 1], self.at_rest[..., 0] = np.mgrid[: grid.rows, : grid.columns]
+        # Where the mesh covers nothing: the photo as it lies.
+        self.atlas_rest = np.zeros((*ATLAS, 6), np.float32)
+        self.atlas_rest[..., :2] = seen
+        self.atlas_rest[..., 4:] = own_places()
+
+    def _own_inside(self, portrait: Portrait) -> Image:
+        rows, columns = BANDS[0][1] - 0.5, ATLAS[1] - 0.5
+        corners = np.array([[-0.5, -0.5], [columns, -0.5], [columns, rows], [-0.5, rows]])
+        patch = through(self._patches.to_picture(portrait.pose)[:1], corners)[0]
+        own = np.full((SEEN, SEEN), 255, np.uint8)
+        for level, points in ((0, patch), (255, portrait.landmarks[list(LIPS_INNER), :2])):
+            cv2.fillPoly(own, [np.round(self.seen(points)).astype(np.int32)], level)
+        return own
+
+    def aim(self, expression: Float, pose_change: Float, breath: float = 0.0) -> Aim:
+        """A frame of an expression [53], a pose change [6] from the photo's pose, and a breath.
+
+        Of references those are chosen that are nearest, starting from the choice for the frame
+        before.
+        """
+        pose = self._pose.changed_by(pose_change[None])
+        moved = self.mesh.move(expression[None], pose, breath)
+        maps = self._patches.to_atlas(pose)
+        places = through(maps, moved.vertices[0, :, :2])
+        stirred = moved.stirred[0] / self._unit
+        shares = np.clip((stirred - STILL) / (STIRRED - STILL), 0, 1)
+        chosen = [
+            self.references.choose(patch, places[patch]) if self.references and share else None
+            for patch, share in enumerate(shares)
+        ]
+        return Aim(moved, maps, places, np.asarray(shares, np.float32), chosen)
+
+
+def inside_colour(mouth: Image) -> Float:
+    """Of the inside of a mouth before anything is drawn in it, in [−1, 1]; float32 [3].
+
+    mouth uint8 [..., 3]: the patch in the photo, whose brightness it goes by.
+    """
+    luma = float(mouth.reshape(-1, 3).mean(0) @ LUMA)
+    return np.asarray(np.clip(INSIDE * luma, 0, 255) / 127.5 - 1, np.float32)
+
+
+def _at(photo: Image, places: Float) -> Image:
+    """Colours uint8 [..., 3] of the pixels nearest to ``places`` [..., 2]."""
+    columns, rows = np.moveaxis(np.clip(np.round(places), 0, len(photo) - 1).astype(int), -1, 0)
+    colours: Image = photo[rows, columns, :3]
+    return colours
+
+
+def balance(photo: Image, seen: Float) -> Float:
+    """Factors of red, green and blue that give a face the tint of the training people's.
+
+    So that lids and lips of a yellowed painting are not drawn in a skin that is out of place there.
+    A black-and-white photo stays as it is. photo uint8 [S, S, 4]; seen float32 [256, 128, 2]: where
+    the atlas lies in it.
+    """
+    if is_grey(photo[..., :3]):
+        return np.ones(3, np.float32)
+    own = _at(photo, seen).reshape(-1, 3)
+    tint = own.mean(0) / max(float(own.mean(0) @ LUMA), 1.0)
+    factors = np.clip(SKIN / np.maximum(tint, 1e-3), *BALANCE_RANGE)
+    # What is bright must not leave the range.
+    brightest = float((np.percentile(own, 99, axis=0) * factors).max())
+    return np.asarray(factors * min(1.0, 250 / max(brightest, 1.0)), np.float32)
+
+
+def is_grey(image: Image) -> bool:
+    """Whether a photo uint8 [H, W, 3] is black and white: what is drawn in it is grey, too."""
+    spread = image.max(2) - image.min(2)
+    return bool(np.percentile(spread, 99.9) <= GREY_LEVELS)
+
+
+def balanced(images: Image, factors: Float) -> Image:
+    """Pictures uint8 [..., 3 or 4] with red, green and blue times ``factors``."""
+    out: Image = images.copy()
+    out[..., :3] = np.clip(np.round(images[..., :3] * factors), 0, 255)
+    return out
