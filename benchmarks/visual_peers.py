@@ -6,7 +6,7 @@ Each takes the op's arguments by name: NumPy arrays, or for PyTorch tensors on a
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import cv2
@@ -65,14 +65,25 @@ def opencv_warp(image: NDArray[Any], x: Any, y: Any) -> NDArray[np.float32]:
     return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
+def opencv_blur(image: NDArray[np.float32]) -> NDArray[Any]:
+    """Mean over 5 x 5 pixels, of those that there are."""
+    box = partial(
+        cv2.boxFilter, ddepth=-1, ksize=(5, 5), normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
+    return np.asarray(box(image) / box(np.ones_like(image)))
+
+
 def opencv_pack(a: Arrays) -> NDArray[np.float32]:
     x, y, opening, drawn, reference_x, reference_y = cv2.split(a["flow"])
     warped = opencv_warp(a["source"].astype(np.float32), x, y)
     seen = opencv_warp(a["reference"].astype(np.float32), reference_x, reference_y)
     scale, one = np.float32(1 / 127.5), np.float32(1)
     mask, valid = opening[..., None], seen[..., 3:] * np.float32(1 / 255)
-    images = [warped[..., :3] * scale - one, drawn[..., None], mask, mask * a["interior"]]
-    images += [valid * (seen[..., :3] * scale - one), valid]
+    color = warped[..., :3] * scale - one
+    color += a["inside"][..., 3:] * (a["inside"][..., :3] - color)
+    color += a["cover"][..., None] * (opencv_blur(color) - color)
+    shown = color + valid * (seen[..., :3] * scale - one - color)
+    images = [shown, drawn[..., None], mask, mask * a["interior"], valid * color, valid]
     return numpy_unshuffle(np.concatenate(images, 2))[None]
 
 
@@ -159,8 +170,12 @@ def torch_pack(a: Tensors) -> torch.Tensor:
     seen = functional.grid_sample(reference, grid_sample_positions(flow[..., 4:]), **options)
     opening, drawn = flow[None, None, ..., 2], flow[None, None, ..., 3]
     interior, valid = a["interior"].permute(2, 0, 1)[None], seen[:, 3:] / 255
-    images = [warped / 127.5 - 1, drawn, opening, opening * interior]
-    images += [valid * (seen[:, :3] / 127.5 - 1), valid]
+    inside, color = a["inside"].permute(2, 0, 1)[None], warped / 127.5 - 1
+    color = color + inside[:, 3:] * (inside[:, :3] - color)
+    blurred = functional.avg_pool2d(color, 5, 1, padding=2, count_include_pad=False)
+    color = color + a["cover"] * (blurred - color)
+    shown = color + valid * (seen[:, :3] / 127.5 - 1 - color)
+    images = [shown, drawn, opening, opening * interior, valid * color, valid]
     return functional.pixel_unshuffle(torch.cat(images, 1), 4)
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from parlante.contract import CELL_PIXELS, EDGE_REACH
+from parlante.contract import EDGE_REACH
 
 
 def pack(
@@ -18,25 +18,32 @@ def pack(
     flow: Tensor,
     interior: Tensor,
     inside: Tensor | None = None,
+    cover: Tensor | None = None,
 ) -> Tensor:
     """Condition planes [N, 192, H/4, W/4].
 
     source [N, 4, Hs, Ws] (RGB and a channel that is not used, 0–255), reference [N, 4, Hr, Wr] (RGB
     and 255 where it is valid) or None, flow [N, H, W, 6] (x and y in pixels of the source, opening
     and drawn in 0–1, x and y in pixels of the reference), interior [N, H, W, 3], inside [N, 4, H,
-    W]: a colour in [−1, 1] laid over the source's, and how far.
+    W]: a colour in [−1, 1] laid over the source's, and how far; cover [N, 1, H, W]: how far the
+    source's colours are blurred.
     """
     color = sample(source[:, :3], flow[..., :2]) / 127.5 - 1
     if inside is not None:
         color = color + inside[:, 3:] * (inside[:, :3] - color)
+    if cover is not None:
+        side = 2 * EDGE_REACH + 1
+        blurred = F.avg_pool2d(color, side, 1, padding=EDGE_REACH, count_include_pad=False)
+        color = color + cover * (blurred - color)
     opening, drawn = flow[..., 2:4].permute(3, 0, 1, 2)[:, :, None]
     if reference is None:
         seen = torch.zeros_like(color[:, :1]).expand(-1, 4, -1, -1)
     else:
         seen = sample(reference, flow[..., 4:])
     valid = seen[:, 3:] / 255
-    images = [color, drawn, opening, opening * interior.permute(0, 3, 1, 2)]
-    images += [valid * (seen[:, :3] / 127.5 - 1), valid]
+    shown = color + valid * (seen[:, :3] / 127.5 - 1 - color)
+    images = [shown, drawn, opening, opening * interior.permute(0, 3, 1, 2)]
+    images += [valid * color, valid]
     return F.pixel_unshuffle(torch.cat(images, 1), 4)
 
 
@@ -48,17 +55,3 @@ def sample(image: Tensor, at: Tensor) -> Tensor:
     extent = torch.tensor([image.shape[-1] - 1, image.shape[-2] - 1], device=at.device)
     grid = at.float() * (2 / extent) - 1
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
-
-
-def soften(planes: Tensor, edges: Tensor) -> Tensor:
-    """Condition planes [N, 192, h, w] with the warp's colours blurred along lips and lids.
-
-    edges [N, 1, 4h, 4w]: as `parlante.render.atlas.draw_edges` has them; `pack` is given them times
-    what is drawn, as its cover. What the mesh draws there is a row of steps.
-    """
-    image = F.pixel_shuffle(planes[:, : 4 * CELL_PIXELS], 4)
-    color, cover = image[:, :3], image[:, 3:] * edges
-    side = 2 * EDGE_REACH + 1
-    blurred = F.avg_pool2d(color, side, 1, padding=EDGE_REACH, count_include_pad=False)
-    soft = color + cover * (blurred - color)
-    return torch.cat([F.pixel_unshuffle(soft, 4), planes[:, 3 * CELL_PIXELS :]], 1)

@@ -46,20 +46,27 @@ PARLANTE_LOOP void pack_interior_loop(const float* opening, const float* interio
 }
 constexpr PerIsa<pack_interior_loop> pack_interior;
 
-PARLANTE_LOOP void pack_references_loop(const ImageView<const std::uint8_t>& reference,
-                                        const float* at_x, const float* at_y, int columns,
-                                        float* red, float* green, float* blue, float* valid) {
+/// Rows 0-2 of `images` hold the source's colours; fills these and 8-11.
+PARLANTE_LOOP void pack_pairs_loop(const ImageView<const std::uint8_t>& reference,
+                                   const float* at_x, const float* at_y, int columns,
+                                   const Rows& images) {
   const ImageView<const std::uint8_t> view = reference;
+  float *const red = images[0], *const green = images[1], *const blue = images[2];
+  float *const other_red = images[8], *const other_green = images[9];
+  float *const other_blue = images[10], *const valid = images[11];
   PARLANTE_INDEPENDENT
   for (int x = 0; x < columns; ++x) {
-    const PackedReference seen = pack_reference(view, at_x[x], at_y[x]);
-    red[x] = seen.red;
-    green[x] = seen.green;
-    blue[x] = seen.blue;
-    valid[x] = seen.valid;
+    const PackedPair pair = pack_pair({red[x], green[x], blue[x]}, view, at_x[x], at_y[x]);
+    red[x] = pair.color.red;
+    green[x] = pair.color.green;
+    blue[x] = pair.color.blue;
+    other_red[x] = pair.other.red;
+    other_green[x] = pair.other.green;
+    other_blue[x] = pair.other.blue;
+    valid[x] = pair.valid;
   }
 }
-constexpr PerIsa<pack_references_loop> pack_references;
+constexpr PerIsa<pack_pairs_loop> pack_pairs;
 
 }  // namespace
 
@@ -114,8 +121,7 @@ void pack(const PackArguments& arguments, int threads) {
         std::copy_n(at[2], columns, images[4]);
         pack_interior(images[4], interior.row(image_y), columns, images[5], images[6], images[7]);
         if (seen.data) {
-          pack_references(seen, at[4], at[5], columns, images[8], images[9], images[10],
-                          images[11]);
+          pack_pairs(seen, at[4], at[5], columns, images);
         }
         for (int image = 0; image < kPackedImages; ++image) {
           for (int dx = 0; dx < kUnshuffle; ++dx) {

@@ -33,18 +33,18 @@ __global__ void __launch_bounds__(kLanes* kRows) pack_kernel(PackArguments argum
 #pragma unroll
   for (int dx = 0; dx < kUnshuffle; ++dx) {
     const float* at = flow_values + kFlowChannels * dx;
-    const float* inside = interior_values + 3 * dx;
+    const float* within = interior_values + 3 * dx;
     const float opening = at[2];
     const float blur = cover.data ? __ldg(cover.row(image_y) + image_x + dx) : 0.0f;
     const PackedColor color =
         blur > 0.0f ? soft_color(color_at, flow.rows, flow.columns, image_y, image_x + dx, blur)
                     : color_at(image_y, image_x + dx);
-    const PackedReference seen =
-        reference.data ? pack_reference(reference, at[4], at[5]) : PackedReference{};
+    const PackedPair pair =
+        reference.data ? pack_pair(color, reference, at[4], at[5]) : PackedPair{color, {}, 0.0f};
     const float values[kPackedImages] = {
-        color.red, color.green,         color.blue,          at[3],
-        opening,   opening * inside[0], opening * inside[1], opening * inside[2],
-        seen.red,  seen.green,          seen.blue,           seen.valid};
+        pair.color.red, pair.color.green,    pair.color.blue,     at[3],
+        opening,        opening * within[0], opening * within[1], opening * within[2],
+        pair.other.red, pair.other.green,    pair.other.blue,     pair.valid};
 #pragma unroll
     for (int image = 0; image < kPackedImages; ++image) {
       condition.row(unshuffled_plane(image, dy, dx), y)[x] = values[image];

@@ -34,9 +34,9 @@ struct PackArguments {
   /// may be null: nowhere.
   TableView<const float> cover;
   /// [192, h, w]: twelve images, each pixel-unshuffled (unshuffle.h):
-  ///   0-2  c, the source's colour in [-1, 1]     3    drawn
-  ///   4    opening                               5-7  opening * interior
-  ///   8-10 valid * the reference's colour in [-1, 1], and 11 valid in [0, 1]; 0 without one
+  ///   0-2  c, in [-1, 1]: the reference's colour where it is valid, else the source's
+  ///   3    drawn     4    opening     5-7  opening * interior
+  ///   8-10 valid * the source's colour, and 11 valid in [0, 1]; 0 without a reference
   PlanesView<float> condition;
 };
 
@@ -49,7 +49,7 @@ void pack_cuda(const PackArguments& arguments, CudaStream stream);
 /// 0..255 -> -1..1
 PARLANTE_HD float to_unit(float color) { return (color - 127.5f) * (1.0f / 127.5f); }
 
-/// One pixel of the images 0-2.
+/// A colour in [-1, 1].
 struct PackedColor {
   float red, green, blue;
 };
@@ -89,17 +89,21 @@ PARLANTE_HD PackedColor soft_color(const ColorAt& color_at, int rows, int column
           lerp(own.blue, sum.blue * share, cover)};
 }
 
-/// One pixel of the images 8-11.
-struct PackedReference {
-  float red, green, blue;
+/// One pixel of the images 0-2 and 8-11.
+struct PackedPair {
+  PackedColor color, other;
   float valid;
 };
 
-PARLANTE_HD PackedReference pack_reference(const ImageView<const std::uint8_t>& reference, float x,
-                                           float y) {
+/// `own`: the source's colour.
+PARLANTE_HD PackedPair pack_pair(const PackedColor& own,
+                                 const ImageView<const std::uint8_t>& reference, float x, float y) {
   const Rgba sample = sample_rgba(reference, x, y);
   const float valid = sample.a * kAlphaScale;
-  return {valid * to_unit(sample.r), valid * to_unit(sample.g), valid * to_unit(sample.b), valid};
+  return {{lerp(own.red, to_unit(sample.r), valid), lerp(own.green, to_unit(sample.g), valid),
+           lerp(own.blue, to_unit(sample.b), valid)},
+          {valid * own.red, valid * own.green, valid * own.blue},
+          valid};
 }
 
 }  // namespace parlante

@@ -32,7 +32,7 @@ from models.data.pairs import Held, PairBatch, Pairs, mirror, mixed
 from models.perceptual import Critic, Perceptual
 from models.renderer import DRAWN_PLANES, TEETH_PLANES, Renderer, diffusion_of, sample
 from models.train.loop import Settings, arguments, load_weights, train
-from models.warp import pack, soften
+from models.warp import pack
 from parlante.contract import ATLAS, BANDS, BLINK, CELL_PIXELS, COLOR_PLANES, LIP, TILES
 from parlante.face.patches import own_places
 from parlante.render.scene import INSIDE, LUMA
@@ -190,8 +190,9 @@ def assemble(
     if training:
         inside = grey(inside)
     inside = torch.cat([inside.expand(-1, -1, *ATLAS), hidden], 1)
-    packed = pack(torch.cat([source, opaque], 1), reference, flow, maps[..., 2:5], inside)
-    planes = soften(packed, edges)
+    cover = edges * flow[..., 3].unsqueeze(1)
+    given = torch.cat([source, opaque], 1)
+    planes = pack(given, reference, flow, maps[..., 2:5], inside, cover)
     # The change of the codes: absolute ones would tell the training people from one another.
     codes = torch.cat(attributes.encoder(batch.expression), 1)
     codes = codes - torch.cat(attributes.encoder(batch.own), 1)

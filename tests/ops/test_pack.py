@@ -67,7 +67,8 @@ def reference(arrays: Arrays) -> NDArray[np.float64]:
     interior = torch.from_numpy(arrays["interior"].transpose(2, 0, 1).astype(np.float64))
     seen = sample(arrays["reference"].transpose(2, 0, 1), *flow[4:])
     valid = seen[3:] / 255
-    images = [c, drawn, opening, opening * interior, (seen[:3] / 127.5 - 1) * valid, valid]
+    shown = c + valid * (seen[:3] / 127.5 - 1 - c)
+    images = [shown, drawn, opening, opening * interior, c * valid, valid]
     return functional.pixel_unshuffle(torch.cat(images)[None], 4).numpy()
 
 
@@ -86,7 +87,7 @@ def test_matches_float64_reference(
 
 
 def test_agrees_with_opencv_remap() -> None:
-    arrays = make_arrays(1, (64, 64))
+    arrays = make_arrays(1, (64, 64)) | {"reference": None}
     arrays["source"] = cv2.GaussianBlur(arrays["source"], (0, 0), 3)
     flow = arrays["flow"]
     want = cv2.remap(
@@ -112,9 +113,11 @@ def test_identity_flow_is_exact() -> None:
     images = functional.pixel_shuffle(torch.from_numpy(run_pack(arrays)), 4)[0].numpy()
     levels = np.arange(256, dtype=np.float32)
     table = (levels - 127.5) * np.float32(1 / 127.5)
-    for name, first in (("source", 0), ("reference", 8)):
+    for name, first in (("reference", 0), ("source", 8)):
         colors = table[arrays[name][..., :3]].transpose(2, 0, 1)
-        np.testing.assert_array_equal(images[first : first + 3], colors)
+        # The reference is blended in, if all the way.
+        atol = 2.0**-23 if name == "reference" else 0
+        np.testing.assert_allclose(images[first : first + 3], colors, rtol=0, atol=atol)
     assert table[0] == -1
     assert table[255] == 1
     np.testing.assert_array_equal(images[3], arrays["flow"][..., 3])
@@ -133,8 +136,11 @@ def test_where_the_reference_is_not_valid_it_is_0() -> None:
 def test_without_a_reference() -> None:
     arrays = make_arrays(6)
     got = run_pack(arrays | {"reference": None}, threads=2)
-    np.testing.assert_array_equal(got[:, :128], run_pack(arrays)[:, :128])
+    np.testing.assert_array_equal(got[:, 48:128], run_pack(arrays)[:, 48:128])
     np.testing.assert_array_equal(got[:, 128:], 0)
+    # Where the reference is valid it takes the place of the source.
+    arrays["reference"][..., 3] = 255
+    np.testing.assert_array_equal(run_pack(arrays)[:, 128:176], got[:, :48])
 
 
 def test_the_matte_is_not_read() -> None:
@@ -146,7 +152,7 @@ def test_the_matte_is_not_read() -> None:
 
 def test_colours_are_blurred_where_there_is_cover() -> None:
     """As by OpenCV's box filter over the pixels that there are."""
-    arrays = make_arrays(11)
+    arrays = make_arrays(11) | {"reference": None}
     plain = functional.pixel_shuffle(torch.from_numpy(run_pack(arrays)), 4).numpy()[0]
     cover = np.random.default_rng(1).uniform(-1, 1, (32, 48)).clip(0).astype(np.float32)
     soft = functional.pixel_shuffle(
@@ -162,7 +168,7 @@ def test_colours_are_blurred_where_there_is_cover() -> None:
 
 def test_a_colour_is_laid_over_the_source() -> None:
     """Before the blur; the reference and the maps are left alone."""
-    arrays = make_arrays(12)
+    arrays = make_arrays(12) | {"reference": None}
     rng = np.random.default_rng(2)
     inside = rng.uniform(-1, 1, (32, 48, 4)).clip(-1, 1).astype(np.float32)
     inside[..., 3] = inside[..., 3].clip(0)

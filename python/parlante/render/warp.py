@@ -19,7 +19,7 @@ class Warp:
     that grid; places float32 [3, 2, 3]: affine maps from it to the atlas, one a patch; and of the
     tiles that are drawn atlas_flow float32 [256, 128, 6] and condition float32 [2, 192, 32, 32]:
     what `pack` reads and makes of it; cover float32 [256, 128]: how far what is drawn covers the
-    warp.
+    warp, instead of adding to it.
     """
 
     def __init__(self, ops: Ops, scene: Scene) -> None:
@@ -60,6 +60,9 @@ class Warp:
                 self._inside[rows, :, 3] = unseen(scene.own, self.atlas_flow[rows])
             drawn = self.atlas_flow[rows, :, 3]
             np.maximum(self._edges[rows], self._inside[rows, :, 3], out=self.cover[rows])
+            for patch in range(len(BANDS))[PATCHES[tile]]:
+                if aim.references[patch] is not None:  # `condition` holds it, not the photo
+                    self.cover[slice(*BANDS[patch])] = 1
             self.cover[rows] *= drawn
             self._edges[rows] *= drawn
         if MOUTH in aim.tiles:
