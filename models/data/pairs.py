@@ -248,7 +248,7 @@ def _draw_pairs(
     """
     flow, interior, edges, hidden = out
     seen = _own_inside(held, source)
-    depth = np.empty(ATLAS, np.float32)
+    depth, scratch = np.empty(ATLAS, np.float32), np.empty((2, *ATLAS), np.float32)
     clip, frame = held.clip, held.frames[source]
     mesh = WarpMesh.build(
         model,
@@ -283,25 +283,23 @@ def _draw_pairs(
                 _core.rasterize,
                 mesh,
                 patch,
-                own[patch],
-                of.vertices[k, :, 2],
-                shown[patch],
-                other[patch],
+                np.column_stack([own[patch], of.vertices[k, :, 2]]),
+                np.column_stack([shown[patch], other[patch]]),
                 flow[k],
                 depth,
             )
             np.clip(flow[k, first:last, :, 1::4], first, last - 1, out=flow[k, first:last, :, 1::4])
             draw_edges(patch, own[patch], edges[k, ..., 0])
         draw_interior(_core.rasterize, mesh, of.interior[k], maps, interior[k], depth)
-        hidden[k, ..., 0] = unseen(seen, flow[k])
+        unseen(seen, flow[k], scratch, hidden[k, ..., 0])
 
 
-def _own_inside(held: Held, source: int) -> NDArray[np.uint8]:
+def _own_inside(held: Held, source: int) -> Float:
     """Of a source's atlas: 0 in the mouth's patch but for what is seen between the lips."""
-    own = np.full(ATLAS, 255, np.uint8)
+    own = np.ones(ATLAS, np.float32)
     own[slice(*BANDS[0])] = 0
     lips = through(held.to_atlas[source][:1], held.landmarks[source][list(LIPS_INNER), :2])[0]
-    cv2.fillPoly(own, [np.round(lips).astype(np.int32)], 255)
+    cv2.fillPoly(own, [np.round(lips).astype(np.int32)], 1)
     return own
 
 

@@ -34,12 +34,12 @@ from parlante.contract import BANDS, Float
 from parlante.face.patches import atlas_of
 from parlante.face.pose import Pose
 from parlante.portrait.portrait import Portrait
-from parlante.portrait.references import references_of
+from parlante.portrait.references import Look, references_of
 from parlante.render.stage import crop_grid
 from parlante.runtime.bundle import Bundle
 
 REFERENCES = (1, 4, 32)
-LOOKED_AT = 48  # frames of the first half, of which references are chosen
+LOOKED_AT = 250  # frames of the first half, of which references are chosen
 RUN = 12  # frames in a row, for the shimmer
 SEAM = 5  # pixels: width of the ring along the edge of what was drawn
 FINE = 1.5  # pixels of the atlas: shimmer is what is finer
@@ -59,13 +59,12 @@ def with_references(
     order = np.argsort(np.argsort(frames))
     landmarks = read_landmarks(prepared, clip)[frames].copy()
     landmarks[..., :2] = crop_grid(side)(landmarks[..., :2])
-    seen = references_of(
-        portrait.patches,
-        [images[i] for i in order],
-        list(landmarks),
-        picture_of(clip.pose[frames], side),
-        0,
+    poses = picture_of(clip.pose[frames], side)
+    base, *others = (
+        Look.of(portrait.patches, images[at], landmarks[k], poses[k : k + 1])
+        for k, at in enumerate(order)
     )
+    seen = references_of(base, others)
     return replace(portrait, references=seen.atlases, reference_places=seen.places)
 
 

@@ -258,7 +258,7 @@ def _encoded(
     if portrait is None:
         portrait = encoder.encode(pictures.photos, face=face)
         if moving:
-            portrait = replace(portrait, manner=encoder.manner(pictures.moving()), key=key)
+            portrait = replace(encoder.watch(portrait, pictures.moving()), key=key)
         cache.put(portrait)
     return portrait
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from parlante.contract import VERTICES, Float
 from parlante.face.patches import Patches
 from parlante.face.pose import Pose
-from parlante.portrait.references import LIMIT, References, references_of, shapes
+from parlante.portrait.references import LIMIT, Look, References, references_of, shapes
 from tests.support.portrait_samples import expression, frontal, model
 
 SIDE = 256
@@ -32,7 +32,10 @@ def textured(seed: int = 0) -> NDArray[np.uint8]:
 def found(pictures: list[NDArray[np.uint8]], openings: list[float], base: int = 0) -> References:
     landmarks, poses = speaking(openings)
     patches = Patches.of(poses[:1].undo(landmarks[0][None])[0])
-    return references_of(patches, pictures, landmarks, poses, base)
+    looks = [
+        Look.of(patches, pictures[i], landmarks[i], poses[i : i + 1]) for i in range(len(pictures))
+    ]
+    return references_of(looks.pop(base), looks)
 
 
 def test_one_picture_has_none() -> None:
@@ -61,6 +64,25 @@ def test_what_adds_most_is_kept() -> None:
     assert gaps[-1] > 1.5 * gaps[-2] > 1.5 * 3 * gaps[-3]
 
 
+def test_what_is_common_is_near_to_what_is_kept() -> None:
+    """Of two hundred mouths, none is far from one that is kept, and most are very near."""
+    openings = [0.0, *np.random.default_rng(2).beta(1, 4, 200)]
+    seen = found([textured(k % 3) for k in range(len(openings))], openings)
+    assert LIMIT / 2 < len(seen) <= LIMIT
+    landmarks, poses = speaking(openings)
+    patches = Patches.of(poses[:1].undo(landmarks[0][None])[0])
+    places = np.stack(
+        [
+            Look.of(patches, textured(), at, poses[i : i + 1]).places
+            for i, at in enumerate(landmarks)
+        ]
+    )
+    lips = [13, 14, 78, 308]
+    away = np.linalg.norm(places[:, None, 0, lips] - seen.places[:, 0, lips], axis=-1).max(2).min(1)
+    assert np.median(away) < 1  # pixels of the atlas
+    assert away.max() < 4
+
+
 def test_blurred_pictures_are_left_out() -> None:
     sharp = textured()
     blurred = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 6), np.uint8)
@@ -77,8 +99,8 @@ def test_a_head_that_looks_away_is_left_out() -> None:
     rotation[2, 1] = 0.9
     turned = Pose(rotation, poses.translation, poses.scale)
     patches = Patches.of(poses[:1].undo(landmarks[0][None])[0])
-    pictures = [textured(k) for k in range(3)]
-    assert len(references_of(patches, pictures, landmarks, turned, 0)) == 1
+    looks = [Look.of(patches, textured(i), landmarks[i], turned[i : i + 1]) for i in range(3)]
+    assert len(references_of(looks[0], looks[1:])) == 1
 
 
 def test_light_is_the_portraits() -> None:

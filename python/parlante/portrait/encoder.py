@@ -10,6 +10,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import tee
 
 import cv2
 import numpy as np
@@ -26,13 +27,14 @@ from parlante.face.landmarks import (
     roi_from_landmarks,
 )
 from parlante.face.model import FaceModel
+from parlante.face.patches import through
 from parlante.face.topology import NOSE_TIP, eye_aperture, lip_aperture
 from parlante.media.photo import Photo
 from parlante.portrait.manner import manner_of
 from parlante.portrait.matte import Matte
 from parlante.portrait.plate import background_plate
 from parlante.portrait.portrait import FORMAT, Box, Portrait, cut, resized, scaled_around
-from parlante.portrait.references import References, references_of
+from parlante.portrait.references import Look, References, references_of
 from parlante.runtime.bundle import Bundle
 from parlante.speech.dynamics import ANYBODY
 
@@ -45,6 +47,7 @@ FACE_CENTRE = (0.5, 0.55)
 MARGIN = 0.25  # of the crop's side: what is kept of the photo around it, where there is as much
 SEAM = 0.06  # of the crop's side, over which the mattes of crop and canvas blend
 MAX_SIDE, MAX_LONG = 1080, 4096  # detail beyond the largest output is not kept
+WATCHED = 2  # of so many frames of a video one may become a reference
 MIN_FACE = 32  # pixels across the landmarks of a face that can be animated at all
 
 
@@ -107,18 +110,29 @@ class PortraitEncoder:
         portrait = self._encode(*found[best], fitted.identity, self.key(photos, face))
         if len(found) == 1:
             return portrait
-        pictures, landmarks = [photo.rgb for photo, _ in found], [points for _, points in found]
-        seen = references_of(portrait.patches, pictures, landmarks, fitted.pose, best)
-        return replace(portrait, references=seen.atlases, reference_places=seen.places)
+        looks = [
+            Look.of(portrait.patches, photo.rgb, points, fitted.pose[i : i + 1])
+            for i, (photo, points) in enumerate(found)
+        ]
+        return _with_references(portrait, looks.pop(best), looks)
 
-    def manner(self, frames: Iterable[Image]) -> Float:
-        """`manner_of` the person with the largest face in a video.
+    def watch(self, portrait: Portrait, frames: Iterable[Image]) -> Portrait:
+        """A portrait that moves in the manner of its person in a video, and looks like it.
 
-        ``frames`` come at 25 a second, uint8 [H, W, 3] RGB.
+        ``frames`` come at 25 a second, uint8 [H, W, 3] RGB; it is the largest face in them. They
+        take the place of references from still pictures of the video.
         """
         tracker = LandmarkTracker(self._detector, self._landmarks)
-        tracked = [None if found is None else found[0] for found in tracker.track(frames)]
-        return manner_of(self._bundle, self.model, tracked, device=self._device)
+        tracked: list[Float | None] = []
+        looks: list[Look] = []
+        ours, theirs = tee(frames)
+        for number, (frame, found) in enumerate(zip(ours, tracker.track(theirs), strict=True)):
+            tracked.append(None if found is None else found[0])
+            if found is not None and number % WATCHED == 0:
+                pose = self.model.fit(found[0][None], portrait.identity).pose
+                looks.append(Look.of(portrait.patches, frame, found[0], pose))
+        manner = manner_of(self._bundle, self.model, tracked, device=self._device)
+        return _with_references(replace(portrait, manner=manner), _own_look(portrait), looks)
 
     def _find(self, photo: Photo, face: int | None) -> Float | None:
         """Landmarks [478, 3] in pixels of the photo, or None without a face."""
@@ -207,6 +221,21 @@ class PortraitEncoder:
         inside = whole[top : top + side, left : left + side]
         inside += _seam(canvas.shape[1], canvas.shape[0], box) * (own - inside)
         return np.asarray(np.round(whole * 255), np.uint8)
+
+
+def _own_look(portrait: Portrait) -> Look:
+    """The portrait's own picture."""
+    image, _ = portrait.at(2 * GRID)  # about as dense as an atlas
+    patches, pose = portrait.patches, portrait.pose
+    columns, rows = np.moveaxis(patches.seen(pose, len(image)), -1, 0).copy()
+    atlas = np.asarray(cv2.remap(image[..., :3], columns, rows, cv2.INTER_LINEAR), np.uint8)
+    places = through(patches.to_atlas(pose), portrait.landmarks[:, :2])
+    return Look(atlas, places, portrait.rotation[0])
+
+
+def _with_references(portrait: Portrait, base: Look, others: list[Look]) -> Portrait:
+    seen = references_of(base, others)
+    return replace(portrait, references=seen.atlases, reference_places=seen.places)
 
 
 def _seam(width: int, height: int, box: Box) -> Float:

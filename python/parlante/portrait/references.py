@@ -6,6 +6,7 @@ vertices in it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,7 @@ from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER
 LIMIT = 32  # references of a face
 MAX_TURN = 0.5  # radians between the head in a reference and in the portrait
 BLURRED = 0.6  # of the median sharpness: less is not worth showing
+ROUNDS = 8  # of k-means
 LIGHT_RANGE = 0.7, 1.4  # by which a reference's contrast is changed to match the portrait's
 # The vertices that say which reference is nearest: by patch.
 SHAPES = (
@@ -52,31 +54,39 @@ class References:
         return References(self.atlases[rows], self.places[rows])
 
 
-def references_of(
-    patches: Patches, pictures: list[Image], landmarks: list[Float], poses: Pose, base: int
-) -> References:
-    """At most `LIMIT` references from pictures of a person, all but number ``base``.
+@dataclass(frozen=True)
+class Look:
+    """One picture of a person: atlas and places as in `References`, rotation [3] of the head."""
 
-    pictures uint8 [H, W, 3], landmarks float32 [478, 3] and poses in pixels of each. Chosen by what
-    they add: those whose lips and lids differ most.
+    atlas: Image
+    places: Float
+    rotation: Float
+
+    @classmethod
+    def of(cls, patches: Patches, picture: Image, landmarks: Float, pose: Pose) -> Look:
+        """Of a picture uint8 [H, W, 3]; landmarks float32 [478, 3] and pose in its pixels."""
+        maps = patches.to_atlas(pose)
+        return cls(
+            atlas_of(picture, maps), through(maps, landmarks[:VERTICES, :2]), pose.rotation[0]
+        )
+
+
+def references_of(base: Look, others: Iterable[Look]) -> References:
+    """At most `LIMIT` references, of other looks of the person than the portrait's, ``base``.
+
+    Chosen by what they add: between them they have been near to every shape of lips and lids.
     """
-    usable = [
-        i
-        for i in range(len(pictures))
-        if np.abs(poses.rotation[i] - poses.rotation[base]).max() < MAX_TURN or i == base
-    ]
-    maps = [patches.to_atlas(poses[i : i + 1]) for i in usable]
-    atlases = np.stack([atlas_of(pictures[i], m) for i, m in zip(usable, maps, strict=True)])
-    places = np.stack(
-        [through(m, landmarks[i][:VERTICES, :2]) for i, m in zip(usable, maps, strict=True)]
+    usable = [o for o in others if np.abs(o.rotation - base.rotation).max() < MAX_TURN]
+    sharp = [_sharpness(look.atlas) for look in (*usable, base)]
+    least = BLURRED * np.median(sharp)
+    usable = [look for look, own in zip(usable, sharp, strict=False) if own >= least]
+    if not usable:
+        return References.none()
+    found = References(np.stack([o.atlas for o in usable]), np.stack([o.places for o in usable]))
+    chosen = found[_spread(shapes(found.places), LIMIT)]
+    return References(
+        np.stack([_in_light_of(base.atlas, atlas) for atlas in chosen.atlases]), chosen.places
     )
-    own = usable.index(base)
-    sharp = np.array([_sharpness(atlas) for atlas in atlases])
-    rows = np.flatnonzero((sharp >= BLURRED * np.median(sharp)) & (np.arange(len(sharp)) != own))
-    found = References(atlases, places)
-    chosen = rows[_most_different(shapes(places[rows]), LIMIT)] if len(rows) else rows
-    lit = [_in_light_of(atlases[own], atlas) for atlas in found[chosen].atlases]
-    return References(np.stack(lit), places[chosen]) if lit else References.none()
 
 
 def shapes(places: Float) -> Float:
@@ -90,14 +100,22 @@ def _sharpness(atlas: Image) -> float:
     return float(cv2.Laplacian(grey, cv2.CV_32F).std())
 
 
-def _most_different(points: Float, count: int) -> NDArray[np.intp]:
-    """Rows of points [N, n], each the furthest from those before; the first is the middle one."""
+def _spread(points: Float, count: int) -> NDArray[np.intp]:
+    """Rows of points [N, n] to which all of them are near (k-means, Lloyd 1982).
+
+    From a start at which each is the furthest from those before it: what is rare is not lost.
+    """
     chosen = [int(np.square(points - points.mean(0)).sum(1).argmin())]
     nearest = np.square(points - points[chosen[0]]).sum(1)
     while len(chosen) < min(count, len(points)) and nearest.max() > 0:
         chosen.append(int(nearest.argmax()))
         nearest = np.minimum(nearest, np.square(points - points[chosen[-1]]).sum(1))
-    return np.array(chosen, np.intp)
+    centres = points[chosen]
+    for _ in range(ROUNDS):
+        away = np.square(points[:, None] - centres).sum(2)
+        own = away.argmin(1)
+        centres = np.stack([points[own == k].mean(0) for k in range(len(centres))])
+    return np.unique(np.square(points[:, None] - centres).sum(2).argmin(0))
 
 
 def _in_light_of(base: Image, atlas: Image) -> Image:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from parlante.contract import BANDS, EDGE_REACH, VERTICES, Float, Image
+from parlante.contract import BANDS, EDGE_REACH, VERTICES, Float
 from parlante.face.patches import edge_window, through
 from parlante.render.mesh import OPENING_STARTS, OPENINGS, WarpMesh
 
@@ -19,24 +19,27 @@ def draw_flow(
     rasterize: Callable[..., None],
     mesh: WarpMesh,
     patch: int,
-    places: Float,
-    depths: Float,
-    source: Float,
-    reference: Float,
+    vertices: Float,
+    shown: Float,
     flow: Float,
     depth: Float,
 ) -> None:
     """Draw a frame of the mesh into one patch of the atlas.
 
-    places, source and reference [V, 2]: where the vertices lie in the atlas, and what they show of
-    two pictures; depths [V]; flow float32 [256, 128, 6] as `pack` reads it: x, y in the source,
-    opening, how far the network may draw, x, y in the reference. What the mesh leaves uncovered
-    keeps its value. depth float32 [256, 128]: scratch.
+    vertices [V, 3]: where they lie in the atlas, and their depths; shown [V, 4]: x, y of what they
+    show of the source, and of a reference; flow float32 [256, 128, 6] as `pack` reads it: x, y in
+    the source, opening, how far the network may draw, x, y in the reference. What the mesh leaves
+    uncovered keeps its value. depth float32 [256, 128]: scratch.
     """
     first, last = BANDS[patch]
-    moved = np.column_stack([places[:, 0], places[:, 1] - first, depths])
-    shown = np.column_stack([source, mesh.opening, mesh.drawn, reference])
-    rasterize(moved, mesh.triangles, shown, flow[first:last], depth[first:last])
+    attributes = np.column_stack([shown[:, :2], mesh.opening, mesh.drawn, shown[:, 2:]])
+    rasterize(
+        vertices - np.array([0, first, 0], np.float32),
+        mesh.triangles,
+        attributes,
+        flow[first:last],
+        depth[first:last],
+    )
     flow[first:last, :, 3] *= WINDOW[first:last]
 
 
@@ -55,15 +58,16 @@ def draw_edges(patch: int, places: Float, out: Float) -> None:
     cv2.blur(own, (3, 3), dst=own)
 
 
-def unseen(own: Image, flow: Float) -> Float:
-    """How far each pixel shows an inside that the photo does not show: float32 [H, W].
+def unseen(own: Float, flow: Float, scratch: Float, out: Float) -> None:
+    """How far each pixel shows an inside that the photo does not show, in ``out`` float32 [H, W].
 
-    own uint8 of the photo: 255 where an inside of its own is seen, or it is not asked for; flow [H,
-    W, 6] as of `draw_flow`.
+    own float32 of the photo: 1 where an inside of its own is seen, or it is not asked for; flow [H,
+    W, 6] as of `draw_flow`; scratch float32 [2, H, W].
     """
-    columns, rows = (np.ascontiguousarray(flow[..., k]) for k in (0, 1))
-    seen = np.asarray(cv2.remap(own, columns, rows, cv2.INTER_LINEAR), np.float32)
-    return np.asarray(flow[..., 2] * (1 - seen / 255), np.float32)
+    scratch[:] = np.moveaxis(flow[..., :2], -1, 0)
+    cv2.remap(own, scratch[0], scratch[1], cv2.INTER_LINEAR, dst=out)
+    np.subtract(1, out, out=out)
+    out *= flow[..., 2]
 
 
 def draw_interior(

@@ -59,6 +59,7 @@ class Canvas:
         # What the condition network is told of the frame, and 1 for the tile.
         self._told = np.zeros((TILES, ATTRIBUTES), np.float32)
         self._told[:, -TILES:] = np.eye(TILES)
+        self._taken = np.empty((CELL_PIXELS, *CELLS), np.float32)
         self._x0 = np.empty((TILES, COLOR_PLANES, *CELLS), np.float32)
         self.chains = [
             Chain(
@@ -68,9 +69,8 @@ class Canvas:
                 self._warp.atlas_flow[tile * TILE : (tile + 1) * TILE],
                 self._told[tile : tile + 1],
                 self._x0[tile : tile + 1],
-                steps=options.steps,
-                seed=options.seed,
-                compute=compute,
+                options,
+                compute,
             )
             for tile in range(TILES)
         ]
@@ -111,10 +111,14 @@ class Canvas:
     def _keep_the_tint(self, drawn: Float) -> None:
         """Take from what is drawn of the eyes how it tints skin: lids have the photo's colour."""
         gate = self._warp.condition[EYES, DRAWN_PLANES]
-        chroma = (drawn - np.tensordot(LUMA, drawn, 1)).mean(1)
-        around = cv2.blur(np.dstack([*chroma, gate.mean(0)]), (TINTED, TINTED))
+        colour = drawn.mean(1)
+        around = cv2.blur(
+            np.dstack([*(colour - np.tensordot(LUMA, colour, 1)), gate.mean(0)]), (TINTED, TINTED)
+        )
         tint = around[..., :3] / np.maximum(around[..., 3:], 1e-3)
-        drawn -= np.moveaxis(tint, -1, 0)[:, None] * gate
+        for channel, planes in enumerate(drawn):
+            np.multiply(tint[..., channel], gate, out=self._taken)
+            planes -= self._taken
 
     def _compose(self, tiles: list[int]) -> Image:
         stage, pixels, warp = self._stage, self._pixels, self._warp

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from parlante.contract import Float, Precision
 from parlante.errors import BundleError
+from parlante.options import RenderOptions
 from parlante.render.network import DTYPES, BoundNetwork
 from parlante.render.ops import Ops
 from parlante.render.schedule import Step, make_schedule
@@ -49,9 +50,7 @@ class Chain:
         flow: Float,
         told: Float,
         x: Float,
-        *,
-        steps: int,
-        seed: int,
+        options: RenderOptions,
         compute: Compute,
     ) -> None:
         """Read are condition float32 [1, 192, 32, 32], flow [128, 128, 6] and told [1, 38].
@@ -59,7 +58,7 @@ class Chain:
         Filled is x float32 [1, 48, 32, 32].
         """
         self._ops, self._condition, self._flow, self._x = ops, condition, flow, x
-        self._seed = seed
+        self._seed = options.seed
         _check_precision(bundle, compute)
         sessions = {
             name: bundle.session(
@@ -69,7 +68,7 @@ class Chain:
         }
         sampling = bundle.manifest.networks[compute.network("denoise")]
         self._schedule = make_schedule(
-            steps, sampler=sampling["sampler"], start=int(sampling["start"])
+            options.steps, sampler=sampling["sampler"], start=int(sampling["start"])
         )
         # The same as x in the denoiser's number format, where that is another.
         self._next: NDArray[Any] | None = None

@@ -17,21 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.contract import GRID, VERTICES, Float
-from parlante.face.model import BLINK_MODES, FaceModel
+from parlante.face.model import FaceModel
 from parlante.face.pose import Pose
 from parlante.face.topology import (
     EYE_LEFT,
     EYE_RIGHT,
     FACE_OVAL,
-    LIP_PAIRS,
     LIPS_INNER,
     LIPS_OUTER,
-    eye_aperture,
 )
 from parlante.portrait.portrait import Portrait
+from parlante.render.contact import EYES, closed_blink, part_lips, shut_jaw, shut_lids
 
 RING = len(FACE_OVAL)
-EYES = (EYE_RIGHT, EYE_LEFT)
 OPENINGS = (LIPS_INNER, *EYES)
 HOLE = [vertex for loop in OPENINGS for vertex in loop]
 OPENING_STARTS = np.cumsum([0, *map(len, OPENINGS[:-1])])  # in HOLE
@@ -49,9 +47,6 @@ BREATH, NECK = 0.012, 0.3
 # Pixels by which the rings lie behind the face: where a turned cheek and the hair beside it
 # overlap, the cheek is seen, whole.
 RING_DEPTH = 40.0
-# Model units (about a pixel of the crop): lids nearer than that are shut, lest slivers of the eye
-# shine through.
-LID_GAP = 0.12
 # Where the network may draw: all of the lips, and of each eye with its lids; and how far around
 # them it fades out, in widths of the mouth and of the eye.
 DRAWN_MOUTH, FADE_MOUTH = 0.08, 0.22
@@ -167,8 +162,8 @@ class WarpMesh:
             opening=opening,
             drawn=_drawn(points),
             interior_attributes=interior_attributes,
-            closed_blink=_closed_blink(model, measured, expression),
-            shut_jaw=_shut_jaw(model, measured),
+            closed_blink=closed_blink(model, measured, expression),
+            shut_jaw=shut_jaw(model, measured),
             measured=measured,
             _source_expression=np.asarray(expression, np.float32),
             _source_pose=pose,
@@ -189,9 +184,9 @@ class WarpMesh:
         """
         change = np.tensordot(expression - self._source_expression, self.model.motion, 1)
         face = np.asarray(self.measured + change[:, :VERTICES], np.float32)
-        _part_lips(face)
+        part_lips(face)
         for eye in EYES:
-            _shut_lids(face, self.measured, eye)
+            shut_lids(face, self.measured, eye)
         interior = np.asarray(self._interior_rest + change[:, VERTICES:], np.float32)
         return self.around(face, pose, pose.apply(interior), breath)
 
@@ -292,61 +287,3 @@ def _drawn(points: Float) -> Float:
             drawn[vertex] = max(drawn[vertex], min(max(share, 0.0), 1.0))
     drawn[VERTICES:RING_START] = 1  # the openings between lips and lids
     return drawn
-
-
-def _sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
-    """Upper and lower points of a ring of lips or lids, those opposite each other in pairs."""
-    half = len(ring) // 2
-    return list(ring[1:half]), list(ring[:half:-1])
-
-
-def eye_openings(measured: Float) -> list[float]:
-    """How wide right and left eye are open in landmarks [≥468, 3] of the model's axes."""
-    gaps = ((measured[top, 1] - measured[bottom, 1]).max() for top, bottom in map(_sides, EYES))
-    return [max(float(gap), LID_GAP) for gap in gaps]
-
-
-def _part_lips(face: Float) -> None:
-    """Let inner lips that have passed through each other touch.
-
-    Landmarks [N, ≥468, 3] in model axes.
-    """
-    top, bottom = _sides(LIPS_INNER)
-    overlap = np.minimum(face[:, top, 1] - face[:, bottom, 1], 0) / 2
-    face[:, top, 1] -= overlap
-    face[:, bottom, 1] += overlap
-
-
-def _shut_lids(face: Float, measured: Float, eye: tuple[int, ...]) -> None:
-    """Let lids that have passed through each other meet.
-
-    Those of an eye of face [N, ≥468, 3] (model axes), also where they are less than `LID_GAP`
-    apart; up to twice that they come nearer. What is that narrow in the photo, ``measured`` [≥468,
-    3], stays as it is.
-    """
-    top, bottom = _sides(eye)
-    least = np.clip((measured[top, 1] - measured[bottom, 1]) / 4, 1e-3, LID_GAP)
-    gap = face[:, top, 1] - face[:, bottom, 1]
-    share = np.clip(2 * least / np.maximum(gap, least) - 1, 0, 1)[..., None]
-    nearer = share * (face[:, top] - face[:, bottom]) / 2
-    face[:, top] -= nearer
-    face[:, bottom] += nearer
-
-
-def _shut_jaw(model: FaceModel, measured: Float) -> float:
-    """Change of the jawOpen coefficient that brings this photo's inner lips together."""
-    upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
-    jaw = model.motion[model.expression_names.index("jawOpen")]
-    rate = float((jaw[upper, 1] - jaw[lower, 1]).mean())
-    return -float((measured[upper, 1] - measured[lower, 1]).mean()) / rate
-
-
-def _closed_blink(model: FaceModel, measured: Float, expression: Float) -> Float:
-    """The eyeBlink coefficients (right, left; float32 [2]) that shut this photo's lids."""
-    modes = [model.expression_names.index(name) for name in BLINK_MODES]
-    grid = np.linspace(0, 2.0, 41, dtype=np.float32)
-    out = np.empty(2, np.float32)
-    for eye, mode in enumerate(modes):
-        step = (grid - expression[mode])[:, None, None] * model.motion[mode, :VERTICES]
-        out[eye] = grid[eye_aperture(measured + step)[:, eye].argmin()]
-    return out

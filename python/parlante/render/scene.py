@@ -11,7 +11,8 @@ from parlante.contract import ATLAS, BANDS, PATCHES, Float, Image
 from parlante.face.patches import Patches, own_places, through
 from parlante.face.topology import LIPS_INNER
 from parlante.portrait.portrait import Portrait
-from parlante.render.mesh import Moved, WarpMesh, eye_openings
+from parlante.render.contact import eye_openings
+from parlante.render.mesh import Moved, WarpMesh
 from parlante.render.reference import NearestReference
 from parlante.render.stage import Grid, crop_grid
 
@@ -60,7 +61,7 @@ class Scene:
     """One portrait on one grid.
 
     source uint8 [512, 512, 4]: the crop as the networks see it; balance float32 [3]: factors by
-    which its colours, and those of the references, are not the photo's; own uint8 [512, 512]: 255
+    which its colours, and those of the references, are not the photo's; own float32 [512, 512]: 1
     but where a mouth opens in which the photo does not show the inside; inside float32 [3]: the
     colour that is seen there before the network draws, in [−1, 1]. at_rest float32 [rows, columns,
     2] and atlas_rest [256, 128, 6]: the flows where nothing moves.
@@ -89,12 +90,12 @@ class Scene:
         self.atlas_rest[..., :2] = seen
         self.atlas_rest[..., 4:] = own_places()
 
-    def _own_inside(self, portrait: Portrait) -> Image:
+    def _own_inside(self, portrait: Portrait) -> Float:
         rows, columns = BANDS[0][1] - 0.5, ATLAS[1] - 0.5
         corners = np.array([[-0.5, -0.5], [columns, -0.5], [columns, rows], [-0.5, rows]])
         patch = through(self._patches.to_picture(portrait.pose)[:1], corners)[0]
-        own = np.full((SEEN, SEEN), 255, np.uint8)
-        for level, points in ((0, patch), (255, portrait.landmarks[list(LIPS_INNER), :2])):
+        own = np.ones((SEEN, SEEN), np.float32)
+        for level, points in ((0, patch), (1, portrait.landmarks[list(LIPS_INNER), :2])):
             cv2.fillPoly(own, [np.round(self.seen(points)).astype(np.int32)], level)
         return own
 

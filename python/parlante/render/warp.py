@@ -33,6 +33,8 @@ class Warp:
         self._interior = np.zeros((*ATLAS, 3), np.float32)
         self._inside = np.zeros((*ATLAS, 4), np.float32)  # colour, and how far it is laid over
         self._inside[..., :3] = scene.inside
+        self._hidden = np.empty((TILE, TILE), np.float32)
+        self._scratch = np.empty((2, TILE, TILE), np.float32)
         self.condition = np.empty((TILES, CONDITION, *CELLS), np.float32)
         # What is shown of the references: RGB and 255, and their numbers, by patch.
         self._reference = np.full((*ATLAS, 4), 255, np.uint8)
@@ -57,7 +59,8 @@ class Warp:
             for patch in range(len(BANDS))[PATCHES[tile]]:
                 self._draw_patch(patch, aim, vertices[:, 2], scene.seen(source))
             if tile == MOUTH:
-                self._inside[rows, :, 3] = unseen(scene.own, self.atlas_flow[rows])
+                unseen(scene.own, self.atlas_flow[rows], self._scratch, self._hidden)
+                self._inside[rows, :, 3] = self._hidden
             drawn = self.atlas_flow[rows, :, 3]
             np.maximum(self._edges[rows], self._inside[rows, :, 3], out=self.cover[rows])
             for patch in range(len(BANDS))[PATCHES[tile]]:
@@ -91,10 +94,8 @@ class Warp:
             self._ops.rasterize,
             self._scene.mesh,
             patch,
-            places,
-            depths,
-            source,
-            reference,
+            np.column_stack([places, depths]),
+            np.column_stack([source, reference]),
             self.atlas_flow,
             self._atlas_depth,
         )

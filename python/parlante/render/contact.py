@@ -1,0 +1,72 @@
+"""Where lips and lids meet: they neither pass through each other nor leave slivers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from parlante.contract import VERTICES, Float
+from parlante.face.model import BLINK_MODES, FaceModel
+from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIP_PAIRS, LIPS_INNER, eye_aperture
+
+EYES = (EYE_RIGHT, EYE_LEFT)
+# Model units (about a pixel of the crop): lids nearer than that are shut, lest slivers of the eye
+# shine through.
+LID_GAP = 0.12
+
+
+def _sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """Upper and lower points of a ring of lips or lids, those opposite each other in pairs."""
+    half = len(ring) // 2
+    return list(ring[1:half]), list(ring[:half:-1])
+
+
+def eye_openings(measured: Float) -> list[float]:
+    """How wide right and left eye are open in landmarks [≥468, 3] of the model's axes."""
+    gaps = ((measured[top, 1] - measured[bottom, 1]).max() for top, bottom in map(_sides, EYES))
+    return [max(float(gap), LID_GAP) for gap in gaps]
+
+
+def part_lips(face: Float) -> None:
+    """Let inner lips that have passed through each other touch.
+
+    Landmarks [N, ≥468, 3] in model axes.
+    """
+    top, bottom = _sides(LIPS_INNER)
+    overlap = np.minimum(face[:, top, 1] - face[:, bottom, 1], 0) / 2
+    face[:, top, 1] -= overlap
+    face[:, bottom, 1] += overlap
+
+
+def shut_lids(face: Float, measured: Float, eye: tuple[int, ...]) -> None:
+    """Let lids that have passed through each other meet.
+
+    Those of an eye of face [N, ≥468, 3] (model axes), also where they are less than `LID_GAP`
+    apart; up to twice that they come nearer. What is that narrow in the photo, ``measured`` [≥468,
+    3], stays as it is.
+    """
+    top, bottom = _sides(eye)
+    least = np.clip((measured[top, 1] - measured[bottom, 1]) / 4, 1e-3, LID_GAP)
+    gap = face[:, top, 1] - face[:, bottom, 1]
+    share = np.clip(2 * least / np.maximum(gap, least) - 1, 0, 1)[..., None]
+    nearer = share * (face[:, top] - face[:, bottom]) / 2
+    face[:, top] -= nearer
+    face[:, bottom] += nearer
+
+
+def shut_jaw(model: FaceModel, measured: Float) -> float:
+    """Change of the jawOpen coefficient that brings this photo's inner lips together."""
+    upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
+    jaw = model.motion[model.expression_names.index("jawOpen")]
+    rate = float((jaw[upper, 1] - jaw[lower, 1]).mean())
+    return -float((measured[upper, 1] - measured[lower, 1]).mean()) / rate
+
+
+def closed_blink(model: FaceModel, measured: Float, expression: Float) -> Float:
+    """The eyeBlink coefficients (right, left; float32 [2]) that shut this photo's lids."""
+    modes = [model.expression_names.index(name) for name in BLINK_MODES]
+    grid = np.linspace(0, 2.0, 41, dtype=np.float32)
+    out = np.empty(2, np.float32)
+    for eye, mode in enumerate(modes):
+        step = (grid - expression[mode])[:, None, None] * model.motion[mode, :VERTICES]
+        out[eye] = grid[eye_aperture(measured + step)[:, eye].argmin()]
+    return out
