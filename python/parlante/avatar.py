@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from parlante.session.live import Clock, Live
 from parlante.session.timeline import Timeline
 from parlante.speech.audio import decode_audio, expected_samples
 from parlante.speech.motion import MotionStream
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -171,6 +174,7 @@ class Avatar:
         return Live(engine, realtime=realtime, clock=clock, on_frame=on_frame, pixels=chosen.pixels)
 
     def _engine(self, options: RenderOptions, *, at_once: int) -> tuple[Engine, StageTimes]:
+        _log.info("%s, %s, %d frames at once", options, self._compute, at_once)
         renderer = FrameRenderer(
             self._bundle, self._encoder.model, self.portrait, options, self._compute, at_once
         )
@@ -255,6 +259,7 @@ def _encoded(
     moving = pictures.video is not None and not face
     key = encoder.key(pictures.photos, face, video=moving)
     portrait = cache.get(key)
+    _log.info("face %s: %s", key[:12], "to be encoded" if portrait is None else "from the cache")
     if portrait is None:
         portrait = encoder.encode(pictures.photos, face=face)
         if moving:

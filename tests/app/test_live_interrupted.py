@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+import soundfile
 
 from parlante import Avatar, ParlanteError
 from parlante.app import serve
@@ -31,13 +33,13 @@ def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def started(face: Path, output: str) -> subprocess.Popen[bytes]:
     quick = ["--size", "128", "--steps", "1"]
     return subprocess.Popen(
-        [*COMMAND, "live", str(face), "-o", output, *quick],
+        [*COMMAND, "-v", "live", str(face), "-o", output, *quick],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_keeps_what_was_recorded(
     number: signal.Signals, face: Path, tmp_path: Path
 ) -> None:
@@ -46,8 +48,8 @@ def test_a_signal_keeps_what_was_recorded(
         assert process.stdin is not None and process.stderr is not None
         process.stdin.write(bytes(32_000))
         process.stdin.flush()
-        while not (drawn := process.stderr.read(1)).isdigit():  # the progress bar counts frames
-            assert drawn
+        while b"the first frame is out" not in (said := process.stderr.readline()):
+            assert said
         time.sleep(1.5)
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
@@ -56,6 +58,26 @@ def test_a_signal_keeps_what_was_recorded(
     with av.open(str(out)) as container:
         assert sum(1 for _ in container.decode(video=0)) > 10
     assert [path.name for path in tmp_path.iterdir()] == ["live.mp4"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing_half_written(
+    number: signal.Signals, face: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "long.mp4"
+    sound = tmp_path / "sound.wav"
+    soundfile.write(sound, np.zeros(120 * 16_000, np.int16), 16_000)
+    command = [*COMMAND, "speak", str(face), str(sound), "-o", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        while not list(tmp_path.glob(".parlante-*.partial")):
+            time.sleep(0.05)
+            assert process.poll() is None
+        time.sleep(0.5)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert b"Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["sound.wav"]
 
 
 def test_a_lost_listener_is_one_line(face: Path) -> None:

@@ -12,7 +12,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from parlante.contract import ATLAS, BANDS, CELL_PIXELS, CELLS, COLOR_PLANES, PATCHES, TILES
+from parlante.contract import (
+    ATLAS,
+    BANDS,
+    CELL_PIXELS,
+    CELLS,
+    COLOR_PLANES,
+    PATCHES,
+    TILES,
+    VERTICES,
+)
 from parlante.errors import AudioError
 from parlante.options import RenderOptions
 from parlante.portrait.portrait import Portrait
@@ -128,7 +137,15 @@ def test_grey_photos_stay_grey() -> None:
         plate=np.repeat(cv2.cvtColor(portrait.plate, cv2.COLOR_RGB2GRAY)[..., None], 3, 2),
     )
     assert is_grey(np.repeat(grey[..., None], 3, 2)) and not is_grey(demo_rgb())
-    draws = renderer(black_and_white)
-    for motion in motions():
-        made = draws.render(motion).astype(int)
-        assert (made.max(2) - made.min(2)).max() <= 1  # rounding
+    # And where it has references in colour.
+    rng = np.random.default_rng(3)
+    coloured = replace(
+        black_and_white,
+        references=rng.integers(0, 256, (2, *ATLAS, 3), dtype=np.uint8),
+        reference_places=rng.uniform(0, 128, (2, 3, VERTICES, 2)).astype(np.float32),
+    )
+    for portrait in (black_and_white, coloured):
+        draws = renderer(portrait)
+        for motion in motions():
+            made = draws.render(motion).astype(int)
+            assert (made.max(2) - made.min(2)).max() <= 1  # rounding

@@ -6,13 +6,15 @@ import argparse
 import json
 import logging
 import os
+import platform
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,24 +43,61 @@ if TYPE_CHECKING:
     from parlante.session.live import Live
 
 READ_AHEAD_S = 5.0
+# What ends a command from outside, but for Ctrl-C; Windows has no hang-up.
+ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_log = logging.getLogger("parlante")
 PHOTOS = "one or more photos of a person, a short video, or a face made by encode"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; 0, 1 after printing a `ParlanteError`, or 130 when interrupted."""
+    """Run one command.
+
+    Returns 0; 1 after printing a `ParlanteError`; 128 and its number when a signal ended it.
+    """
     parser = _parser()
     arguments = parser.parse_args(argv)
     if not hasattr(arguments, "run"):
         parser.print_help(sys.stderr)
         return 2
-    logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.WARNING)
+    logging.basicConfig(level=logging.WARNING)
+    if arguments.verbose:  # of parlante's own steps, not of every library's
+        _log.setLevel(logging.DEBUG)
+        _log.info("parlante %s on %s", __version__, platform.platform())
     try:
-        return int(arguments.run(arguments))
+        with _signals(dict.fromkeys(ENDINGS, _raise)):
+            return int(arguments.run(arguments))
     except ParlanteError as error:
         print(f"parlante: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
+    except _EndedError as ended:
+        return 128 + ended.number
+
+
+class _EndedError(BaseException):
+    """A signal came that ends the process; on its way out nothing half-written is left."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _raise(number: int, _: object) -> None:
+    raise _EndedError(number)
+
+
+@contextmanager
+def _signals(handlers: Mapping[int, Callable[[int, FrameType | None], object]]) -> Iterator[None]:
+    """Handlers of signals, for as long as the block runs; only the main thread can have some."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -167,9 +206,11 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
     keep_inputs(arguments.output, [*photos, audio, arguments.background])
     options = render_options(arguments)
     speech = avatar_of(arguments, photos).speak(audio, options=options)
-    with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name) as bar:
+    replaces = arguments.output.exists()
+    # Without a terminal there is no bar.
+    with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name, disable=None) as bar:
         speech.save(arguments.output, progress=lambda count: bar.update(count - bar.n))
-    print(f"parlante: wrote {arguments.output}", file=sys.stderr)
+    _say_written(arguments.output, replaces=replaces)
 
 
 def _live(arguments: argparse.Namespace) -> int:
@@ -185,13 +226,15 @@ def _live(arguments: argparse.Namespace) -> int:
     with (
         avatar.live(options=options) as session,
         _output(arguments.output, avatar, options) as out,
-        tqdm(unit="frame", desc=arguments.output) as bar,
+        tqdm(unit="frame", desc=arguments.output, disable=None) as bar,
     ):
         Thread(target=_feed, args=(session, rate), daemon=True).start()
         with _ended_by_signals(session) as came:
             for frame in session:
                 out.write(frame.image, frame.audio)
                 bar.update()
+                if frame.pts == 0:
+                    _log.info("the first frame is out")
     if repeated := session.status().repeated:
         print(
             f"parlante: {repeated} pictures were repeated, as this machine was too slow; a smaller "
@@ -203,29 +246,20 @@ def _live(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _ended_by_signals(session: Live) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM end the session, so that what was written so far is finished.
+    """Signals end the session, so that what was written so far is finished.
 
-    A second one acts as ever. Yields the signals that came.
+    A second one ends the command. Yields the signals that came.
     """
     came: list[int] = []
-    if current_thread() is not main_thread():  # only there signals are handled
-        yield came
-        return
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
     def end(number: int, _: object) -> None:
+        if came:
+            raise _EndedError(number)
         came.append(number)
-        restore()
         session.close()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _signals(dict.fromkeys((signal.SIGINT, *ENDINGS), end)):
         yield came
-    finally:
-        restore()
 
 
 def _output(
@@ -273,9 +307,15 @@ def _encode(arguments: argparse.Namespace) -> int:
     from parlante.media.files import keep_inputs
 
     keep_inputs(arguments.output, arguments.photo)
-    avatar_of(arguments, arguments.photo).save(arguments.output)
-    print(f"parlante: wrote {arguments.output}", file=sys.stderr)
+    avatar, replaces = avatar_of(arguments, arguments.photo), arguments.output.exists()
+    avatar.save(arguments.output)
+    _say_written(arguments.output, replaces=replaces)
     return 0
+
+
+def _say_written(path: Path, *, replaces: bool) -> None:
+    what = "replaced" if replaces else "wrote"
+    print(f"parlante: {what} {path}", file=sys.stderr)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

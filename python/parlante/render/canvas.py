@@ -48,12 +48,9 @@ class Canvas:
         options: RenderOptions,
         compute: Compute,
         times: StageTimes,
-        *,
-        grey: bool,
         warp_type: type[Warp] = Warp,
     ) -> None:
-        self._scene, self._stage, self._pixels, self._grey = scene, stage, options.pixels, grey
-        self._times = times
+        self._scene, self._stage, self._pixels, self._times = scene, stage, options.pixels, times
         self._ops = cpu_ops(compute.threads)
         self._warp = warp_type(self._ops, scene)
         # What the condition network is told of the frame, and 1 for the tile.
@@ -104,7 +101,7 @@ class Canvas:
             planes += middle
             planes /= self._scene.balance[:, None, None, None]
             planes -= middle
-        if self._grey:
+        if self._scene.grey:
             drawn[:] = np.tensordot(LUMA, drawn, 1)
         drawn += warp
 

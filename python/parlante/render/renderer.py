@@ -29,7 +29,7 @@ from parlante.render.freedom import freedom
 from parlante.render.mesh import WarpMesh
 from parlante.render.network import BoundNetwork
 from parlante.render.ops import cpu_ops
-from parlante.render.scene import Aim, Scene, is_grey
+from parlante.render.scene import Aim, Scene
 from parlante.render.stage import stage_of
 from parlante.render.warp import Warp
 from parlante.runtime.bundle import Bundle
@@ -73,8 +73,7 @@ class FrameRenderer:
                 options,
                 replace(compute, threads=max(1, compute.threads // at_once)),
                 self.times,
-                grey=is_grey(portrait.image[..., :3]),
-                warp_type=self.warp_type,
+                self.warp_type,
             )
             for _ in range(at_once)
         ]

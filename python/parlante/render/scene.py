@@ -60,11 +60,11 @@ class Aim:
 class Scene:
     """One portrait on one grid.
 
-    source uint8 [512, 512, 4]: the crop as the networks see it; balance float32 [3]: factors by
-    which its colours, and those of the references, are not the photo's; own float32 [512, 512]: 1
-    but where a mouth opens in which the photo does not show the inside; inside float32 [3]: the
-    colour that is seen there before the network draws, in [−1, 1]. at_rest float32 [rows, columns,
-    2] and atlas_rest [256, 128, 6]: the flows where nothing moves.
+    grey: whether it is black and white; source uint8 [512, 512, 4]: the crop as the networks see
+    it; balance float32 [3]: factors by which its colours, and those of the references, are not the
+    photo's; own float32 [512, 512]: 1 but where a mouth opens in which the photo does not show the
+    inside; inside float32 [3]: the colour that is seen there before the network draws, in [−1, 1].
+    at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows where nothing moves.
     """
 
     def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:
@@ -74,15 +74,16 @@ class Scene:
         self._unit = np.array([self._patches.pixel[0], *eye_openings(mesh.measured)], np.float32)
         source, _ = portrait.at(SEEN)
         seen = self._patches.seen(portrait.pose, SEEN)
-        self.balance = balance(source, seen)
+        self.grey = is_grey(source[..., :3])
+        self.balance = np.ones(3, np.float32) if self.grey else balance(source, seen)
         self.source = balanced(source, self.balance)
         self.own = self._own_inside(portrait)
         self.inside = inside_colour(_at(self.source, seen[slice(*BANDS[0])]))
-        if is_grey(source[..., :3]):
+        references = balanced(portrait.references, self.balance)
+        if self.grey:
             self.inside[:] = self.inside @ LUMA
-        self.references = NearestReference(
-            balanced(portrait.references, self.balance), portrait.reference_places
-        )
+            references[:] = np.round(references @ LUMA)[..., None]
+        self.references = NearestReference(references, portrait.reference_places)
         self.at_rest = np.zeros((grid.rows, grid.columns, 2), np.float32)
         self.at_rest[..., 1], self.at_rest[..., 0] = np.mgrid[: grid.rows, : grid.columns]
         # Where the mesh covers nothing: the photo as it lies.
@@ -138,11 +139,8 @@ def balance(photo: Image, seen: Float) -> Float:
     """Factors of red, green and blue that give a face the tint of the training people's.
 
     So that lids and lips of a yellowed painting are not drawn in a skin that is out of place there.
-    A black-and-white photo stays as it is. photo uint8 [S, S, 4]; seen float32 [256, 128, 2]: where
-    the atlas lies in it.
+    photo uint8 [S, S, 4]; seen float32 [256, 128, 2]: where the atlas lies in it.
     """
-    if is_grey(photo[..., :3]):
-        return np.ones(3, np.float32)
     own = _at(photo, seen).reshape(-1, 3)
     tint = own.mean(0) / max(float(own.mean(0) @ LUMA), 1.0)
     factors = np.clip(SKIN / np.maximum(tint, 1e-3), *BALANCE_RANGE)
@@ -152,7 +150,7 @@ def balance(photo: Image, seen: Float) -> Float:
 
 
 def is_grey(image: Image) -> bool:
-    """Whether a photo uint8 [H, W, 3] is black and white: what is drawn in it is grey, too."""
+    """Whether a photo uint8 [H, W, 3] is black and white."""
     spread = image.max(2) - image.min(2)
     return bool(np.percentile(spread, 99.9) <= GREY_LEVELS)
 

@@ -144,6 +144,7 @@ class Bundle:
         with self._lock:
             key = (name, device, threads)
             if key not in self._sessions:
+                _log.debug("network %s: %s, %d threads", name, device, threads)
                 self._sessions[key] = new_session(
                     self._read(network["file"]), name, device, threads
                 )
