@@ -5,8 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import shutil
+import ssl
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from socket import create_server
 from typing import Any
+from urllib.request import urlopen
 
 import cv2
 import numpy as np
@@ -16,7 +23,16 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
 from benchmarks.live import CHROMIUM_OPTIONS, chromium
-from parlante.app.serve import HEADER, MAX_SESSIONS, MAX_UPLOAD, application, needs_token
+from parlante import ParlanteError
+from parlante.app.serve import (
+    HEADER,
+    MAX_UPLOAD,
+    SESSIONS,
+    application,
+    needs_token,
+    serve,
+    speech_of,
+)
 from tests.support.portrait_samples import VOICE, avatar, demo_speech
 
 OPTIONS: dict[str, Any] = {"size": 128, "steps": 1}
@@ -84,6 +100,8 @@ def test_upload_is_spoken() -> None:
             assert any(samples.any() for *_, samples in await frames(socket, 40))
             answer = await client.post(f"/speak?session={name}", data=b"no sound at all")
             assert answer.status == 400
+            said = await answer.text()
+            assert "the file" in said and "/" not in said  # nothing of where it lay
             soundfile.write(
                 long := io.BytesIO(), np.zeros(8000 * 130, np.int16), 8000, format="FLAC"
             )
@@ -118,8 +136,10 @@ def test_bad_messages_are_answered_and_do_no_harm() -> None:
 
 def test_sessions_are_limited_and_given_back() -> None:
     async def check(client: Client) -> None:
-        open_ones = [await client.ws_connect("/live") for _ in range(MAX_SESSIONS)]
-        assert (await client.get("/live")).status == 503
+        open_ones = [await client.ws_connect("/live") for _ in range(SESSIONS)]
+        refused = await client.get("/live")
+        assert refused.status == 503
+        assert "2 sessions run already" in await refused.text()
         for socket in open_ones:
             await socket.close()
         for _ in range(100):
@@ -130,6 +150,68 @@ def test_sessions_are_limited_and_given_back() -> None:
             assert await frames(socket, 2)
 
     served(check)
+
+
+def test_as_many_sessions_as_asked_for() -> None:
+    async def check(client: Client) -> None:
+        async with client.ws_connect("/live") as socket:
+            await socket.receive_json()
+            assert "1 sessions run already" in await (await client.get("/live")).text()
+
+    served(check, sessions=1)
+    with pytest.raises(ParlanteError, match="sessions=0"):
+        application(avatar(), sessions=0)
+
+
+def test_text_is_read_in_the_voice_asked_for() -> None:
+    if shutil.which("espeak-ng") is None:
+        pytest.skip("no espeak-ng on this machine")
+    german, english = (speech_of("Guten Morgen", voice) for voice in ("de", "en"))
+    assert len(german) != len(english)
+    with pytest.raises(ParlanteError, match=r"voice='none-such'.*--voices"):
+        speech_of("hello", "none-such")
+
+
+def test_a_certificate_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("no certificate")
+    for certificate in (tmp_path / "cert.pem", tmp_path / "not there.pem"):
+        with pytest.raises(ParlanteError, match="give PEM files"):
+            serve(avatar(), certificate=(certificate, certificate))
+
+
+def test_https(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on this machine")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+    ]
+    subprocess.run(
+        [*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True
+    )
+    with create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    main = "from parlante.app.cli import main; import sys; sys.exit(main())"
+    given = ["serve", "--port", str(port), "--certificate", str(certificate), str(key)]
+    with subprocess.Popen(
+        [sys.executable, "-c", main, *given], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert f"https://127.0.0.1:{port}/" in process.stdout.readline()
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        trusted.check_hostname = False
+        with urlopen(f"https://127.0.0.1:{port}/", context=trusted) as answer:
+            assert b"<canvas" in answer.read()
+        process.terminate()
 
 
 def test_only_its_own_page_and_with_the_token() -> None:
@@ -203,3 +285,90 @@ def test_the_page_moves_and_stops_in_a_browser() -> None:
 
     # Without head motion and blinks a silent face is still.
     served(check, pose=0, blink=0)
+
+
+def in_a_browser(
+    check: Callable[[Any, Client], Awaitable[None]], context: Any = None, **options: Any
+) -> None:
+    """Run ``check`` on the page, opened with these settings of a browser context."""
+    if chromium() is None:
+        pytest.skip("no Chromium on this machine")
+    playwright = pytest.importorskip("playwright.async_api")
+
+    async def run(client: Client) -> None:
+        async with playwright.async_playwright() as p:
+            opened = await p.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
+            page = await (await opened.new_context(**(context or {}))).new_page()
+            await page.goto(str(client.make_url("/")))
+            await check(page, client)
+            await opened.close()
+
+    served(run, **options)
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390), (320, 568)])
+def test_the_page_fits_a_phone(width: int, height: int) -> None:
+    """Nothing runs off the screen, the whole face is seen, and a thumb hits the buttons."""
+
+    async def check(page: Any, _: Client) -> None:
+        await page.wait_for_function("document.getElementById('picture').width === 128")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        boxes = await page.evaluate(
+            "[...document.querySelectorAll('button, input')].map(e => e.getBoundingClientRect())"
+            ".map(r => [r.left, r.right, r.height])"
+        )
+        for left, right, tall in boxes:
+            assert 0 <= left < right <= width
+            assert tall >= 44
+        wide, tall = await page.evaluate(
+            "(r => [r.width, r.height])(document.getElementById('picture').getBoundingClientRect())"
+        )
+        assert wide == pytest.approx(tall) and tall <= height
+
+    in_a_browser(check, {"viewport": {"width": width, "height": height}})
+
+
+def test_errors_stay_until_the_next_thing(tmp_path: Path) -> None:
+    (tmp_path / "noise.wav").write_bytes(b"no sound at all")
+
+    async def check(page: Any, _: Client) -> None:
+        said = page.locator("#error")
+        await page.wait_for_function(
+            "document.getElementById('status').textContent.includes('fps')"
+        )
+        await page.set_input_files("#file", str(tmp_path / "noise.wav"))
+        await page.wait_for_function("document.getElementById('error').textContent")
+        await page.wait_for_timeout(2500)  # the status has been told twice
+        assert "the file" in await said.text_content()
+        await page.click("#stop")
+        assert not await said.text_content()
+        await page.click("#microphone")  # nobody grants it here
+        await page.wait_for_function("document.getElementById('error').textContent")
+        assert (await said.text_content()).startswith("no microphone: ")
+        assert await page.text_content("#microphone") == "Microphone"
+
+    in_a_browser(check, {"permissions": []})
+
+
+def test_a_lost_connection_is_tried_again() -> None:
+    async def check(page: Any, client: Client) -> None:
+        ready = "/ready|fps/.test(document.getElementById('status').textContent)"
+        await page.wait_for_function(ready)
+        await page.evaluate("socket.close()")
+        await page.wait_for_function(
+            "document.getElementById('status').textContent.includes('again')"
+        )
+        await page.wait_for_function(ready)
+        # Where others have taken the place, the page says so, and goes on when it is free.
+        async with client.ws_connect("/live") as other:
+            await other.receive_json()
+            await page.evaluate("socket.close()")
+            async with client.ws_connect("/live") as third:
+                await third.receive_json()
+                await page.wait_for_function(
+                    "document.getElementById('error').textContent.includes('2 sessions')"
+                )
+            await page.wait_for_function(ready)
+            assert not await page.text_content("#error")
+
+    in_a_browser(check)

@@ -10,11 +10,10 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread, current_thread, main_thread
-from types import FrameType
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +29,7 @@ from parlante.app.arguments import (
     compute_of,
     render_options,
 )
+from parlante.app.signals import ENDINGS, EndedError, ended_by_signals, handled
 from parlante.contract import SAMPLE_RATE
 from parlante.errors import ParlanteError, SessionClosedError
 from parlante.runtime.assets import demo
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from parlante.session.live import Live
 
 READ_AHEAD_S = 5.0
-# What ends a command from outside, but for Ctrl-C; Windows has no hang-up.
-ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _log = logging.getLogger("parlante")
 PHOTOS = "one or more photos of a person, a short video, or a face made by encode"
 
@@ -64,40 +62,15 @@ def main(argv: list[str] | None = None) -> int:
         _log.setLevel(logging.DEBUG)
         _log.info("parlante %s on %s", __version__, platform.platform())
     try:
-        with _signals(dict.fromkeys(ENDINGS, _raise)):
+        with ended_by_signals():
             return int(arguments.run(arguments))
     except ParlanteError as error:
         print(f"parlante: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except _EndedError as ended:
+    except EndedError as ended:
         return 128 + ended.number
-
-
-class _EndedError(BaseException):
-    """A signal came that ends the process; on its way out nothing half-written is left."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-def _raise(number: int, _: object) -> None:
-    raise _EndedError(number)
-
-
-@contextmanager
-def _signals(handlers: Mapping[int, Callable[[int, FrameType | None], object]]) -> Iterator[None]:
-    """Handlers of signals, for as long as the block runs; only the main thread can have some."""
-    if current_thread() is not main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -179,6 +152,17 @@ def _serve_parser(serve: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="default: 127.0.0.1; another one asks for a token"
     )
     serve.add_argument("--port", type=int, default=8080, help="default: 8080")
+    serve.add_argument(
+        "--sessions", type=int, default=2, metavar="N", help="at a time (default: 2)"
+    )
+    serve.add_argument("--voice", metavar="NAME", help="of espeak-ng, which reads text: en, de …")
+    serve.add_argument(
+        "--certificate",
+        type=Path,
+        nargs=2,
+        metavar=("CERT", "KEY"),
+        help="PEM files, to serve https; other machines' browsers then give the microphone",
+    )
     add_render_options(serve)
     add_avatar_options(serve)
     serve.set_defaults(run=_serve)
@@ -254,11 +238,11 @@ def _ended_by_signals(session: Live) -> Iterator[list[int]]:
 
     def end(number: int, _: object) -> None:
         if came:
-            raise _EndedError(number)
+            raise EndedError(number)
         came.append(number)
         session.close()
 
-    with _signals(dict.fromkeys((signal.SIGINT, *ENDINGS), end)):
+    with handled(dict.fromkeys((signal.SIGINT, *ENDINGS), end)):
         yield came
 
 
@@ -299,7 +283,15 @@ def _serve(arguments: argparse.Namespace) -> int:
     options = render_options(arguments)
     with demo() as (photo, _):
         avatar = avatar_of(arguments, arguments.photo or [photo])
-    serve(avatar, host=arguments.host, port=arguments.port, options=options)
+    serve(
+        avatar,
+        host=arguments.host,
+        port=arguments.port,
+        options=options,
+        sessions=arguments.sessions,
+        voice=arguments.voice,
+        certificate=arguments.certificate,
+    )
     return 0
 
 

@@ -15,10 +15,12 @@ import hmac
 import json
 import secrets
 import shutil
+import ssl
 import struct
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 MAX_UPLOAD = 20 * 2**20  # bytes of a sound file
 MAX_MESSAGE = 2**20  # bytes of a piece of sound
 MAX_TEXT = 500  # characters to say
-MAX_SESSIONS = 2
+SESSIONS = 2  # at a time, where not asked for more
 JPEG_QUALITY = 88
 HEADER = struct.Struct("<QI")
 # What a message that makes no sense raises; RecursionError: JSON nested without end.
@@ -80,21 +82,40 @@ def pack_frame(frame: Frame) -> bytes:
     return HEADER.pack(frame.pts, len(jpeg)) + jpeg.tobytes() + frame.audio.tobytes()
 
 
-def speech_of(text: str) -> Float:
-    """``text`` spoken by espeak-ng, float32 [n] at 16 kHz. ParlanteError where there is none."""
+def speech_of(text: str, voice: str | None = None) -> Float:
+    """``text`` spoken by a voice of espeak-ng, float32 [n] at 16 kHz.
+
+    Raises:
+        ParlanteError: there is no espeak-ng, or no such voice.
+    """
     program = shutil.which("espeak-ng") or shutil.which("espeak")
     if program is None:
         raise ParlanteError("no text-to-speech on this machine; install espeak-ng")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "said.wav"
-        command = [program, "-w", str(path), "--stdin"]
-        subprocess.run(command, input=text.encode(), check=True, timeout=20, capture_output=True)
+        command = [program, "-w", str(path), "--stdin", *(() if voice is None else ("-v", voice))]
+        done = subprocess.run(
+            command, input=text.encode(), check=False, timeout=20, capture_output=True
+        )
+        if done.returncode or not path.exists():
+            raise ParlanteError(
+                f"voice={voice!r}: {done.stderr.decode(errors='replace').strip() or 'no sound'}; "
+                f"`{Path(program).name} --voices` lists them"
+            )
         return np.concatenate(list(decode_audio(path)))
 
 
 class _Server:
-    def __init__(self, avatar: Avatar, token: str | None, options: RenderOptions) -> None:
+    def __init__(
+        self,
+        avatar: Avatar,
+        token: str | None,
+        options: RenderOptions,
+        sessions: int,
+        voice: str | None,
+    ) -> None:
         self._avatar, self._token, self._options = avatar, token, options
+        self._limit, self._voice = sessions, voice
         self._sessions: dict[str, Live] = {}
         self._running = 0
 
@@ -125,8 +146,11 @@ class _Server:
         return web.Response(text=text, content_type="text/html")
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        if self._running >= MAX_SESSIONS:
-            raise web.HTTPServiceUnavailable(text=f"{MAX_SESSIONS} sessions run already")
+        if self._running >= self._limit:
+            raise web.HTTPServiceUnavailable(
+                text=f"{self._limit} sessions run already, as many as this server has; wait until "
+                "one ends"
+            )
         self._running += 1
         try:
             return await self._session(request)
@@ -179,7 +203,8 @@ class _Server:
                     elif asked.get("do") == "flush":
                         live.flush()
                     elif "say" in asked:
-                        said = await asyncio.to_thread(speech_of, str(asked["say"])[:MAX_TEXT])
+                        text = str(asked["say"])[:MAX_TEXT]
+                        said = await asyncio.to_thread(speech_of, text, self._voice)
                         live.push_audio(said)
                         live.flush()
             except _BAD_MESSAGES as error:
@@ -208,11 +233,15 @@ def _decoded(body: bytes) -> Float:
         path = Path(folder) / "sound"
         path.write_bytes(body)
         chunks, count = [], 0
-        for chunk in decode_audio(path):
-            chunks.append(chunk)
-            count += len(chunk)
-            if count > MAX_QUEUED_S * SAMPLE_RATE:
-                raise ParlanteError(f"the sound lasts longer than {MAX_QUEUED_S} s")
+        try:
+            for chunk in decode_audio(path):
+                chunks.append(chunk)
+                count += len(chunk)
+                if count > MAX_QUEUED_S * SAMPLE_RATE:
+                    raise ParlanteError(f"the sound lasts longer than {MAX_QUEUED_S} s")
+        except ParlanteError as error:
+            # Where it lay here is nobody's business.
+            raise ParlanteError(str(error).replace(str(path), "the file")) from error
         return np.concatenate(chunks)
 
 
@@ -221,18 +250,25 @@ def application(
     *,
     token: str | None = None,
     options: RenderOptions | None = None,
+    sessions: int = SESSIONS,
+    voice: str | None = None,
     **keywords: Unpack[RenderKeywords],
 ) -> web.Application:
     """The web application; ``options`` and ``keywords`` are those of `Avatar.live`.
 
+    sessions: how many there may be at a time; voice: of espeak-ng, which reads text.
+
     Raises:
-        ParlanteError: an option is out of its range; ``pixels`` is not rgb.
+        ParlanteError: an option or ``sessions`` is out of its range; ``pixels`` is not rgb.
     """
     chosen = RenderOptions.of(options, **keywords)
     if chosen.pixels != "rgb":
         raise ParlanteError(f"pixels={chosen.pixels!r}; the page is made from rgb")
+    if sessions < 1:
+        raise ParlanteError(f"sessions={sessions}; give 1 or more")
     # The JPEG encoder takes BGR.
-    return _Server(avatar, token, RenderOptions.of(chosen, pixels="bgr")).application()
+    options = RenderOptions.of(chosen, pixels="bgr")
+    return _Server(avatar, token, options, sessions, voice).application()
 
 
 def serve(
@@ -241,21 +277,43 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8080,
     options: RenderOptions | None = None,
+    sessions: int = SESSIONS,
+    voice: str | None = None,
+    certificate: Sequence[Path] | None = None,
 ) -> None:
     """Serve until interrupted; a host that others can reach asks for a token, which is printed.
 
+    sessions, voice: as for `application`. certificate: PEM files of a certificate and its key, to
+    serve https: elsewhere than on localhost browsers give no microphone to a page without.
+
     Raises:
-        ParlanteError: as `application`; or the address cannot be listened on.
+        ParlanteError: as `application`; the certificate cannot be used; or the address cannot be
+            listened on.
     """
     token = secrets.token_urlsafe(16) if needs_token(host) else None
-    address = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
-    served = application(avatar, token=token, options=options)
+    secure = None if certificate is None else _secured(*certificate)
+    scheme = "http" if secure is None else "https"
+    address = f"{scheme}://{host}:{port}/" + (f"?token={token}" if token else "")
+    served = application(avatar, token=token, options=options, sessions=sessions, voice=voice)
     try:
         web.run_app(
             served,
             host=host,
             port=port,
+            ssl_context=secure,
             print=lambda _: print(f"parlante: {address}", flush=True),  # noqa: T201
         )
     except (OSError, OverflowError, UnicodeError) as error:
         raise ParlanteError(f"cannot serve on {host}, port {port} ({reason(error)})") from error
+
+
+def _secured(certificate: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ParlanteError(
+            f"{certificate} and {key} are no certificate and its key ({reason(error)}); give PEM "
+            "files"
+        ) from error
+    return context
