@@ -222,9 +222,17 @@ def test_motion_dies_away_outwards() -> None:
     assert first[RING // 2] < 0.6 * scale
 
 
-def test_expression_alone_leaves_the_rings() -> None:
-    vertices = vertices_of(with_modes(jawOpen=1, eyeBlink_R=1))
-    np.testing.assert_allclose(vertices[RING_START:, :2], places()[RING_START:], rtol=0, atol=1e-4)
+def test_what_is_under_the_chin_goes_with_it() -> None:
+    """Where the jaw falls, the neck is drawn together below it: the chin does not slide over it."""
+    before, after = places(), vertices_of(with_modes(jawOpen=1))[:, :2]
+    chin = FACE_OVAL.index(152)
+    column = [FACE_OVAL[chin], *(RING_START + ring * RING + chin for ring in range(3))]
+    fallen = (after - before)[column, 1]
+    assert fallen[0] > 4
+    assert fallen[0] > fallen[1] > fallen[2] > fallen[3] == 0
+    assert (np.diff(after[column, 1]) > 0).all()
+    # The edge of what is known stands still, all around.
+    np.testing.assert_allclose(after[-RING:], before[-RING:], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("yaw", [-0.3, -0.1, 0.1, 0.3])

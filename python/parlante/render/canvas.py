@@ -30,6 +30,9 @@ from parlante.runtime.compute import Compute
 
 BAND_ROWS = np.array(BANDS, np.int32)
 EYES = 1  # their tile
+# How much of what the network changes in a reference is kept: real pixels that are nearly right are
+# best left alone. Chosen on validation people, by the feature distance.
+REFERRED = 0.6
 TINTED = 7  # cells: what is as large has no tint of its own in the eyes' tile
 DRAWN_PLANES = slice(COLOR_PLANES, COLOR_PLANES + CELL_PIXELS)  # of the condition
 
@@ -91,10 +94,15 @@ class Canvas:
         return self._compose([])
 
     def _in_the_photos_colours(self, tile: int) -> None:
-        """Undo the balance of warp and drawing; what is drawn in a grey photo is grey."""
+        """Undo the balance of warp and drawing; what is drawn in a grey photo is grey.
+
+        And of references less is changed than the network would.
+        """
         warp = self._warp.condition[tile, :COLOR_PLANES].reshape(3, CELL_PIXELS, *CELLS)
         drawn = self._x0[tile].reshape(warp.shape)  # both are views
         drawn -= warp
+        if self._scene.references:
+            drawn *= REFERRED
         if tile == EYES:
             self._keep_the_tint(drawn)
         for planes, middle in ((drawn, 0), (warp, 1)):

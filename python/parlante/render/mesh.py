@@ -41,6 +41,8 @@ WARP_VERTICES = RING_START + 3 * RING
 # more room above than the neck below. But no more than this share of the way to the crop's edge.
 RING_SIDE, RING_TOP, RING_BOTTOM = 1.30, 1.60, 1.20
 RING_SHARE = 0.7
+# How far each ring goes with the jaw and the cheeks: the shadow under a chin stays under it.
+DRAGGED = 0.9, 0.35, 0.0
 SHOULDERS = 0.1  # how far the shoulders follow the head
 # Of the face's height: how far a breath lifts the shoulders; and the neck, as a share of that.
 BREATH, NECK = 0.012, 0.3
@@ -119,6 +121,7 @@ class WarpMesh:
     _ring_head: Float
     _ring_follow: Float
     _ring_lift: Float
+    _ring_dragged: Float
     _interior_rest: Float
 
     @classmethod
@@ -172,6 +175,7 @@ class WarpMesh:
             _ring_head=pose.undo(rings[None])[0],
             _ring_follow=follow,
             _ring_lift=lift,
+            _ring_dragged=np.repeat(np.array(DRAGGED, np.float32), RING)[:, None],
             _interior_rest=fitted[VERTICES:]
             + (measured[lips] - fitted[lips]).mean(0)
             + TEETH_SHIFT[model.interior_part],
@@ -198,6 +202,9 @@ class WarpMesh:
         moved = pose.apply(face)
         hole = moved[:, HOLE] + np.array([0, 0, HOLE_DEPTH], np.float32)
         ring = self._ring_rest + self._ring_follow * (pose.apply(self._ring_head) - self._ring_rest)
+        oval = list(FACE_OVAL)
+        fallen = moved[:, oval] - pose.apply(self.measured[oval])
+        ring[..., :2] += self._ring_dragged * np.tile(fallen[..., :2], (1, 3, 1))
         ring[..., 1] -= np.float32(breath) * self._ring_lift
         ring[..., 2] += RING_DEPTH
         source = np.repeat(self._source[None], len(face), 0)
