@@ -313,7 +313,7 @@ def test_command_line_of_serve_and_bench(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     seen: list[RenderOptions] = []
 
-    def serve(avatar: Avatar, *, host: str, port: int, options: RenderOptions) -> None:
+    def serve(avatar: Avatar, *, options: RenderOptions, **_: object) -> None:
         seen.append(options)
 
     def measure(options: RenderOptions, compute: object, bundle: object) -> None:

@@ -42,7 +42,7 @@ class Aim:
     moved: the mesh, of one frame; maps float32 [3, 2, 3]: from the 256-grid to the atlas, by patch;
     places float32 [3, V, 2]: of the vertices in the atlas; shares float32 [3]: how far each patch
     is drawn, since lips or lids are not as in the photo; references: numbers of those shown, by
-    patch, None where nothing is drawn or there are none.
+    patch, None in tiles that are not drawn, or where there are none.
     """
 
     moved: Moved
@@ -55,6 +55,11 @@ class Aim:
     def tiles(self) -> list[int]:
         """Those of the atlas in which anything is drawn."""
         return [tile for tile, own in enumerate(PATCHES) if self.shares[own].any()]
+
+    @property
+    def patches(self) -> list[int]:
+        """Those in these tiles, one with a share of 0 among them: the network sees it, too."""
+        return [patch for tile in self.tiles for patch in range(len(BANDS))[PATCHES[tile]]]
 
 
 class Scene:
@@ -112,11 +117,10 @@ class Scene:
         places = through(maps, moved.vertices[0, :, :2])
         stirred = moved.stirred[0] / self._unit
         shares = np.clip((stirred - STILL) / (STIRRED - STILL), 0, 1)
-        chosen = [
-            self.references.choose(patch, places[patch]) if self.references and share else None
-            for patch, share in enumerate(shares)
-        ]
-        return Aim(moved, maps, places, np.asarray(shares, np.float32), chosen)
+        aim = Aim(moved, maps, places, np.asarray(shares, np.float32), [None] * len(BANDS))
+        for patch in aim.patches if self.references else ():
+            aim.references[patch] = self.references.choose(patch, places[patch])
+        return aim
 
 
 def inside_colour(mouth: Image) -> Float:

@@ -99,7 +99,10 @@ class Warp:
             self.atlas_flow,
             self._atlas_depth,
         )
-        self.atlas_flow[first:last, :, 3] *= aim.shares[patch]
+        own = self.atlas_flow[first:last]
+        own[..., 3] *= aim.shares[patch]
+        # Of a reference its own patch is seen, not what lies beside that in the atlas.
+        np.clip(own[..., 5], first, last - 1, out=own[..., 5])
         draw_edges(patch, places, self._edges)
 
     def pack(self, tiles: list[int]) -> None:
