@@ -23,6 +23,7 @@ from parlante.contract import (
     CELLS,
     COLOR_PLANES,
     CONDITION,
+    DRAWN_PLANES,
     TILES,
 )
 from parlante.render.schedule import (
@@ -35,7 +36,6 @@ from parlante.render.schedule import (
     shift_weights,
 )
 
-DRAWN_PLANES = slice(3 * CELL_PIXELS, 4 * CELL_PIXELS)
 TEETH_PLANES = slice(5 * CELL_PIXELS, 8 * CELL_PIXELS)
 
 

@@ -30,10 +30,19 @@ from models.attributes import Attributes
 from models.data.dataset import SHARP_DATA, SHARP_PREPARED, load
 from models.data.pairs import Held, PairBatch, Pairs, mirror, mixed
 from models.perceptual import Critic, Perceptual
-from models.renderer import DRAWN_PLANES, TEETH_PLANES, Renderer, diffusion_of, sample
+from models.renderer import TEETH_PLANES, Renderer, diffusion_of, sample
 from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack
-from parlante.contract import ATLAS, BANDS, BLINK, CELL_PIXELS, COLOR_PLANES, LIP, TILES
+from parlante.contract import (
+    ATLAS,
+    BANDS,
+    BLINK,
+    CELL_PIXELS,
+    COLOR_PLANES,
+    DRAWN_PLANES,
+    LIP,
+    TILES,
+)
 from parlante.face.patches import own_places
 from parlante.render.scene import INSIDE, LUMA
 

@@ -80,7 +80,9 @@ TILE: Final = 128  # side of a tile, pixels
 TILES: Final = 2
 ATLAS: Final = (TILES * TILE, TILE)  # rows and columns, pixels
 BANDS: Final = ((0, 128), (128, 192), (192, 256))  # rows of mouth, right eye and left eye
-PATCHES: Final = (slice(0, 1), slice(1, 3))  # which of these are in each tile
+MOUTH: Final = 0  # the tiles, by number
+EYES: Final = 1
+PATCHES: Final = (range(1), range(1, 3))  # which of the bands are in each
 CELLS: Final = (TILE // UNSHUFFLE, TILE // UNSHUFFLE)  # of a tile
 # What the renderer is told of a frame: change of the codes and of the pose; and 1 for the tile.
 ATTRIBUTES: Final = LIP + BLINK + RESIDUAL + POSE + TILES
@@ -90,3 +92,4 @@ EDGE_REACH: Final = _core.EDGE_REACH  # pixels of the atlas to both sides of an 
 # upper teeth, lower teeth, gums and tongue, RGB of the warped reference and where there is one.
 PLANES: Final = _core.PACKED_PLANES // CELL_PIXELS
 CONDITION: Final = PLANES * CELL_PIXELS  # channels that the condition network reads
+DRAWN_PLANES: Final = slice(COLOR_PLANES, COLOR_PLANES + CELL_PIXELS)  # of these: what may be drawn

@@ -13,14 +13,14 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from models import renderer
 from models.train import renderer as train_renderer
-from parlante.contract import ATTRIBUTES, CELLS, COLOR_PLANES, CONDITION, TILE
+from parlante.contract import ATTRIBUTES, CELLS, COLOR_PLANES, CONDITION, DRAWN_PLANES, TILE
 from tests.support.network_samples import randomised
 
 
 def grids(n: int = 1) -> tuple[Tensor, Tensor]:
     """condition and attributes."""
     condition = torch.rand(n, CONDITION, *CELLS) * 2 - 1
-    condition[:, renderer.DRAWN_PLANES].clamp_(0, 1)
+    condition[:, DRAWN_PLANES].clamp_(0, 1)
     return condition, torch.randn(n, ATTRIBUTES)
 
 
@@ -53,7 +53,7 @@ def test_renderer_draws_only_what_it_may() -> None:
     condition, attributes = grids()
     drawn = torch.zeros(1, 1, TILE, TILE)
     drawn[..., 17:33, 21:30] = 1
-    condition[:, renderer.DRAWN_PLANES] = pixel_unshuffle(drawn, 4)
+    condition[:, DRAWN_PLANES] = pixel_unshuffle(drawn, 4)
     x_t, time = torch.randn(1, COLOR_PLANES, *CELLS), torch.tensor([123.0])
     with torch.no_grad():
         *context, gate = module.condition(condition, attributes)

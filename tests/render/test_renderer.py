@@ -15,9 +15,8 @@ from scipy import ndimage
 from parlante.contract import (
     ATLAS,
     BANDS,
-    CELL_PIXELS,
     CELLS,
-    COLOR_PLANES,
+    DRAWN_PLANES,
     PATCHES,
     TILES,
     VERTICES,
@@ -33,7 +32,6 @@ from parlante.speech.motion import Motion, MotionStream
 from tests.support.portrait_samples import avatar, demo_rgb, demo_speech, mode, model
 
 SIZE = 256
-DRAWN = slice(COLOR_PLANES, COLOR_PLANES + CELL_PIXELS)  # of the condition
 
 
 @cache
@@ -48,11 +46,11 @@ def renderer(portrait: Portrait, size: int = SIZE) -> FrameRenderer:
 def drawn_in(draws: FrameRenderer, tiles: list[int]) -> NDArray[np.bool_]:
     """Where the latest frame [size, size], of these tiles, may differ from the warp."""
     warp = draws._canvases[0]._warp
-    planes = warp.condition[:, DRAWN].reshape(TILES, 4, 4, *CELLS)
+    planes = warp.condition[:, DRAWN_PLANES].reshape(TILES, 4, 4, *CELLS)
     atlas = planes.transpose(0, 3, 1, 4, 2).reshape(ATLAS)
     where = np.zeros(warp.flow.shape[:2], bool)
     at = np.stack([*np.meshgrid(*2 * [np.arange(len(where))]), np.ones_like(where)])
-    patches = [patch for tile in tiles for patch in range(len(BANDS))[PATCHES[tile]]]
+    patches = [patch for tile in tiles for patch in PATCHES[tile]]
     for place, (first, last) in ((warp.places[patch], BANDS[patch]) for patch in patches):
         u, v = np.tensordot(place, at, 1)
         inside = (u >= 0) & (u <= ATLAS[1] - 1) & (v >= first) & (v <= last - 1)

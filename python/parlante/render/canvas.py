@@ -13,6 +13,8 @@ from parlante.contract import (
     CELL_PIXELS,
     CELLS,
     COLOR_PLANES,
+    DRAWN_PLANES,
+    EYES,
     PATCHES,
     TILE,
     TILES,
@@ -29,12 +31,10 @@ from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
 
 BAND_ROWS = np.array(BANDS, np.int32)
-EYES = 1  # their tile
 # How much of what the network changes in a reference is kept: real pixels that are nearly right are
 # best left alone. Chosen on validation people, by the feature distance.
 REFERRED = 0.6
 TINTED = 7  # cells: what is as large has no tint of its own in the eyes' tile
-DRAWN_PLANES = slice(COLOR_PLANES, COLOR_PLANES + CELL_PIXELS)  # of the condition
 
 
 class Canvas:

@@ -59,7 +59,7 @@ class Aim:
     @property
     def patches(self) -> list[int]:
         """Those in these tiles, one with a share of 0 among them: the network sees it, too."""
-        return [patch for tile in self.tiles for patch in range(len(BANDS))[PATCHES[tile]]]
+        return [patch for tile in self.tiles for patch in PATCHES[tile]]
 
 
 class Scene:

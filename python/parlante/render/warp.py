@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from parlante.contract import ATLAS, BANDS, CELLS, CONDITION, PATCHES, TILE, TILES, Float
+from parlante.contract import ATLAS, BANDS, CELLS, CONDITION, MOUTH, PATCHES, TILE, TILES, Float
 from parlante.render.atlas import draw_edges, draw_flow, draw_interior, unseen
 from parlante.render.ops import Ops
 from parlante.render.scene import Aim, Scene
-
-MOUTH = 0  # its tile
 
 
 class Warp:
@@ -56,14 +54,14 @@ class Warp:
         for tile in aim.tiles:
             rows = slice(tile * TILE, (tile + 1) * TILE)
             self.atlas_flow[rows] = scene.atlas_rest[rows]
-            for patch in range(len(BANDS))[PATCHES[tile]]:
+            for patch in PATCHES[tile]:
                 self._draw_patch(patch, aim, vertices[:, 2], scene.seen(source))
             if tile == MOUTH:
                 unseen(scene.own, self.atlas_flow[rows], self._scratch, self._hidden)
                 self._inside[rows, :, 3] = self._hidden
             drawn = self.atlas_flow[rows, :, 3]
             np.maximum(self._edges[rows], self._inside[rows, :, 3], out=self.cover[rows])
-            for patch in range(len(BANDS))[PATCHES[tile]]:
+            for patch in PATCHES[tile]:
                 if aim.references[patch] is not None:  # `condition` holds it, not the photo
                     self.cover[slice(*BANDS[patch])] = 1
             self.cover[rows] *= drawn
