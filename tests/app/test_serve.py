@@ -324,6 +324,7 @@ def test_the_page_fits_a_phone(width: int, height: int) -> None:
             "(r => [r.width, r.height])(document.getElementById('picture').getBoundingClientRect())"
         )
         assert wide == pytest.approx(tall) and tall <= height
+        assert wide > 0.9 * min(width, height)  # however small its pictures are
 
     in_a_browser(check, {"viewport": {"width": width, "height": height}})
 
