@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -261,9 +260,8 @@ def _encoded(
     portrait = cache.get(key)
     _log.info("face %s: %s", key[:12], "to be encoded" if portrait is None else "from the cache")
     if portrait is None:
-        portrait = encoder.encode(pictures.photos, face=face)
-        if moving:
-            portrait = replace(encoder.watch(portrait, pictures.moving()), key=key)
+        video = pictures.moving() if moving else None
+        portrait = encoder.encode(pictures.photos, face=face, video=video)
         cache.put(portrait)
     return portrait
 

@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 from parlante.contract import VERTICES, Float
 from parlante.face.patches import Patches
 from parlante.face.pose import Pose
+from parlante.media.photo import Photo
+from parlante.options import RenderOptions
+from parlante.portrait.encoder import PortraitEncoder
 from parlante.portrait.references import LIMIT, Look, References, references_of, shapes
-from tests.support.portrait_samples import expression, frontal, model
+from parlante.render.renderer import FrameRenderer
+from parlante.runtime.bundle import Bundle
+from tests.support.portrait_samples import avatar, expression, frontal, model
 
 SIDE = 256
+LIP_TOP, LIP_BOTTOM = 13, 14  # vertices: middles of the inner lips
 
 
 def speaking(openings: list[float]) -> tuple[list[Float], Pose]:
@@ -122,3 +128,19 @@ def test_shapes_are_lips_and_lids() -> None:
     moved[2, 0, 13] += 5  # the upper lip
     changed = (shapes(places) != shapes(moved)).any(1)
     assert changed.tolist() == [False, False, True, False]
+
+
+def test_photos_beside_a_video_count() -> None:
+    """A mouth that only a photo shows open is there, although the video has many frames."""
+    bundle = Bundle.default()
+    encoder = PortraitEncoder(bundle)
+    rest = avatar().portrait
+    renderer = FrameRenderer(bundle, encoder.model, rest, RenderOptions(size=512))
+    still = np.zeros(6, np.float32)
+    shut, wide = (
+        renderer.draw(rest.expression + expression(jawOpen=o)[0], still).copy() for o in (0.0, 0.5)
+    )
+    portrait = encoder.encode([Photo(shut, None), Photo(wide, None)], video=[shut] * 20)
+    lips = portrait.reference_places[:, 0]
+    openings = lips[:, LIP_BOTTOM, 1] - lips[:, LIP_TOP, 1]
+    assert openings.max() > openings.min() + 10  # pixels of the atlas

@@ -78,12 +78,19 @@ class PortraitEncoder:
                 digest.update(np.ascontiguousarray(photo.alpha).data)
         return digest.hexdigest()
 
-    def encode(self, photos: Sequence[Photo], *, face: int | None = None) -> Portrait:
-        """Encode one person from one or several photos.
+    def encode(
+        self,
+        photos: Sequence[Photo],
+        *,
+        face: int | None = None,
+        video: Iterable[Image] | None = None,
+    ) -> Portrait:
+        """Encode one person from one or several photos, and from a video of them.
 
-        The best photo (frontal, mouth shut, eyes open, sharp) is the source, the others become
-        references; all of them serve the identity fit. ``face`` picks among several faces of a
-        photo, 0 is the largest.
+        The best photo (frontal, mouth shut, eyes open, sharp) is the source, the others and the
+        video's frames become references; all photos serve the identity fit. ``face`` picks among
+        several faces of a photo, 0 is the largest. ``video``: frames at 25 a second, uint8 [H, W,
+        3] RGB; the portrait moves in the manner of the largest face in them.
 
         Raises:
             FaceNotFoundError: no face in any photo, or only faces too small to animate.
@@ -107,21 +114,23 @@ class PortraitEncoder:
         ]
         best = int(np.argmax(scores))
         _log.debug("source picture %d of %d, scores %s", best, len(found), scores)
-        portrait = self._encode(*found[best], fitted.identity, self.key(photos, face))
-        if len(found) == 1:
-            return portrait
+        key = self.key(photos, face, video=video is not None)
+        portrait = self._encode(*found[best], fitted.identity, key)
         looks = [
             Look.of(portrait.patches, photo.rgb, points, fitted.pose[i : i + 1])
             for i, (photo, points) in enumerate(found)
+            if i != best
         ]
-        return _with_references(portrait, looks.pop(best), looks)
+        if video is not None:
+            manner, moving = self._watch(portrait, video)
+            portrait, looks = replace(portrait, manner=manner), looks + moving
+        if not looks:
+            return portrait
+        seen = references_of(_own_look(portrait), looks)
+        return replace(portrait, references=seen.atlases, reference_places=seen.places)
 
-    def watch(self, portrait: Portrait, frames: Iterable[Image]) -> Portrait:
-        """A portrait that moves in the manner of its person in a video, and looks like it.
-
-        ``frames`` come at 25 a second, uint8 [H, W, 3] RGB; it is the largest face in them. They
-        take the place of references from still pictures of the video.
-        """
+    def _watch(self, portrait: Portrait, frames: Iterable[Image]) -> tuple[Float, list[Look]]:
+        """How the person of a portrait moves in a video, and what they look like there."""
         tracker = LandmarkTracker(self._detector, self._landmarks)
         tracked: list[Float | None] = []
         looks: list[Look] = []
@@ -131,8 +140,7 @@ class PortraitEncoder:
             if found is not None and number % WATCHED == 0:
                 pose = self.model.fit(found[0][None], portrait.identity).pose
                 looks.append(Look.of(portrait.patches, frame, found[0], pose))
-        manner = manner_of(self._bundle, self.model, tracked, device=self._device)
-        return _with_references(replace(portrait, manner=manner), _own_look(portrait), looks)
+        return manner_of(self._bundle, self.model, tracked, device=self._device), looks
 
     def _find(self, photo: Photo, face: int | None) -> Float | None:
         """Landmarks [478, 3] in pixels of the photo, or None without a face."""
@@ -231,11 +239,6 @@ def _own_look(portrait: Portrait) -> Look:
     atlas = np.asarray(cv2.remap(image[..., :3], columns, rows, cv2.INTER_LINEAR), np.uint8)
     places = through(patches.to_atlas(pose), portrait.landmarks[:, :2])
     return Look(atlas, places, portrait.rotation[0])
-
-
-def _with_references(portrait: Portrait, base: Look, others: list[Look]) -> Portrait:
-    seen = references_of(base, others)
-    return replace(portrait, references=seen.atlases, reference_places=seen.places)
 
 
 def _seam(width: int, height: int, box: Box) -> Float:
