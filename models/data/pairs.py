@@ -35,7 +35,7 @@ IRISES = (468, 473)  # landmarks: middles of the right and the left iris
 DENSE = 512  # side of the frame that atlases are cut from
 # Of the targets: moved as the truth's landmarks are, the others by the 3DMM; with shut lids, and
 # with a wide open mouth, where a clip has such.
-MEASURED, SHUT_LIDS, OPEN_MOUTH = 0.7, 0.2, 0.2
+MEASURED, SHUT_LIDS, OPEN_MOUTH = 0.7, 0.15, 0.35
 # Pairs without a reference, with one, and with the nearest of so many.
 REFERENCES = (0, 0, 0, 0, 1, 1, 2, 4, 8, 16, 32)
 APART = 6  # frames between a target and its reference, at least

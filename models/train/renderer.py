@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -42,9 +43,10 @@ from parlante.contract import (
     DRAWN_PLANES,
     LIP,
     TILES,
+    Float,
 )
 from parlante.face.patches import own_places
-from parlante.render.scene import INSIDE, LUMA
+from parlante.render.scene import INSIDE, LUMA, balance
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,15 @@ HARDWARE = {"cpu": Hardware(1, 150, 20, 3), "gpu": Hardware(15, 10_000, 10_000, 
 SQUEEZENET = Path("../shared/assets/more/squeezenet1_1_imagenet.npz")
 HELD_PAIRS = 2048
 SHARP_SHARE = 0.75  # of the pairs, from sharp clips
-LIGHT, OTHER_LIGHT = 0.6, 0.12  # range of the changes of light of a pair, and of its reference
+# Range of the changes of tint and of light of a pair, and of its reference once more.
+TINT, LIGHT, OTHER = 0.2, 0.6, 0.12
 GREY_SHARE = 0.08
 OPENING_WEIGHT = 3.0  # of what lies between lips or lids, more than of what is around
-SQUARE_WEIGHT, GRADIENT_WEIGHT, FEATURE_WEIGHT, TINT_WEIGHT = 0.5, 0.5, 0.4, 1.0
-CRITIC_WEIGHT, CRITIC_FROM = 0.1, 0.1  # from this share of the training on
+L2_WEIGHT, GRADIENT_WEIGHT, FEATURE_WEIGHT, TINT_WEIGHT = 0.5, 0.5, 0.8, 1.0
+CRITIC_WEIGHT, CRITIC_FROM = 0.25, 0.05  # from this share of the training on
 # Of the eyes of a batch, those whose lids move most: at run time eyes that stay open are not drawn.
-EYES_SHARE = 0.5
+EYES_SHARE = 0.3
+SQUARE = 4  # pixels: skin and lips are compared by the means of such squares
 # Of how much edge there is in squares of so many pixels: in small ones, edges are where they should
 # be; in large ones, what is uncertain is not blurred.
 DETAIL_WEIGHTS = {4: 4.0, 16: 16.0}
@@ -84,14 +88,37 @@ DETAIL_WEIGHTS = {4: 4.0, 16: 16.0}
 START_SHARE, OWN_SHARE = 0.4, 0.35
 
 
-def gather(held: list[Held], device: torch.device, threads: int) -> Tensor:
-    """The atlases of all held frames: uint8 [frames, 3, 256, 128]."""
-    images = torch.empty((sum(len(h) for h in held), 3, *ATLAS), dtype=torch.uint8, device=device)
-    with ThreadPoolExecutor(threads) as pool:
-        decoded = zip(held, pool.map(Held.read, held), strict=True)
-        for clip, atlases in tqdm(decoded, total=len(held), desc="frames", mininterval=5):
-            images[clip.first : clip.first + len(clip)] = torch.from_numpy(atlases).to(device)
-    return images
+@dataclass
+class Frames:
+    """All held frames: atlases uint8 [F, 3, 256, 128], and their `balance` float32 [F, 3]."""
+
+    atlases: Tensor
+    balances: Tensor
+
+    @classmethod
+    def of(cls, held: list[Held], device: torch.device, threads: int) -> Frames:
+        count = sum(len(h) for h in held)
+        out = cls(
+            torch.empty((count, 3, *ATLAS), dtype=torch.uint8, device=device),
+            torch.empty((count, 3), device=device),
+        )
+        with ThreadPoolExecutor(threads) as pool:
+            decoded = zip(held, pool.map(_read, held), strict=True)
+            for clip, (atlases, factors) in tqdm(
+                decoded, total=len(held), desc="frames", mininterval=5
+            ):
+                rows = slice(clip.first, clip.first + len(clip))
+                out.atlases[rows] = torch.from_numpy(atlases).to(device)
+                out.balances[rows] = torch.from_numpy(factors).to(device)
+        return out
+
+    def __len__(self) -> int:
+        return len(self.atlases)
+
+
+def _read(clip: Held) -> tuple[NDArray[np.uint8], Float]:
+    atlases = clip.read()
+    return atlases, np.stack([balance(own.transpose(1, 2, 0)) for own in atlases])
 
 
 @dataclass
@@ -124,12 +151,12 @@ class Inputs:
 Light = Callable[[Tensor], Tensor]
 
 
-def other_light(n: int, device: torch.device, amount: float) -> Light:
-    """A change of light and colour for each of N pairs, to be done to pictures [N, 3, H, W]."""
-    tint = 1 + amount * (torch.rand(n, 3, 1, 1, device=device) - 0.5)
-    contrast = 1 + amount * (torch.rand(n, 1, 1, 1, device=device) - 0.5)
-    shift = 127.5 * (1 + amount * (torch.rand(n, 1, 1, 1, device=device) - 0.5))
-    return lambda image: ((image.float() - 127.5) * contrast * tint + shift).clamp(0, 255)
+def other_light(n: int, device: torch.device, tint: float, light: float) -> Light:
+    """A change of tint and light for each of N pairs, to be done to pictures [N, 3, H, W]."""
+    colour = 1 + tint * (torch.rand(n, 3, 1, 1, device=device) - 0.5)
+    contrast = 1 + light * (torch.rand(n, 1, 1, 1, device=device) - 0.5)
+    shift = 127.5 * (1 + light * (torch.rand(n, 1, 1, 1, device=device) - 0.5))
+    return lambda image: ((image.float() - 127.5) * contrast * colour + shift).clamp(0, 255)
 
 
 def some_grey(n: int, device: torch.device) -> Light:
@@ -168,7 +195,7 @@ def tiled(atlas: Tensor) -> Tensor:
 
 def assemble(
     batch: PairBatch,
-    images: Tensor,
+    frames: Frames,
     sharp: int,
     attributes: Attributes,
     *,
@@ -176,20 +203,27 @@ def assemble(
 ) -> Inputs:
     """Look the pictures up and warp them: the mouths of all pairs, then their eyes.
 
-    The first ``sharp`` images are those of sharp clips. In training the light changes, the order is
+    The first ``sharp`` frames are those of sharp clips. In training the light changes, the order is
     random, and eyes that stay open are left out.
     """
-    device, n = images.device, len(batch.source)
+    device, n = frames.atlases.device, len(batch.source)
     batch = PairBatch(*(v.to(device, non_blocking=True) for v in vars(batch).values()))
+    balances = frames.balances[batch.source][:, :, None, None]
+
+    def balanced(images: Tensor) -> Tensor:
+        return (images * balances).clamp(0, 255)
+
     source, target = (
-        mirror(images[index], batch.mirrored).float() for index in (batch.source, batch.target)
+        balanced(mirror(frames.atlases[index], batch.mirrored))
+        for index in (batch.source, batch.target)
     )
-    reference = references(batch, images)
+    reference = references(batch, frames.atlases)
+    other = balanced(reference[:, :3])
     if training:
-        light, grey = other_light(n, device, LIGHT), some_grey(n, device)
+        light, grey = other_light(n, device, TINT, LIGHT), some_grey(n, device)
         source, target = grey(light(source)), grey(light(target))
-        other = grey(light(other_light(n, device, OTHER_LIGHT)(reference[:, :3])))
-        reference = torch.cat([other, reference[:, 3:]], 1)
+        other = grey(light(other_light(n, device, OTHER, OTHER)(other)))
+    reference = torch.cat([other, reference[:, 3:]], 1)
     own = torch.from_numpy(np.tile(own_places(), 2)).to(device)
     places, maps = batch.moved.float() + own, batch.maps.float().movedim(1, -1) / 255
     edges, hidden = maps[..., 5].unsqueeze(1), maps[..., 6].unsqueeze(1)
@@ -226,6 +260,11 @@ def edges(image: Tensor) -> Tensor:
     across = F.pad(image[..., :, 1:] - image[..., :, :-1], (0, 1))
     down = F.pad(image[..., 1:, :] - image[..., :-1, :], (0, 0, 0, 1))
     return torch.cat([across, down], 1)
+
+
+def pooled_sum(weights: Tensor, side: int = SQUARE) -> Tensor:
+    """Sums over squares of so many pixels."""
+    return F.avg_pool2d(weights, side, divisor_override=1)
 
 
 def diffusion_inputs(
@@ -278,14 +317,16 @@ def draw_loss(
 ) -> tuple[dict[str, Tensor], Seen]:
     """Weighted L1 and L2 of x̂_0, L1 of its edges and of how much edge there is in each square.
 
-    And of its tint, a perceptual distance, and what the critic says. Without ``levels`` without
-    diffusion.
+    And of its tint, a perceptual distance, and what the critic says. Skin and lips are never where
+    the truth has them to the pixel: of them the means of squares are compared, or they would blur.
+    Without ``levels`` without diffusion.
     """
     warp = x.warp
     true, drawn, base = x.target, x.drawn, F.pixel_shuffle(warp, 4)
     # What the network may not draw is the warp's in the truth, too.
     true = base + drawn * (true - base)
-    weight = drawn * (1 + OPENING_WEIGHT * F.avg_pool2d(x.opening, 5, 1, padding=2))
+    opening = F.avg_pool2d(x.opening, 5, 1, padding=2)
+    weight = drawn * (1 + OPENING_WEIGHT * opening)
     # Without the cache: weights first cast where no gradient is wanted would be kept without one.
     with torch.autocast(warp.device.type, torch.bfloat16, cache_enabled=False):
         maps = net.condition(x.planes, x.attributes)
@@ -297,23 +338,25 @@ def draw_loss(
         with torch.no_grad():
             of_true, of_warp = perceptual.features(true), perceptual.features(base)
         of_made = perceptual.features(made)
-        features = perceptual.distance(of_made, of_true, drawn)
+        features = perceptual.distance(of_made, of_true, weight)
         judged = weight * x.sharp[:, None, None, None]
         seems_drawn = None if critic is None else critic(of_made, of_warp, judged)
     share = weight / weight.sum() / 3
+    inside, around = share * opening, pooled_sum(share * (1 - opening))
     miss = made - true
+    coarse = F.avg_pool2d(miss, SQUARE)
     more = edges(made).abs() - edges(true).abs()
     detail = made.new_zeros(())
     for side, amount in DETAIL_WEIGHTS.items():
-        own = F.avg_pool2d(more, side).abs() * F.avg_pool2d(share, side, divisor_override=1)
+        own = F.avg_pool2d(more, side).abs() * pooled_sum(share, side)
         detail = detail + amount * own.sum() / 2
-    off_grey = F.avg_pool2d(miss - miss.mean(1, keepdim=True), 4).abs()
+    off_grey = (coarse - coarse.mean(1, keepdim=True)).abs()
     losses = {
-        "l1": (miss.abs() * share).sum(),
-        "l2": SQUARE_WEIGHT * (miss.square() * share).sum(),
-        "edges": GRADIENT_WEIGHT * (edges(miss).abs() * share).sum() / 2,
+        "l1": (miss.abs() * inside).sum() + (coarse.abs() * around).sum(),
+        "l2": L2_WEIGHT * ((miss.square() * inside).sum() + (coarse.square() * around).sum()),
+        "edges": GRADIENT_WEIGHT * (edges(miss).abs() * inside).sum() / 2,
         "detail": detail,
-        "tint": TINT_WEIGHT * (off_grey * F.avg_pool2d(share, 4, divisor_override=1)).sum(),
+        "tint": TINT_WEIGHT * (off_grey * pooled_sum(share)).sum(),
         "features": FEATURE_WEIGHT * features.float(),
     }
     if seems_drawn is not None:
@@ -378,9 +421,9 @@ def main() -> None:
     held = held_clips([sharp, (parsed.data, parsed.prepared, hardware.frames)], validation=False)
     seen_for_validation = held_clips([sharp], validation=True)
     threads = max(2, hardware.workers)
-    images = gather(held, device, threads)
+    frames = Frames.of(held, device, threads)
     sharp_count = sum(len(h) for h in held if parsed.sharp in h.clip.path.parents)
-    fixed_images = gather(seen_for_validation, device, threads)
+    fixed_frames = Frames.of(seen_for_validation, device, threads)
     loader = DataLoader(
         Pairs(held, clip_weights(held, parsed.sharp), settings.batch, parsed.seed, mirror=True),
         batch_size=None,
@@ -410,7 +453,7 @@ def main() -> None:
         return batch
 
     def losses(progress: float) -> dict[str, Tensor]:
-        inputs = assemble(seen(next(batches)), images, sharp_count, attributes, training=True)
+        inputs = assemble(seen(next(batches)), frames, sharp_count, attributes, training=True)
         judged_by = critic if progress >= CRITIC_FROM else None
         parts, judged = step_loss(module, perceptual, judged_by, inputs, levels)
         # It learns before it is asked.
@@ -422,7 +465,7 @@ def main() -> None:
         alone = replace(fixed, reference=torch.full_like(fixed.reference, -1))
         scores: dict[str, float] = {}
         for name, batch in (("alone", alone), ("referred", fixed)):
-            every = assemble(seen(batch), fixed_images, len(fixed_images), attributes)
+            every = assemble(seen(batch), fixed_frames, len(fixed_frames), attributes)
             x = every[: len(batch.source)]  # mouths
             if not scores:
                 warp = mouth_scores(F.pixel_shuffle(x.warp, 4), x)

@@ -29,6 +29,7 @@ from tests.support.portrait_samples import avatar, expression, mode, model
 
 SIZE = 256
 SHUT = {"mouthClose": 0.2}  # the lips of the 3DMM cross everywhere
+UPPER_LIP, LOWER_LIP = 13, 14  # middles of the inner lips
 
 
 @cache
@@ -343,6 +344,33 @@ def test_upper_teeth_stay_and_lower_teeth_fall() -> None:
     # They hang behind the lips: between the corners of the mouth, and not in front of them.
     corners = vertices_of(expression())[list(LIP_CORNERS)]
     assert corners[0, 0] < closed[0, part == 0, 0].mean() < corners[1, 0]
+
+
+@pytest.mark.parametrize("jaw", [0.5, 0.8])
+def test_parted_lips_meet_as_peoples_do(jaw: float) -> None:
+    """Both lips come nearer, the lower one further; the corners of the mouth stay."""
+    portrait = avatar().portrait
+    shown = with_modes(jawOpen=jaw)
+    parted = mesh().move(shown, portrait.pose).vertices[0, :VERTICES]
+    built = WarpMesh.build(model(), parted, portrait.identity, shown[0], portrait.pose)
+    shut = built.move(shown + built.shut_lips, portrait.pose).vertices[0, :VERTICES]
+    top, bottom = UPPER_LIP, LOWER_LIP
+    gap = parted[bottom, 1] - parted[top, 1]
+    assert gap > 1 and shut[bottom, 1] - shut[top, 1] < 0.15 * gap
+    assert 0.2 * gap < shut[top, 1] - parted[top, 1] < 0.5 * gap
+    corners = list(LIP_CORNERS)
+    assert np.abs(shut[corners, 1] - parted[corners, 1]).max() < 0.15 * gap
+
+
+def test_lips_that_are_shut_stay() -> None:
+    built = WarpMesh.build(
+        model(),
+        mesh().move(rest()[0] + mesh().shut_lips, rest()[1]).vertices[0, :VERTICES],
+        avatar().portrait.identity,
+        rest()[0][0] + mesh().shut_lips,
+        rest()[1],
+    )
+    assert np.abs(built.shut_lips).max() < 0.02
 
 
 # Eyes

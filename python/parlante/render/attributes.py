@@ -36,7 +36,6 @@ class Attributes:
         self._options, self._mesh = options, mesh
         self._own = portrait.expression
         self._lip_modes = list(model.mode_groups["lip"])
-        self._jaw = model.expression_names.index("jawOpen")
         self._blink_modes = [model.expression_names.index(name) for name in BLINK_MODES]
         self._codes = self._coded(self._own)
         self.shut = np.array(bundle.manifest.networks["lip_decode"]["shut"], np.float32)
@@ -46,12 +45,11 @@ class Attributes:
         """3DMM expression [53] of one motion: the photo's own, with lips and lids replaced.
 
         The code of shut lips shuts this photo's lips: how far a fitted mouth is open depends on the
-        shape that the fit gave to the face, so the jaw is measured from there.
+        shape that the fit gave to the face, so opening is measured from there.
         """
-        expression = self._own.copy()
+        expression = self._own + self._mesh.shut_lips
         lip = self.shut + np.float32(self._options.expression) * (motion.lip - self.shut)
         expression[self._lip_modes] += self._lips(lip) - self._shut_lips
-        expression[self._jaw] += self._mesh.shut_jaw
         closure = np.clip(motion.closure * np.float32(self._options.blink), 0, 1)
         own = self._own[self._blink_modes]
         expression[self._blink_modes] = own + closure * np.maximum(self._mesh.closed_blink - own, 0)

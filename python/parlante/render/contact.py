@@ -6,12 +6,25 @@ import numpy as np
 
 from parlante.contract import VERTICES, Float
 from parlante.face.model import BLINK_MODES, FaceModel
-from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIP_PAIRS, LIPS_INNER, eye_aperture
+from parlante.face.topology import (
+    EYE_LEFT,
+    EYE_RIGHT,
+    LIP_PAIRS,
+    LIPS_INNER,
+    LIPS_OUTER,
+    eye_aperture,
+)
 
 EYES = (EYE_RIGHT, EYE_LEFT)
 # Model units (about a pixel of the crop): lids nearer than that are shut, lest slivers of the eye
 # shine through.
 LID_GAP = 0.12
+# Of lips that come together: the share of the gap that the upper one bridges, and how far it comes
+# down at most (model units); and how far the outer edges of upper and lower lip go with the inner
+# ones. Medians of the training people.
+UPPER_SHARE, UPPER_MOST = 0.4, 0.5
+OUTER = 0.6, 0.9
+RIDGE = 0.3
 
 
 def _sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
@@ -53,12 +66,30 @@ def shut_lids(face: Float, measured: Float, eye: tuple[int, ...]) -> None:
     face[:, bottom] += nearer
 
 
-def shut_jaw(model: FaceModel, measured: Float) -> float:
-    """Change of the jawOpen coefficient that brings this photo's inner lips together."""
+def shut_lips(model: FaceModel, measured: Float) -> Float:
+    """Change of the lip modes that brings this photo's lips together as people's: float32 [53].
+
+    Landmarks [≥468, 3] in model axes. The upper lip comes down by its share, the lower one with the
+    jaw comes up, the corners stay: least squares over the modes.
+    """
+    wanted = np.zeros((VERTICES, 2), np.float32)
+    for loop, shares in ((LIPS_INNER, (1.0, 1.0)), (LIPS_OUTER, OUTER)):
+        (top, bottom), (above, below) = _sides(loop), _sides(LIPS_INNER)
+        gap = np.maximum(measured[above, 1] - measured[below, 1], 0)
+        down = np.minimum(UPPER_SHARE * gap, UPPER_MOST)
+        wanted[top, 1], wanted[bottom, 1] = -shares[0] * down, shares[1] * (gap - down)
+    lips, modes = [*LIPS_INNER, *LIPS_OUTER], list(model.mode_groups["lip"])
+    moved = model.motion[modes][:, lips, :2].reshape(len(modes), -1)
+    system = moved @ moved.T + RIDGE * np.eye(len(modes), dtype=np.float32)
+    out = np.zeros(len(model.expression_names), np.float32)
+    out[modes] = np.linalg.solve(system, moved @ wanted[lips].ravel())
     upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
-    jaw = model.motion[model.expression_names.index("jawOpen")]
-    rate = float((jaw[upper, 1] - jaw[lower, 1]).mean())
-    return -float((measured[upper, 1] - measured[lower, 1]).mean()) / rate
+    change = np.tensordot(out, model.motion[:, :VERTICES, 1], 1)
+    left = measured[upper, 1] - measured[lower, 1] + change[upper] - change[lower]
+    jaw = model.expression_names.index("jawOpen")
+    rate = model.motion[jaw, upper, 1] - model.motion[jaw, lower, 1]
+    out[jaw] -= left.mean() / rate.mean()
+    return out
 
 
 def closed_blink(model: FaceModel, measured: Float, expression: Float) -> Float:

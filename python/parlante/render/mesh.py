@@ -27,7 +27,7 @@ from parlante.face.topology import (
     LIPS_OUTER,
 )
 from parlante.portrait.portrait import Portrait
-from parlante.render.contact import EYES, closed_blink, part_lips, shut_jaw, shut_lids
+from parlante.render.contact import EYES, closed_blink, part_lips, shut_lids, shut_lips
 
 RING = len(FACE_OVAL)
 OPENINGS = (LIPS_INNER, *EYES)
@@ -102,8 +102,9 @@ class WarpMesh:
     triangles int32 [T, 3]; opening float32 [WARP_VERTICES]: 1 between lips or lids, else 0; drawn
     float32 [WARP_VERTICES]: how far the network may draw there, 1 on lips and lids, 0 away from
     them; interior_attributes [Vi, 3]: shade of upper teeth, lower teeth, gums and tongue. All are
-    static; `move` gives the positions. measured float32 [468, 3]: the photo's landmarks in the
-    model's axes.
+    static; `move` gives the positions. closed_blink float32 [2] and shut_lips [53]: what shuts the
+    photo's lids and lips, see `parlante.render.contact`. measured float32 [468, 3]: the photo's
+    landmarks in the model's axes.
     """
 
     model: FaceModel
@@ -112,7 +113,7 @@ class WarpMesh:
     drawn: Float
     interior_attributes: Float
     closed_blink: Float
-    shut_jaw: float
+    shut_lips: Float
     measured: Float
     _source_expression: Float
     _source_pose: Pose
@@ -166,7 +167,7 @@ class WarpMesh:
             drawn=_drawn(points),
             interior_attributes=interior_attributes,
             closed_blink=closed_blink(model, measured, expression),
-            shut_jaw=shut_jaw(model, measured),
+            shut_lips=shut_lips(model, measured),
             measured=measured,
             _source_expression=np.asarray(expression, np.float32),
             _source_pose=pose,

@@ -80,7 +80,7 @@ class Scene:
         source, _ = portrait.at(SEEN)
         seen = self._patches.seen(portrait.pose, SEEN)
         self.grey = is_grey(source[..., :3])
-        self.balance = np.ones(3, np.float32) if self.grey else balance(source, seen)
+        self.balance = np.ones(3, np.float32) if self.grey else balance(_at(source, seen))
         self.source = balanced(source, self.balance)
         self.own = self._own_inside(portrait)
         self.inside = inside_colour(_at(self.source, seen[slice(*BANDS[0])]))
@@ -139,13 +139,13 @@ def _at(photo: Image, places: Float) -> Image:
     return colours
 
 
-def balance(photo: Image, seen: Float) -> Float:
-    """Factors of red, green and blue that give a face the tint of the training people's.
+def balance(atlas: Image) -> Float:
+    """Factors of red, green and blue that give a face the tint of people in general.
 
     So that lids and lips of a yellowed painting are not drawn in a skin that is out of place there.
-    photo uint8 [S, S, 4]; seen float32 [256, 128, 2]: where the atlas lies in it.
+    atlas uint8 [..., 3]: the face's patches.
     """
-    own = _at(photo, seen).reshape(-1, 3)
+    own = atlas.reshape(-1, 3)
     tint = own.mean(0) / max(float(own.mean(0) @ LUMA), 1.0)
     factors = np.clip(SKIN / np.maximum(tint, 1e-3), *BALANCE_RANGE)
     # What is bright must not leave the range.
