@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from parlante import Avatar, ParlanteError, RenderOptions
+from parlante.options import GAINS
 
 PATHS = ("photo", "audio", "output")
-WHOLE, REAL = ("steps", "seed", "size"), ("fps", "pose", "blink", "expression")
+WHOLE, REAL = ("steps", "seed", "size"), ("fps", "neutral", *GAINS)
 
 
 def options_of(row: dict[str, str], **defaults: Any) -> RenderOptions:

@@ -1,6 +1,7 @@
 """Personal dynamics: a transformer VAE over head pose and blink sequences.
 
-After section 2.3 of the paper: pose and blink are not determined by speech, so they are drawn. A
+After section 2.3 of the paper: pose, blinks and, beyond it, brows are not determined by speech, so
+they are drawn. A
 window of 25 frames is generated at a time from a latent z ~ N(0, I), the audio embeddings, and the
 last 10 frames of what came before. The decoder is causal in time, so a frame needs no audio beyond
 its own embedding and the sequence runs for ever, window by window.
@@ -11,10 +12,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from parlante.contract import BLINK, EMBEDDING, LATENT, POSE, TAIL, WINDOW
+from parlante.contract import BLINK, BROWS, EMBEDDING, LATENT, POSE, TAIL, WINDOW
 
-# Rotation vector (3), translation x, y and log scale, relative to the person's rest; lid closures.
-MOTION = POSE + BLINK
+# Rotation vector (3), translation x, y and log scale, relative to the person's rest; lid closures;
+# brows, relative to rest, too.
+MOTION = POSE + BLINK + BROWS
+LIDS = slice(POSE, POSE + BLINK)
 
 
 class TransformerBlock(nn.Module):
@@ -46,7 +49,7 @@ class TransformerBlock(nn.Module):
 
 
 class DynamicsEncoder(nn.Module):
-    """Motion [N, 35, 8], audio [N, 35, 128] → mean and log-variance [N, 32] of z.
+    """Motion [N, 35, 13], audio [N, 35, 128] → mean and log-variance [N, 32] of z.
 
     Motion is the tail, then the window.
     """
@@ -68,7 +71,7 @@ class DynamicsEncoder(nn.Module):
 
 
 class DynamicsDecoder(nn.Module):
-    """z [N, 32], tail [N, 10, 8], audio [N, 35, 128] → motion [N, 25, 8].
+    """z [N, 32], tail [N, 10, 13], audio [N, 35, 128] → motion [N, 25, 13].
 
     Frame t sees audio up to t only.
     """
@@ -91,17 +94,17 @@ class DynamicsDecoder(nn.Module):
         for block in self.blocks:
             x = block(x, self.causal)
         change = self.head(x[:, TAIL:])
-        # The pose continues from the last frame; the blink is drawn outright.
-        return torch.cat(
-            [tail[:, -1:, :POSE] + change[..., :POSE], torch.sigmoid(change[..., POSE:] - 2)], -1
-        )
+        # Pose and brows continue from the last frame; the blink is drawn outright.
+        going_on = tail[:, -1:] + change
+        shut = torch.sigmoid(change[..., LIDS] - 2)
+        return torch.cat([going_on[..., :POSE], shut, going_on[..., LIDS.stop :]], -1)
 
 
 class Dynamics(nn.Module):
     """Both halves.
 
-    ``scale`` [8] is the spread of each motion channel over the training people. ``latent_mean`` and
-    ``latent_scale`` [32] describe the latents that training meets (the aggregate posterior):
+    ``scale`` [13] is the spread of each channel of motion over the training people. ``latent_mean``
+    and ``latent_scale`` [32] describe the latents that training meets (the aggregate posterior):
     drawing from them instead of N(0, I) lets a weak KL term keep the latent informative.
     """
 
@@ -114,7 +117,7 @@ class Dynamics(nn.Module):
         self.register_buffer("latent_scale", torch.ones(LATENT))
 
     def forward(self, motion: Tensor, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction [N, 25, 8], mean and log-variance [N, 32] of motion [N, 35, 8]."""
+        """Reconstruction [N, 25, 13], mean and log-variance [N, 32] of motion [N, 35, 13]."""
         mean, log_variance = self.encoder(motion, audio)
         latent = mean + torch.randn_like(mean) * (log_variance / 2).exp()
         if self.training:
@@ -125,7 +128,7 @@ class Dynamics(nn.Module):
 
 
 class DynamicsReader(nn.Module):
-    """Motion [N, 35, 8] of a person → mean and deviation [N, 32] of its latent.
+    """Motion [N, 35, 13] of a person → mean and deviation [N, 32] of its latent.
 
     In units of what `DynamicsSampler` takes. The sound is left out: with it, manners are told apart
     no better.
@@ -144,9 +147,9 @@ class DynamicsReader(nn.Module):
 
 
 class DynamicsSampler(nn.Module):
-    """What the runtime runs: latent, tail and audio → motion [N, 25, 8].
+    """What the runtime runs: latent, tail and audio → motion [N, 25, 13].
 
-    Latent ~ N(0, I) [N, 32], tail [N, 10, 8], audio [N, 35, 128].
+    Latent ~ N(0, I) [N, 32], tail [N, 10, 13], audio [N, 35, 128].
     """
 
     def __init__(self, dynamics: Dynamics) -> None:

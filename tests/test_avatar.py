@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from parlante import Avatar, Frame, Speech
 from parlante import avatar as avatar_module
+from parlante.avatar import seeded
 from parlante.errors import (
     AudioError,
     DeviceError,
@@ -25,7 +26,7 @@ from parlante.errors import (
 )
 from parlante.face.landmarks import FaceLandmarks, roi_from_landmarks
 from parlante.face.topology import lip_aperture
-from parlante.options import frame_rate
+from parlante.options import GAINS, RenderOptions, frame_rate
 from tests.support.face_samples import session
 from tests.support.portrait_samples import PHOTO, VOICE, avatar, demo_rgb, demo_speech
 
@@ -171,12 +172,39 @@ def test_chunks_do_not_matter(cuts: list[int]) -> None:
     assert_same(frames, list(spoken()))
 
 
+def test_the_seed_comes_from_face_and_sound(tmp_path: Path) -> None:
+    said, other = voice(0.4), voice(0.5)
+    seeds = [avatar().speak(v, sample_rate=RATE).seed for v in (said, said.copy(), other)]
+    assert seeds[0] == seeds[1] != seeds[2]
+    soundfile.write(tmp_path / "a.wav", said, RATE)
+    (tmp_path / "b.wav").write_bytes((tmp_path / "a.wav").read_bytes())
+    of_files = [avatar().speak(tmp_path / name).seed for name in ("a.wav", "b.wav")]
+    assert of_files[0] == of_files[1]
+    assert avatar().speak(said, sample_rate=RATE, seed=5).seed == 5
+    again = list(avatar().speak(said, sample_rate=RATE, seed=seeds[0], **SMALL))
+    assert_same(list(avatar().speak(said, sample_rate=RATE, **SMALL)), again)
+    of_faces = [seeded(RenderOptions(), key).seed for key in ("one face", "another")]
+    assert of_faces[0] != of_faces[1]
+
+
+def test_a_file_holds_the_sound_as_it_came(tmp_path: Path) -> None:
+    """Both channels, at their rate, bit for bit where the file can; at its place to the sample."""
+    noise = np.random.default_rng(0).integers(-9_000, 9_000, (22_050, 2)).astype(np.int16)
+    video = avatar().speak(noise, sample_rate=44_100, **SMALL).save(tmp_path / "out.mkv")
+    with av.open(str(video)) as container:
+        sound = container.streams.audio[0]
+        assert (sound.rate, sound.channels) == (44_100, 2)
+        pieces = [frame.to_ndarray() for frame in container.decode(sound)]
+    held = np.concatenate([piece.reshape(-1, 2) for piece in pieces])
+    np.testing.assert_array_equal(held[: len(noise)], noise)
+    assert len(held) == 13 * 44_100 // 25  # of all frames
+    assert not held[len(noise) :].any()
+
+
 def test_gains_switch_motion_off() -> None:
     """Without head motion, blinks and lip motion the audio moves nothing."""
     still = (
-        avatar()
-        .speak(voice(0.4), sample_rate=RATE, pose=0, blink=0, expression=0, breath=0, **SMALL)
-        .engine()
+        avatar().speak(voice(0.4), sample_rate=RATE, **dict.fromkeys(GAINS, 0), **SMALL).engine()
     )
     renderer = still._renderer
     warps = []
@@ -342,3 +370,19 @@ def test_only_rgb_goes_into_a_file(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="rgb"):
         speech(0.1, pixels="nv12").save(tmp_path / "a.mp4")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_session_changes_its_looks() -> None:
+    """From one frame to the next; what came before is what it would have been."""
+    with avatar().live(realtime=False, seed=3, **SMALL) as live:
+        live.push_audio(voice(0.4), RATE)
+        live.close_input()
+        frames = [next(live) for _ in range(2)]
+        live.change(mood="friendly", gaze=(20, 0))
+        frames += list(live)
+    as_before = [np.array_equal(a.image, b.image) for a, b in zip(frames, spoken(), strict=True)]
+    assert as_before[:2] == [True, True] and not any(as_before[2:])
+    with pytest.raises(ParlanteError, match="size cannot change"):
+        live.change(size=256)
+    with pytest.raises(ParlanteError, match="mood='grim'"):
+        live.change(mood="grim")

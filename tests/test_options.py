@@ -33,12 +33,17 @@ def test_defaults() -> None:
     made = RenderOptions()
     assert {name: getattr(made, name) for name in NAMES} == {
         "steps": 2,
-        "seed": 0,
+        "seed": None,
         "size": 512,
         "frame": "head",
         "fps": Fraction(25),
         "pose": 1.0,
         "blink": 1.0,
+        "brows": 1.0,
+        "eyes": 1.0,
+        "gaze": (0.0, 0.0),
+        "mood": ("neutral", 1.0),
+        "neutral": 0.0,
         "expression": 1.0,
         "breath": 1.0,
         "pixels": "rgb",
@@ -57,13 +62,23 @@ def test_defaults() -> None:
         ({"steps": True}, "steps=True"),
         ({"seed": -1}, "seed=-1"),
         ({"seed": 2**64}, "seed=18446744073709551616"),
-        ({"seed": None}, "seed=None"),
         ({"seed": "7"}, "seed='7'"),
         ({"size": 255}, "size=255.*even"),
         ({"size": 126}, "size=126.* 128 to 1080"),
         ({"size": 1082}, "size=1082"),
         ({"size": 256.0}, "size=256.0"),
         ({"size": (256, 256)}, r"size=\(256, 256\)"),
+        ({"gaze": (0, 26)}, r"gaze=\(0, 26\).* -25 to 25"),
+        ({"gaze": (1, 2, 3)}, "gaze="),
+        ({"gaze": "left"}, "gaze='left'"),
+        ({"gaze": 3}, "gaze=3"),
+        ({"mood": "grim"}, "mood='grim'.* friendly, serious"),
+        ({"mood": ("sad", 1.5)}, "mood="),
+        ({"mood": "sad,1,2"}, "mood="),
+        ({"mood": ()}, "mood="),
+        ({"mood": None}, "mood=None"),
+        ({"neutral": 1.1}, "neutral=1.1.* 0 .* to 1"),
+        ({"gaze": (0, float("nan"))}, "gaze="),
         ({"fps": 0}, "fps=0.* 1 to 120"),
         ({"fps": -25}, "fps=-25"),
         ({"fps": 0.99}, "fps=0.99"),
@@ -386,3 +401,20 @@ def test_web_page() -> None:
     assert seen == [RenderOptions(**{**KEYWORDS, "pixels": "bgr"})] * 2
     with pytest.raises(ParlanteError, match="the page is made from rgb"):
         application(avatar(), pixels="nv12")
+
+
+def test_moods_and_gaze_as_text() -> None:
+    assert RenderOptions(mood="friendly,0.5").mood == ("friendly", 0.5)
+    assert RenderOptions(mood="sad").mood == RenderOptions(mood=("sad", 1)).mood == ("sad", 1.0)
+    assert RenderOptions(gaze="-5,3").gaze == (-5.0, 3.0)
+
+
+def test_what_may_change_in_a_session() -> None:
+    options = RenderOptions(size=256, seed=3)
+    changed = options.changed(mood="sad", gaze=(3, 4), pose=0.5)
+    assert (changed.mood, changed.gaze, changed.pose) == (("sad", 1.0), (3.0, 4.0), 0.5)
+    assert (changed.size, changed.seed) == (256, 3)
+    with pytest.raises(ParlanteError, match="seed, size cannot change"):
+        options.changed(size=512, seed=1)
+    with pytest.raises(ParlanteError, match="pose=3"):
+        options.changed(pose=3)

@@ -22,6 +22,7 @@ from models.expert import Expert, lip_shape, synchrony
 from models.train.loop import load_weights
 from parlante import _core
 from parlante.contract import (
+    BLINK,
     LOOK_AHEAD,
     MEL_PER_FRAME,
     POSE,
@@ -313,8 +314,9 @@ def driven(
     source = clip.source_frames[0]
     changes = clip.pose[:n].relative_to(clip.pose[source : source + 1])
     renderer = evaluation.renderer(portrait)
+    rest = Motion(renderer.shut, changes[0], clip.closure[0])
     made = [
-        renderer.render(replace(m, pose=change, closure=closure))
+        renderer.render(replace(rest, lip=m.lip, pose=change, closure=closure))
         for m, change, closure in zip(motions[:n], changes, clip.closure[:n], strict=True)
     ]
     truth = list(read_frames(clip.path, np.arange(n), evaluation.size))
@@ -407,8 +409,10 @@ def manners(
         name: means([moves(evaluation, clip, seed, own) for seed in range(MANNER_SEEDS)])
         for name, own in runs.items()
     }
-    whole = motion_of(clip.pose, clip.closure, clip.keep)[clip.keep]
-    return made | {"true": moved(whole[:, :POSE], whole[:, POSE:])}
+    brows = evaluation.model.brows(clip.expression)
+    whole = motion_of(clip.pose, clip.closure, brows, clip.keep)[clip.keep]
+    pose, closure, _ = np.split(whole, [POSE, POSE + BLINK], 1)
+    return made | {"true": moved(pose, closure)}
 
 
 def free(

@@ -1,6 +1,6 @@
 """Train the dynamics VAE: ``python -m models.train.dynamics --preset cpu|gpu`` (after sync).
 
-Windows of pose and blink, each relative to the clip's own rest pose, with the frozen audio
+Windows of pose, blinks and brows, each relative to the clip's own rest, with the frozen audio
 encoder's embeddings; clips without sound are used with the embedding left out (zero), which speech
 clips also meet at random.
 """
@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from models.data.dataset import PreparedClip, load
-from models.dynamics import MOTION, Dynamics, DynamicsSampler
+from models.dynamics import LIDS, MOTION, Dynamics, DynamicsSampler
 from models.sync import Sync
 from models.train.loop import Settings, arguments, load_weights, train
-from parlante.contract import BLINK, EMBEDDING, LATENT, POSE, TAIL, WINDOW
+from parlante.contract import EMBEDDING, LATENT, POSE, TAIL, WINDOW
+from parlante.face.model import FaceModel
 from parlante.portrait.manner import motion_of
+from parlante.runtime.bundle import Bundle
 
 PRESETS = {
     "cpu": Settings(steps=6_000, batch=32, learning_rate=1.5e-3, minutes=5, ema=0.995),
@@ -26,6 +28,10 @@ KL_WEIGHT = 0.002
 KL_FROM = 0.15  # progress at which the KL term sets in: a latent must first be of use to be kept
 FREE_NATS = 0.1  # per latent dimension: below this no dimension is pushed towards the prior
 DEAF_SHARE = 0.15
+# A face and its mirror image move alike: yaw, roll and x change sign, right and left eye and brow
+# change places.
+MIRROR_SIGN = [1.0, -1, -1, -1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+MIRROR_ORDER = [0, 1, 2, 3, 4, 5, 7, 6, 8, 10, 9, 12, 11]
 
 
 @torch.no_grad()
@@ -34,14 +40,16 @@ def windows(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Windows of runs of kept frames.
 
-    Motion [W, 35, 8], audio embedding [W, 35, 128] and whether there is audio [W].
+    Motion [W, 35, 13], audio embedding [W, 35, 128] and whether there is audio [W].
     """
     motion, audio, heard = [], [], []
+    model = FaceModel.load(Bundle.default().path("face_model.npz"))
     for clip in clips:
         runs = clip.runs(LENGTH)
         if not runs:
             continue
-        moves = torch.from_numpy(motion_of(clip.pose, clip.closure, clip.keep)).to(device)
+        brows = model.brows(clip.expression)
+        moves = torch.from_numpy(motion_of(clip.pose, clip.closure, brows, clip.keep)).to(device)
         n = len(clip)
         if clip.mel is None:
             embedding = torch.zeros(n, EMBEDDING, device=device)
@@ -63,10 +71,11 @@ def main() -> None:
         for validation in (False, True)
     ]
     module = Dynamics().to(device)
-    spread = data[0][0].reshape(-1, MOTION)
+    spread = data[0][0].reshape(-1, MOTION).std(0)
+    spread[LIDS] = 1
     if parsed.without == "vae":
         module.latent_scale.zero_()  # a regression: the mean answer, whatever is drawn
-    module.scale.copy_(torch.cat([spread[:, :POSE].std(0), torch.ones(BLINK, device=device)]))
+    module.scale.copy_(spread)
 
     def terms(net: nn.Module, motion: Tensor, audio: Tensor) -> dict[str, Tensor]:
         motion = motion / net.scale
@@ -77,12 +86,14 @@ def main() -> None:
             made, mean, log_variance = net(motion, audio)
         true = motion[:, TAIL:]
         miss = made - true
-        blink_weight = 1 + 6 * true[..., POSE:]
+        blink_weight = 1 + 6 * true[..., LIDS]
+        pose, brows = miss[..., :POSE], miss[..., LIDS.stop :]
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(0)
         return {
-            "pose": miss[..., :POSE].square().mean(),
-            "velocity": 10 * (miss[:, 1:, :POSE] - miss[:, :-1, :POSE]).square().mean(),
-            "blink": 4 * (miss[..., POSE:].square() * blink_weight).mean(),
+            "pose": pose.square().mean(),
+            "velocity": 10 * (pose[:, 1:] - pose[:, :-1]).square().mean(),
+            "brows": 0.5 * brows.square().mean(),
+            "blink": 6 * (miss[..., LIDS].square() * blink_weight).mean(),
             "kl": KL_WEIGHT * kl.clamp(min=FREE_NATS).sum(),
         }
 
@@ -91,11 +102,8 @@ def main() -> None:
         pick = torch.randint(len(motion), (settings.batch,), device=device)
         deaf = torch.rand(settings.batch, 1, 1, device=device) < DEAF_SHARE
         moves = motion[pick]
-        # A face and its mirror image move alike: yaw, roll and x change sign, the eyes change
-        # places.
         mirror = torch.rand(settings.batch, 1, 1, device=device) < 0.5
-        sign = torch.tensor([1.0, -1, -1, -1, 1, 1, 1, 1], device=device)
-        mirrored = (moves * sign)[..., [0, 1, 2, 3, 4, 5, 7, 6]]
+        mirrored = (moves * torch.tensor(MIRROR_SIGN, device=device))[..., MIRROR_ORDER]
         parts = terms(
             module, torch.where(mirror, mirrored, moves), audio[pick].masked_fill(deaf, 0)
         )
@@ -109,11 +117,11 @@ def main() -> None:
             torch.randn(len(motion), 32, device=device), motion[:, :TAIL] / average.scale, audio
         )
         true = motion[:, TAIL:] / average.scale
-        scores["pose_spread"] = float(
-            drawn[..., :POSE].std(1).mean() / true[..., :POSE].std(1).mean()
-        )
+        for part, channels in (("pose", slice(POSE)), ("brows", slice(LIDS.stop, None))):
+            spread = (x[..., channels].std(1).mean() for x in (drawn, true))
+            scores[f"{part}_spread"] = float(next(spread) / next(spread))
         for label, x in (("drawn", drawn), ("true", true)):
-            shut = x[..., POSE:].mean(-1) > 0.5
+            shut = x[..., LIDS].mean(-1) > 0.5
             starts = (shut[:, 1:] & ~shut[:, :-1]).float().sum() / shut[:, 1:].numel()
             scores[f"blinks_a_minute_{label}"] = float(starts * 25 * 60)
         return scores

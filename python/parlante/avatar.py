@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from parlante.contract import Picture, Precision, Samples
 from parlante.errors import BundleError, ImageError, OutputError
@@ -25,6 +30,7 @@ from parlante.session.live import Clock, Live
 from parlante.session.timeline import Timeline
 from parlante.speech.audio import decode_audio, expected_samples
 from parlante.speech.motion import MotionStream
+from parlante.speech.recording import Recording
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +142,8 @@ class Avatar:
             sample_rate: of the samples, Hz; a file knows its own.
             options: how the video is drawn; the defaults where None.
             keywords: fields of `RenderOptions` in the place of those of ``options``: steps, seed,
-                size, frame, fps, pose, blink, expression, breath, pixels, background.
+                size, frame, fps, pose, blink, brows, eyes, gaze, mood, neutral, expression, breath,
+                pixels, background.
 
         Raises:
             AudioError: the audio cannot be used.
@@ -168,9 +175,9 @@ class Avatar:
             ImageError: the background cannot be read.
             ParlanteError: an option is out of its range.
         """
-        chosen = RenderOptions.of(options, **keywords)
+        chosen = seeded(RenderOptions.of(options, **keywords), self.portrait.key)
         engine, _ = self._engine(chosen, at_once=1)
-        return Live(engine, realtime=realtime, clock=clock, on_frame=on_frame, pixels=chosen.pixels)
+        return Live(engine, realtime=realtime, clock=clock, on_frame=on_frame, options=chosen)
 
     def _engine(self, options: RenderOptions, *, at_once: int) -> tuple[Engine, StageTimes]:
         _log.info("%s, %s, %d frames at once", options, self._compute, at_once)
@@ -179,7 +186,7 @@ class Avatar:
         )
         motion = MotionStream(
             self._bundle,
-            seed=options.seed,
+            seed=options.seed or 0,
             manner=self.portrait.manner,
             device=self._compute.device,
         )
@@ -201,8 +208,8 @@ class Speech:
         options: RenderOptions,
     ) -> None:
         self._avatar, self._audio, self._sample_rate = avatar, audio, sample_rate
-        self.options = options
         samples = expected_samples(audio, sample_rate)
+        self.options = seeded(options, avatar.portrait.key, audio)
         self.len_hint = None if samples is None else Timeline(options.rate).frames(samples)
         self.times = StageTimes()
 
@@ -210,6 +217,12 @@ class Speech:
     def size(self) -> tuple[int, int]:
         """Width and height of its pictures, pixels."""
         return self._avatar.portrait.frame_size(self.options.frame, self.options.size)
+
+    @property
+    def seed(self) -> int:
+        """What head motion, blinks and noise come from; give it to `speak` for the same ones."""
+        assert self.options.seed is not None
+        return self.options.seed
 
     def engine(self) -> Engine:
         """A fresh engine with this speech's options, for audio that comes from elsewhere."""
@@ -242,13 +255,41 @@ class Speech:
         if self.options.pixels != "rgb":
             raise OutputError(f"pixels={self.options.pixels!r}; a file is written from rgb")
         keep_inputs(path, [self._audio, *self._avatar.sources])
-        frames = iter(self)
-        with VideoWriter(path, width=width, height=height, fps=self.options.rate) as writer:
+        frames, rate = iter(self), self.options.rate
+        sound = Recording(self._audio, self._sample_rate)
+        written = 0  # samples
+        with VideoWriter(
+            path,
+            width=width,
+            height=height,
+            fps=rate,
+            sample_rate=sound.rate,
+            channels=sound.channels,
+        ) as writer:
             for count, frame in enumerate(frames, 1):
-                writer.write(frame.image, frame.audio)
+                end = int(count * sound.rate / rate)
+                writer.write(frame.image, sound.take(end - written))
+                written = end
                 if progress is not None:
                     progress(count)
         return path
+
+
+def seeded(
+    options: RenderOptions, key: str, audio: str | Path | Samples | None = None
+) -> RenderOptions:
+    """``options`` with a seed: where they have none, one from a face's ``key`` and its sound."""
+    if options.seed is not None:
+        return options
+    digest = hashlib.sha256(key.encode())
+    if isinstance(audio, (str, Path)):
+        # What cannot be read, who speaks it says.
+        with suppress(OSError), Path(audio).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    elif audio is not None:
+        digest.update(np.ascontiguousarray(audio).data)
+    return replace(options, seed=int.from_bytes(digest.digest()[:4], "little"))
 
 
 def _encoded(

@@ -22,6 +22,7 @@ Samples: TypeAlias = NDArray[Any]  # of sound: [n] or [n, channels]
 Picture: TypeAlias = str | Path | bytes | Image  # a path, the bytes of an image file, or pixels
 
 FrameKind = Literal["head", "photo"]  # what a frame shows
+Mood = Literal["neutral", "friendly", "serious", "sad", "surprised"]
 Pixels = Literal["rgb", "bgr", "rgba", "nv12"]  # how a frame lies in memory
 Precision = Literal["float32", "float16", "int8"]  # what the renderer's networks compute in
 
@@ -54,6 +55,7 @@ CONTEXT_AFTER: Final = 3
 # Frames of sound that have to follow a frame before it can be drawn.
 LOOK_AHEAD: Final = CONTEXT_AFTER + (MEL_AFTER - MEL_PER_FRAME) // MEL_PER_FRAME
 POSE: Final = 6  # rotation vector, shift x and y, log scale
+BROWS: Final = 5  # see `parlante.face.model.BROW_MODES`
 # The dynamics VAE draws windows of WINDOW frames, which go on from the last TAIL frames.
 TAIL: Final = 10
 WINDOW: Final = 25

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict, get_args
 
 import numpy as np
 
-from parlante.contract import FrameKind, Image, Picture, Pixels
+from parlante.contract import FrameKind, Image, Mood, Picture, Pixels
 from parlante.errors import ImageError, ParlanteError
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ MIN_SIZE, MAX_SIZE = 128, 1080
 MAX_STEPS = 50
 MAX_FPS = 120
 MAX_GAIN = 2.0
-GAINS = ("pose", "blink", "expression", "breath")
+GAINS = ("pose", "blink", "brows", "eyes", "expression", "breath")
+MAX_GAZE = 25.0  # degrees
+# What may be changed while a session is live.
+CHANGEABLE = (*GAINS, "gaze", "mood", "neutral")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +50,17 @@ class RenderKeywords(TypedDict, total=False):
     """The keywords of `Avatar.speak` and `Avatar.live`; see `RenderOptions` for what they mean."""
 
     steps: int
-    seed: int
+    seed: int | None
     size: int
     frame: FrameKind
     fps: Fraction | int | float
     pose: float
     blink: float
+    brows: float
+    eyes: float
+    gaze: tuple[float, float] | str
+    mood: tuple[Mood, float] | str
+    neutral: float
     expression: float
     breath: float
     pixels: Pixels
@@ -73,9 +81,14 @@ class RenderOptions:
     steps: int = field(default=2, metadata={"help": "diffusion steps a frame, 1 to 50"})
     """Diffusion steps a frame (K of the paper), 1 to 50. 1 is fastest, 4 or more change little."""
 
-    seed: int = field(default=0, metadata={"help": "of head motion, blinks and noise"})
+    seed: int | None = field(
+        default=None,
+        metadata={"help": "of head motion, blinks and noise (default: by face and sound)"},
+    )
     """Seed of head motion, blinks and noise, 0 to 2⁶⁴ − 1. The same seed gives the same video, bit
-    for bit; change it for another performance of the same speech."""
+    for bit; change it for another performance of the same speech. Left out, it comes from the face
+    and the sound (live, from the face alone), see `Speech.seed`: also the same whenever these are,
+    but no two speeches move alike."""
 
     size: int = field(
         default=512, metadata={"help": "side of the picture, pixels, even, 128 to 1080"}
@@ -101,6 +114,33 @@ class RenderOptions:
 
     blink: float = field(default=1.0, metadata={"help": "strength of blinks, 0 to 2"})
     """Strength of blinks, 0 (never) to 2."""
+
+    brows: float = field(default=1.0, metadata={"help": "strength of brow motion, 0 to 2"})
+    """Strength of the motion of brows and of what is around the eyes, 0 (still) to 2 (double)."""
+
+    eyes: float = field(default=1.0, metadata={"help": "strength of eye motion, 0 to 2"})
+    """Strength of the motion of the eyes, 0 (still in the head) to 2: they jump from point to
+    point, and stay with what they look at while the head turns."""
+
+    gaze: tuple[float, float] | str = field(
+        default=(0.0, 0.0),
+        metadata={"help": "where the eyes look: degrees to the right and up, R,U, -25 to 25"},
+    )
+    """Where the eyes look, from where they look in the photo: degrees to the right of the picture
+    and up, −25 to 25 each, or both in a text, ``"R,U"``."""
+
+    mood: tuple[Mood, float] | str = field(
+        default=("neutral", 1.0),
+        metadata={"help": "neutral, friendly, serious, sad or surprised; NAME,0.5 for half of it"},
+    )
+    """The mood that is laid over the photo's own expression: ``"neutral"`` (none), ``"friendly"``,
+    ``"serious"``, ``"sad"`` or ``"surprised"``, with a strength from 0 to 1 where wanted:
+    ``("friendly", 0.5)`` or ``"friendly,0.5"``."""
+
+    neutral: float = field(
+        default=0.0, metadata={"help": "how far the photo's own expression is taken back, 0 to 1"}
+    )
+    """How far the photo's own expression is taken back, 0 (it stays: a smile lasts) to 1."""
 
     expression: float = field(default=1.0, metadata={"help": "strength of lip motion, 0 to 2"})
     """Strength of lip motion, 0 (shut) to 2 (double)."""
@@ -142,9 +182,15 @@ class RenderOptions:
         checked = {
             "size": _size(self.size),
             "steps": _whole("steps", self.steps, 1, MAX_STEPS),
-            "seed": _whole("seed", self.seed, 0, 2**64 - 1),
+            "seed": None if self.seed is None else _whole("seed", self.seed, 0, 2**64 - 1),
             "fps": frame_rate(self.fps),
-            **{name: _gain(name, getattr(self, name)) for name in GAINS},
+            "gaze": _gaze(self.gaze),
+            "mood": _mood(self.mood),
+            "neutral": _number("neutral", self.neutral, 1.0, "(as in the photo) to 1 (none)"),
+            **{
+                name: _number(name, getattr(self, name), MAX_GAIN, "(off) to 2 (double)")
+                for name in GAINS
+            },
             "background": _background(self.background),
         }
         for name, value in checked.items():
@@ -163,6 +209,15 @@ class RenderOptions:
                 f"unknown option {', '.join(unknown) or error}; there are "
                 f"{', '.join(cls.__dataclass_fields__)}"
             ) from None
+
+    def changed(self, **keywords: Unpack[RenderKeywords]) -> RenderOptions:
+        """These, with ``keywords`` that a live session can change (`CHANGEABLE`)."""
+        fixed = sorted(keywords.keys() - set(CHANGEABLE))
+        if fixed:
+            raise ParlanteError(
+                f"{', '.join(fixed)} cannot change in a session; {', '.join(CHANGEABLE)} can"
+            )
+        return RenderOptions.of(self, **keywords)
 
     @property
     def rate(self) -> Fraction:
@@ -249,11 +304,40 @@ def _size(size: int) -> int:
     return int(size)
 
 
-def _gain(name: str, value: float) -> float:
+def _gaze(given: object) -> tuple[float, float]:
+    parts = given.split(",") if isinstance(given, str) else given
+    try:
+        right, up = (float(part) for part in parts)  # type: ignore[attr-defined]
+        if abs(right) <= MAX_GAZE and abs(up) <= MAX_GAZE:
+            return right, up
+    except (TypeError, ValueError):
+        pass
+    raise ParlanteError(
+        f"gaze={given!r}; give degrees to the right and up, each from {-MAX_GAZE:.0f} to "
+        f"{MAX_GAZE:.0f}"
+    )
+
+
+def _mood(given: object) -> tuple[str, float]:
+    """The mood and its strength in ``"friendly"``, ``"friendly,0.5"`` or ``("friendly", 0.5)``."""
+    parts = given.split(",") if isinstance(given, str) else given
+    try:
+        name, strength = (*parts, 1.0)[:2]  # type: ignore[misc]
+        if name in get_args(Mood) and 0 <= float(strength) <= 1 and len(parts) <= 2:  # type: ignore[arg-type]
+            return name, float(strength)
+    except (TypeError, ValueError):
+        pass
+    raise ParlanteError(
+        f"mood={given!r}; give one of {', '.join(get_args(Mood))}, and after a comma a strength "
+        "from 0 to 1 where you like"
+    )
+
+
+def _number(name: str, value: float, most: float, meaning: str) -> float:
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float, np.integer, np.floating))
-        or not 0 <= value <= MAX_GAIN
+        or not 0 <= value <= most
     ):
-        raise ParlanteError(f"{name}={value!r}; give a number from 0 (off) to 2 (double)")
+        raise ParlanteError(f"{name}={value!r}; give a number from 0 {meaning}")
     return float(value)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.live import StillClock
 from parlante.contract import Image
 from parlante.errors import ParlanteError
+from parlante.options import RenderOptions
 from parlante.runtime.bundle import Bundle
 from parlante.session.engine import Engine, Renderer
 from parlante.session.live import MAX_QUEUED_S, Live
@@ -215,7 +216,9 @@ def test_other_pixels(pixels: Any, kind: str) -> None:
             return np.zeros((32, 32, 4) if pixels == "rgba" else (48, 32), np.uint8)
 
     async def run() -> Any:
-        live = Live(Engine(MotionStream(Bundle.default()), Other()), pixels=pixels)
+        live = Live(
+            Engine(MotionStream(Bundle.default()), Other()), options=RenderOptions(pixels=pixels)
+        )
         with live:
             async for frame in LiveKitAvatar(live):
                 return frame
@@ -223,5 +226,8 @@ def test_other_pixels(pixels: Any, kind: str) -> None:
     picture = asyncio.run(run())
     assert (picture.width, picture.height) == (32, 32)
     assert picture.type == getattr(rtc.VideoBufferType, kind)
-    with pytest.raises(ParlanteError, match="bgr"), session(pixels="bgr") as live:
+    with (
+        pytest.raises(ParlanteError, match="bgr"),
+        session(options=RenderOptions(pixels="bgr")) as live,
+    ):
         LiveKitAvatar(live)

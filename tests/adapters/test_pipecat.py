@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.live import StillClock
 from parlante.contract import Image
 from parlante.errors import ParlanteError
+from parlante.options import RenderOptions
 from parlante.runtime.bundle import Bundle
 from parlante.session.engine import Engine, Renderer
 from parlante.session.live import MAX_QUEUED_S, Live
@@ -201,5 +202,8 @@ def test_cancel_ends_at_once() -> None:
 def test_pixels_that_pipecat_does_not_know() -> None:
     from parlante.adapters.pipecat import PipecatAvatar
 
-    with pytest.raises(ParlanteError, match="bgr"), session(pixels="bgr") as live:
+    with (
+        pytest.raises(ParlanteError, match="bgr"),
+        session(options=RenderOptions(pixels="bgr")) as live,
+    ):
         PipecatAvatar(live)

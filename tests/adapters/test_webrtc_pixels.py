@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from parlante.contract import Image
+from parlante.options import RenderOptions
 from parlante.runtime.bundle import Bundle
 from parlante.session.engine import Engine, Renderer
 from parlante.session.live import Live
@@ -36,7 +37,10 @@ def test_colors(pixels: Any) -> None:
     from parlante.adapters.webrtc import tracks
 
     async def run() -> Any:
-        with Live(Engine(MotionStream(Bundle.default()), Orange(pixels)), pixels=pixels) as live:
+        with Live(
+            Engine(MotionStream(Bundle.default()), Orange(pixels)),
+            options=RenderOptions(pixels=pixels),
+        ) as live:
             video, audio = tracks(live)
             await audio.recv()
             frame = await video.recv()

@@ -24,6 +24,7 @@ from parlante.face.topology import (
     NOSE_TIP,
     lip_aperture,
 )
+from parlante.render.contact import shut_lips
 from parlante.render.mesh import RING, RING_START, WARP_VERTICES, Moved, WarpMesh
 from tests.support.portrait_samples import avatar, expression, mode, model
 
@@ -353,7 +354,9 @@ def test_parted_lips_meet_as_peoples_do(jaw: float) -> None:
     shown = with_modes(jawOpen=jaw)
     parted = mesh().move(shown, portrait.pose).vertices[0, :VERTICES]
     built = WarpMesh.build(model(), parted, portrait.identity, shown[0], portrait.pose)
-    shut = built.move(shown + built.shut_lips, portrait.pose).vertices[0, :VERTICES]
+    shut = built.move(shown + shut_lips(model(), built.measured), portrait.pose).vertices[
+        0, :VERTICES
+    ]
     top, bottom = UPPER_LIP, LOWER_LIP
     gap = parted[bottom, 1] - parted[top, 1]
     assert gap > 1 and shut[bottom, 1] - shut[top, 1] < 0.15 * gap
@@ -363,14 +366,11 @@ def test_parted_lips_meet_as_peoples_do(jaw: float) -> None:
 
 
 def test_lips_that_are_shut_stay() -> None:
-    built = WarpMesh.build(
-        model(),
-        mesh().move(rest()[0] + mesh().shut_lips, rest()[1]).vertices[0, :VERTICES],
-        avatar().portrait.identity,
-        rest()[0][0] + mesh().shut_lips,
-        rest()[1],
-    )
-    assert np.abs(built.shut_lips).max() < 0.02
+    expression, pose = rest()
+    shown = expression + shut_lips(model(), mesh().measured)
+    shut = mesh().move(shown, pose).vertices[0, :VERTICES]
+    built = WarpMesh.build(model(), shut, avatar().portrait.identity, shown[0], pose)
+    assert np.abs(shut_lips(model(), built.measured)).max() < 0.02
 
 
 # Eyes

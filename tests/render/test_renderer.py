@@ -22,7 +22,9 @@ from parlante.contract import (
     VERTICES,
 )
 from parlante.errors import AudioError
+from parlante.media.photo import Photo
 from parlante.options import RenderOptions
+from parlante.portrait.encoder import PortraitEncoder
 from parlante.portrait.portrait import Portrait
 from parlante.render.renderer import FrameRenderer
 from parlante.render.scene import is_grey
@@ -151,3 +153,61 @@ def test_grey_photos_stay_grey() -> None:
         for motion in motions():
             made = draws.render(motion).astype(int)
             assert (made.max(2) - made.min(2)).max() <= 1  # rounding
+
+
+# Eyes and brows
+
+
+def seen_in(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Landmarks [478, 2] that the tracker finds in a picture."""
+    found = PortraitEncoder(Bundle.default())._find(Photo(picture, None), None)
+    assert found is not None
+    return found[:, :2]
+
+
+def looking(right: float = 0, up: float = 0) -> NDArray[np.float32]:
+    """Irises [2] in a drawn face with its eyes turned so far (degrees), in widths of an eye.
+
+    From the middle of their eyes, of both the mean. The tracker sees about half of a shift.
+    """
+    options = RenderOptions(size=512, gaze=(right, up))
+    draws = FrameRenderer(Bundle.default(), model(), avatar().portrait, options)
+    found = seen_in(draws.render(resting()))
+    offsets = []
+    for iris, corners in ((468, (33, 133)), (473, (362, 263))):
+        ends = found[list(corners)]
+        offsets.append((found[iris] - ends.mean(0)) / np.ptp(ends[:, 0]))
+    return np.asarray(np.mean(offsets, 0), np.float32)
+
+
+def resting() -> Motion:
+    draws = renderer(avatar().portrait)
+    return Motion(draws.shut, np.zeros(6, np.float32), np.zeros(2, np.float32))
+
+
+def test_eyes_look_where_they_are_told() -> None:
+    ahead, right, left, up = looking(), looking(right=15), looking(right=-15), looking(up=20)
+    assert right[0] - ahead[0] > 0.03 and left[0] - ahead[0] < -0.03
+    assert up[1] - ahead[1] < -0.015  # rows count downwards
+    assert np.abs(right - ahead)[1] < 0.02 and abs(up - ahead)[0] < 0.02
+
+
+def test_eyes_stay_with_what_they_look_at() -> None:
+    """A head that turns takes the irises with it by less than itself."""
+    attributes = renderer(avatar().portrait)._attributes
+    turned = np.float32([0, 0.3, 0, 0, 0, 0])
+    gaze = attributes.gaze(resting(), turned)
+    shown = avatar().portrait.pose.changed_by(turned[None])
+    step = np.float32([[[0, 0, 0], [0, 0, 1]]])  # the way the face looks
+    way = np.diff(shown.apply(step)[0] - avatar().portrait.pose.apply(step)[0], axis=0)[0, 0]
+    assert np.sign(gaze[0]) == -np.sign(way) and abs(gaze[0]) > 0.05
+    np.testing.assert_array_equal(attributes.gaze(resting(), 0 * turned), 0)
+
+
+def test_brows_go_up() -> None:
+    draws = renderer(avatar().portrait, 512)
+    raised = replace(resting(), brows=np.float32([0.8, 0.8, 0.8, 0, 0]))
+    rest, up = (seen_in(draws.render(motion)) for motion in (resting(), raised))
+    brows, eyes = [105, 107, 334, 336], [33, 133, 362, 263]
+    distance = [(found[eyes, 1].mean() - found[brows, 1].mean()) for found in (rest, up)]
+    assert distance[1] > 1.05 * distance[0]

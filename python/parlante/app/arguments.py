@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from parlante.runtime.bundle import Bundle
 
 
+# Of arguments whose default does not say it.
+KINDS = {"seed": int, "fps": float, "background": str, "gaze": str, "mood": str}
+
+
 def add_render_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:
     """One argument for each field of `RenderOptions`; ``defaults`` in the place of its own."""
     group = parser.add_argument_group("the picture")
@@ -74,7 +78,7 @@ def avatar_of(arguments: argparse.Namespace, photos: list[Path]) -> Avatar:
 
 
 def _add(group: argparse._ActionsContainer, one: Field[Any], default: Any) -> None:
-    kind = {"fps": float, "background": str}.get(one.name, type(default))
+    kind = KINDS.get(one.name, type(default))
     shown = "" if default is None else f" (default: {default})"
     group.add_argument(
         f"--{one.name}",

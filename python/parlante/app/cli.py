@@ -195,6 +195,10 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
     with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name, disable=None) as bar:
         speech.save(arguments.output, progress=lambda count: bar.update(count - bar.n))
     _say_written(arguments.output, replaces=replaces)
+    if options.seed is None:
+        print(
+            f"parlante: --seed {speech.seed} moves head and eyes like that again", file=sys.stderr
+        )
 
 
 def _live(arguments: argparse.Namespace) -> int:

@@ -19,6 +19,14 @@ from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, 
 
 # Right eye first, as everywhere that both eyes are named.
 BLINK_MODES = ("eyeBlink_R", "eyeBlink_L")
+# What brows and the muscles around the eyes do, in the order of `Motion.brows`.
+BROW_MODES = (
+    ("browInnerUp_R", "browInnerUp_L"),
+    ("browOuterUp_R",),
+    ("browOuterUp_L",),
+    ("eyeSquint_R",),
+    ("eyeSquint_L",),
+)
 
 EXPRESSION_MAX = 1.5  # blink and jaw modes of wide-eyed or wide-mouthed people go past 1
 # Ridge weights, in squared model units per vertex: chosen on training clips so that one frame of a
@@ -92,6 +100,15 @@ class FaceModel:
             lip, blink = name.startswith(("jaw", "mouth")), name.startswith("eyeBlink")
             groups["lip" if lip else "blink" if blink else "residual"].append(i)
         return {name: tuple(indices) for name, indices in groups.items()}
+
+    def indices(self, names: tuple[str, ...]) -> list[int]:
+        """Of expression modes by their names."""
+        return [self.expression_names.index(name) for name in names]
+
+    def brows(self, expression: Float) -> Float:
+        """Brows [N, 5] of expressions [N, 53]: the mean of each of `BROW_MODES`."""
+        parts = [expression[:, self.indices(names)].mean(1) for names in BROW_MODES]
+        return np.stack(parts, 1, dtype=np.float32)
 
     @cached_property
     def _weights(self) -> Float:

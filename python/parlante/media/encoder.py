@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError
 
-_AAC_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-# Mono AAC-LC is transparent for speech at 4 bits a sample.
+AAC_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# AAC-LC is transparent for speech at 4 bits a sample; at high rates this much is enough.
 _AAC_BITS_PER_SAMPLE: Final = 4
+_AAC_BITS_PER_CHANNEL: Final = 128_000  # a second
+_LAYOUTS: Final = {1: "mono", 2: "stereo"}
 _PRESETS: Final = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")
 _MAX_SIDE: Final = 8192
 _MAX_FPS: Final = 240
@@ -30,8 +32,8 @@ class Format:
     """Of a file or stream.
 
     width, height: even, 16 to 8192 pixels; fps: 1 to 240, whole or an exact fraction; sample_rate:
-    Hz, one that AAC knows; preset: x264's trade of time against size; threads: of x264, 0 lets it
-    choose.
+    Hz, one that AAC knows; channels: 1 or 2; preset: x264's trade of time against size; threads: of
+    x264, 0 lets it choose.
 
     Raises:
         OutputError: any of these is not so.
@@ -41,6 +43,7 @@ class Format:
     height: int
     fps: Fraction | int = 25
     sample_rate: int = SAMPLE_RATE
+    channels: int = 1
     preset: str = "veryfast"
     threads: int = 0
 
@@ -57,11 +60,13 @@ class Format:
             )
         if max(Fraction(self.fps).as_integer_ratio()) > _MAX_FPS_TERM:
             raise OutputError(f"fps is {self.fps!r}; give a fraction of smaller numbers")
-        if self.sample_rate not in _AAC_RATES:
+        if self.sample_rate not in AAC_RATES:
             raise OutputError(
                 f"sample_rate is {self.sample_rate}; give one of "
-                f"{', '.join(map(str, _AAC_RATES))} Hz"
+                f"{', '.join(map(str, AAC_RATES))} Hz"
             )
+        if self.channels not in _LAYOUTS:
+            raise OutputError(f"channels is {self.channels}; give 1 or 2")
         if self.preset not in _PRESETS:
             raise OutputError(f"preset is {self.preset!r}; give one of {', '.join(_PRESETS)}")
         if self.threads < 0:
@@ -104,20 +109,24 @@ class Encoder:
         context.color_primaries = _BT709
         context.color_trc = _BT709
         self._video = video
-        audio = container.add_stream(audio_codec, rate=form.sample_rate, layout="mono")
+        self._layout = _LAYOUTS[form.channels]
+        audio = container.add_stream(audio_codec, rate=form.sample_rate, layout=self._layout)
         assert isinstance(audio, av.AudioStream)
         audio.time_base = self._sample_duration
         if audio_codec == "aac":
-            audio.bit_rate = _AAC_BITS_PER_SAMPLE * form.sample_rate
-        self._audio = audio
+            each = min(_AAC_BITS_PER_SAMPLE * form.sample_rate, _AAC_BITS_PER_CHANNEL)
+            audio.bit_rate = each * form.channels
+        self._audio, self._channels = audio, form.channels
 
     def check(self, image: Image, audio: NDArray[np.int16]) -> None:
         """OutputError unless both are what `write` takes."""
         check_picture(image, self.shape)
         if not isinstance(audio, np.ndarray):
             raise OutputError(f"audio is of type {type(audio).__name__}; give int16 [samples]")
-        if audio.dtype != np.int16 or audio.ndim != 1:
-            raise OutputError(f"audio is {audio.dtype} {list(audio.shape)}; give int16 [samples]")
+        flat = audio.ndim == 1 and self._channels == 1
+        if audio.dtype != np.int16 or not (flat or audio.shape[1:] == (self._channels,)):
+            wanted = "[samples]" if self._channels == 1 else f"[samples, {self._channels}]"
+            raise OutputError(f"audio is {audio.dtype} {list(audio.shape)}; give int16 {wanted}")
 
     def write(self, image: Image, audio: NDArray[np.int16]) -> None:
         """Encode and mux one frame and its sound, both as `check` wants them."""
@@ -131,7 +140,7 @@ class Encoder:
         self.container.mux(self._video.encode(picture))
         if len(audio):
             sound = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(audio[None]), format="s16", layout="mono"
+                np.ascontiguousarray(audio).reshape(1, -1), format="s16", layout=self._layout
             )
             sound.sample_rate = self._sample_duration.denominator
             sound.pts, sound.time_base = self.samples, self._sample_duration

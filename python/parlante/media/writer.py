@@ -38,7 +38,7 @@ def _container(path: Path) -> tuple[str, str]:
 
 
 class VideoWriter:
-    """Writes frames and mono speech to .mp4 or .mov (H.264, AAC) or .mkv (H.264, FLAC).
+    """Writes frames and speech to .mp4 or .mov (H.264, AAC) or .mkv (H.264, FLAC).
 
     Frame i is shown at i / fps and sample j sounds at j / sample_rate, exactly: both streams start
     at 0, encoder delay is in the edit list. Pictures are 4:2:0, BT.709, limited range; .mp4 and
@@ -56,6 +56,7 @@ class VideoWriter:
         height: int,
         fps: Fraction | int = 25,
         sample_rate: int = SAMPLE_RATE,
+        channels: int = 1,
         crf: int = 18,
         preset: str = "veryfast",
         threads: int = 0,
@@ -67,6 +68,7 @@ class VideoWriter:
             width, height: even, up to 8192.
             fps: frames a second, a whole number or an exact fraction such as Fraction(30000, 1001).
             sample_rate: of the audio, Hz; one of 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 or 48 kHz.
+            channels: of the audio, 1 or 2.
             crf: x264's constant quality, 0 (lossless) to 51; 18 looks like the original.
             preset: x264's trade of time against size, ultrafast to slow.
             threads: of x264; 0 lets it choose.
@@ -81,6 +83,7 @@ class VideoWriter:
             height=height,
             fps=fps,
             sample_rate=sample_rate,
+            channels=channels,
             preset=preset,
             threads=threads,
         )
@@ -123,7 +126,7 @@ class VideoWriter:
 
         Args:
             image: RGB, u8 [height, width, 3].
-            audio: int16 [k], k >= 0.
+            audio: int16 [k], k >= 0; of two channels [k, 2].
 
         Raises:
             OutputError: wrong shape or dtype; closed; disk full or another failure to write, after

@@ -1,4 +1,4 @@
-"""How a person moves head and lids: read from a video of them, drawn from by `MotionStream`.
+"""How a person moves head, lids and brows: read from a video, drawn from by `MotionStream`.
 
 The encoder of the dynamics VAE (section 2.3 of the paper) turns each second of the video into a
 latent; where a person's latents lie, and how far they spread, is their manner.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ LENGTH = TAIL + WINDOW  # frames that the encoder sees
 HOP = 3  # frames between its windows
 MIN_FRAMES = 50  # of a video that says something about its person
 SECONDS = 20  # of a video that are looked at
+BROW_FRAMES = 5  # over which brows are averaged
 WIDE_OPEN = 85  # percentile of a person's lid openings that counts as open
 
 
@@ -35,16 +37,18 @@ def lid_closures(landmarks: Float, keep: NDArray[np.bool_]) -> Float:
     return np.asarray(np.clip(1 - opening / np.maximum(wide, 1e-3), 0, 1), np.float32)
 
 
-def motion_of(pose: Pose, closure: Float, keep: NDArray[np.bool_]) -> Float:
-    """Pose change from the person's rest, and lid closures [N, 2]: float32 [N, 8].
+def motion_of(pose: Pose, closure: Float, brows: Float, keep: NDArray[np.bool_]) -> Float:
+    """Pose change from the person's rest, lid closures [N, 2] and change of brows: [N, 13].
 
-    Rest is near the median of the poses to ``keep`` [N], of which there is at least one.
+    Rest is near the median of the poses to ``keep`` [N], of which there is at least one; that of
+    the brows [N, 5] is their mean; what is faster than brows are is the tracker's noise.
     """
     kept = pose[np.flatnonzero(keep)]
     far = np.linalg.norm(kept.rotation - np.median(kept.rotation, 0), axis=1)
     rest = kept[far.argsort()[:1]]
     change = pose.relative_to(rest)
-    return np.concatenate([change - change[keep].mean(0), closure], 1, dtype=np.float32)
+    raised = cv2.blur(brows - brows[keep].mean(0), (1, BROW_FRAMES))
+    return np.concatenate([change - change[keep].mean(0), closure, raised], 1, dtype=np.float32)
 
 
 def manner_of(
@@ -64,7 +68,9 @@ def manner_of(
     landmarks = np.stack([points for points in tracked if points is not None])
     seen = np.maximum(keep.cumsum() - 1, 0)  # for each frame, the last of those with a face
     closure = lid_closures(landmarks, np.ones(len(landmarks), bool))
-    motion = motion_of(model.fit(landmarks).pose[seen], closure[seen], keep)
+    fitted = model.fit(landmarks)
+    brows = model.brows(fitted.expression)
+    motion = motion_of(fitted.pose[seen], closure[seen], brows[seen], keep)
     motion /= motion_scale(bundle)
     encode = bundle.session("dynamics_encode", device=device, threads=1)
     names = ["latent_mean", "latent_deviation"]

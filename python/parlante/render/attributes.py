@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from parlante.contract import Float
-from parlante.face.model import BLINK_MODES, EXPRESSION_MAX, FaceModel
+from parlante.contract import VERTICES, Float
+from parlante.face.model import BLINK_MODES, BROW_MODES, EXPRESSION_MAX, FaceModel
 from parlante.options import RenderOptions
 from parlante.portrait.portrait import Portrait
-from parlante.render.mesh import WarpMesh
+from parlante.render.contact import shut_lips
+from parlante.render.mesh import STRAIGHT, WarpMesh
+from parlante.render.mood import EASE, lasting
 from parlante.runtime.bundle import Bundle
 from parlante.speech.motion import Motion
 
 CODES = ["lip", "blink", "residual"]
+EYEBALL = 0.4  # widths of an eye by which an iris moves with each radian that the eye turns
+LID_TRAVEL = 0.33  # widths of an eye: of an open one from lid to lid
+WIDER = 0.3  # of a blink, the other way: how far lids open at most
 
 
 class Attributes:
@@ -33,26 +38,53 @@ class Attributes:
     ) -> None:
         self._encode = bundle.session("attributes_encode", device=device, threads=1)
         self._decode = bundle.session("attributes_decode", device=device, threads=1)
-        self._options, self._mesh = options, mesh
+        self._model, self._mesh = model, mesh
         self._own = portrait.expression
         self._lip_modes = list(model.mode_groups["lip"])
-        self._blink_modes = [model.expression_names.index(name) for name in BLINK_MODES]
+        self._blink_modes = model.indices(BLINK_MODES)
+        self._brow_modes = [model.indices(names) for names in BROW_MODES]
         self._codes = self._coded(self._own)
         self.shut = np.array(bundle.manifest.networks["lip_decode"]["shut"], np.float32)
         self._shut_lips = self._lips(self.shut)
+        self.change(options)
+        self._rest = self._resting
 
-    def expression(self, motion: Motion) -> Float:
-        """3DMM expression [53] of one motion: the photo's own, with lips and lids replaced.
+    def change(self, options: RenderOptions) -> None:
+        """Go over to other options."""
+        self._options = options
+        self._looks = np.radians(np.array(options.gaze, np.float32))
+        change = lasting(self._model, self._own, options)
+        moved = np.tensordot(change, self._model.motion[:, :VERTICES], 1)
+        # The expression that lips and lids start from, with lips that meet.
+        self._resting = self._own + change + shut_lips(self._model, self._mesh.measured + moved)
+
+    def gaze(self, motion: Motion, pose_change: Float) -> Float:
+        """How far the irises are from where the photo has them: float32 [2], widths of an eye.
+
+        While the head turns by ``pose_change`` [6], eyes stay with what they look at.
+        """
+        pitch, yaw = pose_change[:2]
+        moved = motion.gaze + np.array([-yaw, pitch], np.float32)
+        return np.asarray(EYEBALL * (self._options.eyes * moved + self._looks), np.float32)
+
+    def expression(self, motion: Motion, gaze: Float = STRAIGHT) -> Float:
+        """3DMM expression [53] of one motion: that at rest, with lips, lids and brows replaced.
 
         The code of shut lips shuts this photo's lips: how far a fitted mouth is open depends on the
-        shape that the fit gave to the face, so opening is measured from there.
+        shape that the fit gave to the face, so opening is measured from there. After a change of
+        the options the face goes over to the new rest little by little.
         """
-        expression = self._own + self._mesh.shut_lips
+        self._rest = self._rest + np.float32(EASE) * (self._resting - self._rest)
+        expression = self._rest.copy()
         lip = self.shut + np.float32(self._options.expression) * (motion.lip - self.shut)
         expression[self._lip_modes] += self._lips(lip) - self._shut_lips
         closure = np.clip(motion.closure * np.float32(self._options.blink), 0, 1)
+        # The lid goes up and down with the eye.
+        closure = np.clip(closure - gaze[1] / LID_TRAVEL, -WIDER, 1)
         own = self._own[self._blink_modes]
         expression[self._blink_modes] = own + closure * np.maximum(self._mesh.closed_blink - own, 0)
+        for modes, raised in zip(self._brow_modes, motion.brows, strict=True):
+            expression[modes] += np.float32(self._options.brows) * raised
         return np.asarray(np.clip(expression, -EXPRESSION_MAX, 2 * EXPRESSION_MAX), np.float32)
 
     def told(self, expression: Float, pose_change: Float) -> Float:

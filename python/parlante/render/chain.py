@@ -58,7 +58,7 @@ class Chain:
         Filled is x float32 [1, 48, 32, 32].
         """
         self._ops, self._condition, self._flow, self._x = ops, condition, flow, x
-        self._seed = options.seed
+        self._seed = options.seed or 0
         _check_precision(bundle, compute)
         sessions = {
             name: bundle.session(

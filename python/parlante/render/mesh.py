@@ -27,7 +27,7 @@ from parlante.face.topology import (
     LIPS_OUTER,
 )
 from parlante.portrait.portrait import Portrait
-from parlante.render.contact import EYES, closed_blink, part_lips, shut_lids, shut_lips
+from parlante.render.contact import EYES, closed_blink, part_lips, shut_lids
 
 RING = len(FACE_OVAL)
 OPENINGS = (LIPS_INNER, *EYES)
@@ -57,6 +57,8 @@ DRAWN_EYE, FADE_EYE = 0.30, 0.40
 # seen than the fitted 3DMM shows, and none of the tongue before them.
 TEETH_SHIFT = np.array([[0, -0.4, 1.5], [0, 0.45, 1.5], [0, 0, 0]], np.float32)
 HOLE_DEPTH = 0.5  # pixels: an opening lies just behind the lips or lids
+STRAIGHT: Float = np.zeros(2, np.float32)  # gaze: as in the photo
+CORNER = 0.35  # of an eye's width: so near to its corners it goes less with the gaze
 
 
 def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -102,9 +104,8 @@ class WarpMesh:
     triangles int32 [T, 3]; opening float32 [WARP_VERTICES]: 1 between lips or lids, else 0; drawn
     float32 [WARP_VERTICES]: how far the network may draw there, 1 on lips and lids, 0 away from
     them; interior_attributes [Vi, 3]: shade of upper teeth, lower teeth, gums and tongue. All are
-    static; `move` gives the positions. closed_blink float32 [2] and shut_lips [53]: what shuts the
-    photo's lids and lips, see `parlante.render.contact`. measured float32 [468, 3]: the photo's
-    landmarks in the model's axes.
+    static; `move` gives the positions. closed_blink float32 [2]: coefficients that shut the
+    photo's lids. measured float32 [468, 3]: the photo's landmarks in the model's axes.
     """
 
     model: FaceModel
@@ -113,11 +114,11 @@ class WarpMesh:
     drawn: Float
     interior_attributes: Float
     closed_blink: Float
-    shut_lips: Float
     measured: Float
     _source_expression: Float
     _source_pose: Pose
     _source: Float
+    _eyes: Float
     _ring_rest: Float
     _ring_head: Float
     _ring_follow: Float
@@ -167,11 +168,11 @@ class WarpMesh:
             drawn=_drawn(points),
             interior_attributes=interior_attributes,
             closed_blink=closed_blink(model, measured, expression),
-            shut_lips=shut_lips(model, measured),
             measured=measured,
             _source_expression=np.asarray(expression, np.float32),
             _source_pose=pose,
             _source=np.concatenate([points, points[HOLE], rings])[:, :2],
+            _eyes=_eyes(measured),
             _ring_rest=rings,
             _ring_head=pose.undo(rings[None])[0],
             _ring_follow=follow,
@@ -182,10 +183,13 @@ class WarpMesh:
             + TEETH_SHIFT[model.interior_part],
         )
 
-    def move(self, expression: Float, pose: Pose, breath: float = 0.0) -> Moved:
+    def move(
+        self, expression: Float, pose: Pose, breath: float = 0.0, gaze: Float = STRAIGHT
+    ) -> Moved:
         """Positions for N frames, of expressions float32 [N, 53] and as many poses.
 
-        breath: how far the shoulders are lifted, 0 to 1.
+        breath: how far the shoulders are lifted, 0 to 1; gaze float32 [2]: how far the irises are
+        from where the photo has them, in the head, in widths of an eye, x and y.
         """
         change = np.tensordot(expression - self._source_expression, self.model.motion, 1)
         face = np.asarray(self.measured + change[:, :VERTICES], np.float32)
@@ -193,12 +197,19 @@ class WarpMesh:
         for eye in EYES:
             shut_lids(face, self.measured, eye)
         interior = np.asarray(self._interior_rest + change[:, VERTICES:], np.float32)
-        return self.around(face, pose, pose.apply(interior), breath)
+        return self.around(face, pose, pose.apply(interior), breath, gaze)
 
-    def around(self, face: Float, pose: Pose, interior: Float, breath: float = 0.0) -> Moved:
+    def around(
+        self,
+        face: Float,
+        pose: Pose,
+        interior: Float,
+        breath: float = 0.0,
+        gaze: Float = STRAIGHT,
+    ) -> Moved:
         """Positions for N frames, of faces float32 [N, 468, 3] in the model's axes.
 
-        interior [N, Vi, 3] as in `Moved`, breath as for `move`.
+        interior [N, Vi, 3] as in `Moved`, breath and gaze as for `move`.
         """
         moved = pose.apply(face)
         hole = moved[:, HOLE] + np.array([0, 0, HOLE_DEPTH], np.float32)
@@ -209,12 +220,29 @@ class WarpMesh:
         ring[..., 1] -= np.float32(breath) * self._ring_lift
         ring[..., 2] += RING_DEPTH
         source = np.repeat(self._source[None], len(face), 0)
-        behind = self._source_pose.apply(face[:, HOLE].reshape(1, -1, 3))
+        seen = face[:, HOLE]
+        seen[..., :2] -= self._eyes * gaze
+        behind = self._source_pose.apply(seen.reshape(1, -1, 3))
         source[:, VERTICES:RING_START] = behind[..., :2].reshape(len(face), -1, 2)
         vertices = np.concatenate([moved, hole, ring], 1, dtype=np.float32)
         away = np.square((face[:, HOLE] - self.measured[HOLE])[..., :2]).sum(-1)
         stirred = np.sqrt(np.maximum.reduceat(away, OPENING_STARTS, 1))
         return Moved(vertices, interior, source, stirred)
+
+
+def _eyes(measured: Float) -> Float:
+    """How far each vertex of `HOLE` goes with a gaze of one eye's width: float32 [.., 1].
+
+    measured float32 [468, 3]: landmarks in the model's axes. The eye's corners stay.
+    """
+    out = [np.zeros(len(LIPS_INNER), np.float32)]
+    for eye in EYES:
+        across = measured[list(eye), 0]
+        ends = across[0], across[len(eye) // 2]
+        width = abs(ends[0] - ends[1])
+        away = np.minimum(*(np.abs(across - end) for end in ends)) / width
+        out.append(width * np.clip(away / CORNER, 0, 1))
+    return np.concatenate(out, dtype=np.float32)[:, None]
 
 
 def _rings(

@@ -26,7 +26,7 @@ from parlante.render.attributes import Attributes
 from parlante.render.canvas import Canvas
 from parlante.render.chain import StageTimes
 from parlante.render.freedom import freedom
-from parlante.render.mesh import WarpMesh
+from parlante.render.mesh import STRAIGHT, WarpMesh
 from parlante.render.network import BoundNetwork
 from parlante.render.ops import cpu_ops
 from parlante.render.scene import Aim, Scene
@@ -88,6 +88,11 @@ class FrameRenderer:
         """The condition network and the denoiser, by name, as each tile has them."""
         return [chain.networks for chain in self._canvases[0].chains]
 
+    def change(self, options: RenderOptions) -> None:
+        """Go over to options that differ in what may change (`parlante.options.CHANGEABLE`)."""
+        self._options = options
+        self._attributes.change(options)
+
     def expression(self, motion: Motion) -> Float:
         """3DMM expression float32 [53] of a motion: the photo's own, lips and lids replaced."""
         return self._attributes.expression(motion)
@@ -147,7 +152,7 @@ class FrameRenderer:
 
         Expression float32 [53], pose change float32 [6] from the photo's pose, breath from 0.
         """
-        return self._canvases[0].draw(*self._aim(expression, pose_change, breath))
+        return self._canvases[0].draw(*self._aim(expression, pose_change, breath, STRAIGHT))
 
     def draw_warp(self, expression: Float, pose_change: Float) -> Image:
         """As `draw`, without the network: the warp alone."""
@@ -155,12 +160,16 @@ class FrameRenderer:
 
     def _aim_at(self, motion: Motion) -> tuple[Aim, Float]:
         change = motion.pose * np.float32(self._options.pose) * self._freedom
-        return self._aim(self.expression(motion), change, self._options.breath * motion.breath)
+        gaze = self._attributes.gaze(motion, change)
+        expression = self._attributes.expression(motion, gaze)
+        return self._aim(expression, change, self._options.breath * motion.breath, gaze)
 
-    def _aim(self, expression: Float, pose_change: Float, breath: float) -> tuple[Aim, Float]:
+    def _aim(
+        self, expression: Float, pose_change: Float, breath: float, gaze: Float
+    ) -> tuple[Aim, Float]:
         """What a frame is to show, and what the networks are told of it."""
         now = time.perf_counter()
-        aim = self._scene.aim(expression, pose_change, breath)
+        aim = self._scene.aim(expression, pose_change, breath, gaze)
         told = self._attributes.told(expression, pose_change)
         self.times.add("mesh", now)
         self.times.frames += 1

@@ -12,7 +12,7 @@ from parlante.face.patches import Patches, own_places, through
 from parlante.face.topology import LIPS_INNER
 from parlante.portrait.portrait import Portrait
 from parlante.render.contact import eye_openings
-from parlante.render.mesh import Moved, WarpMesh
+from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
 from parlante.render.reference import NearestReference
 from parlante.render.stage import Grid, crop_grid
 
@@ -105,14 +105,21 @@ class Scene:
             cv2.fillPoly(own, [np.round(self.seen(points)).astype(np.int32)], level)
         return own
 
-    def aim(self, expression: Float, pose_change: Float, breath: float = 0.0) -> Aim:
-        """A frame of an expression [53], a pose change [6] from the photo's pose, and a breath.
+    def aim(
+        self,
+        expression: Float,
+        pose_change: Float,
+        breath: float = 0.0,
+        gaze: Float = STRAIGHT,
+    ) -> Aim:
+        """A frame of an expression [53] and a pose change [6] from the photo's pose.
 
+        Breath and gaze as for `WarpMesh.move`.
         Of references those are chosen that are nearest, starting from the choice for the frame
         before.
         """
         pose = self._pose.changed_by(pose_change[None])
-        moved = self.mesh.move(expression[None], pose, breath)
+        moved = self.mesh.move(expression[None], pose, breath, gaze)
         maps = self._patches.to_atlas(pose)
         places = through(maps, moved.vertices[0, :, :2])
         stirred = moved.stirred[0] / self._unit

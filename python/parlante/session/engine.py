@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.contract import SAMPLES_PER_FRAME, Float, Image
+from parlante.options import RenderOptions
 from parlante.session.timeline import Timeline
 from parlante.speech.motion import Motion, MotionStream
 
@@ -27,6 +28,9 @@ class Renderer(Protocol):
     def stream(self, motions: Iterable[Motion]) -> Iterator[Image]:
         """The pictures of motions, in order; motions may be taken ahead of them."""
         return map(self.render, motions)
+
+    def change(self, options: RenderOptions) -> None:
+        """Draw the frames from now on with other options."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,10 @@ class Engine:
         self.received = self._first_sample + len(self._audio)
         self._motions += self._stream.push(np.zeros(self.received - made, np.float32))
 
+    def change(self, options: RenderOptions) -> None:
+        """Draw the frames from now on with options that may change while they are drawn."""
+        self._renderer.change(options)
+
     def take(self, samples: Float) -> None:
         """Add samples float32 [n] (16 kHz, mono, [−1, 1])."""
         pcm = np.clip(np.round(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
@@ -184,4 +192,6 @@ def _between(a: Motion, b: Motion, share: float) -> Motion:
         pose=a.pose + weight * (b.pose - a.pose),
         closure=a.closure + weight * (b.closure - a.closure),
         breath=a.breath + share * (b.breath - a.breath),
+        brows=a.brows + weight * (b.brows - a.brows),
+        gaze=a.gaze + weight * (b.gaze - a.gaze),
     )

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from threading import Condition, Thread, current_thread
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakSet
 
 import numpy as np
@@ -18,8 +18,12 @@ import numpy as np
 from parlante._core import Resampler
 from parlante.contract import SAMPLE_RATE, SAMPLES_PER_FRAME, Float, Pixels, Samples
 from parlante.errors import AudioError, ParlanteError, SessionClosedError
+from parlante.options import RenderKeywords, RenderOptions
 from parlante.session.engine import Engine, Frame
 from parlante.speech.audio import check_sample_rate, to_mono
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MAX_QUEUED_S = 120  # of speech that waits; a producer that is further ahead gets an AudioError
 EXIT_S = 5.0  # that the end of the interpreter waits for a frame or a callback under way
@@ -89,10 +93,9 @@ class Live:
         realtime: bool = True,
         clock: Clock | None = None,
         on_frame: Callable[[Frame], object] | None = None,
-        pixels: Pixels = "rgb",
+        options: RenderOptions | None = None,
     ) -> None:
-        self.pixels = pixels  # how the frames lie in memory
-        self._engine = engine
+        self._engine, self._options = engine, options or RenderOptions()
         self._clock = clock or SystemClock()
         self._changed = Condition()
         self._queue: deque[Float | None] = deque()  # None: an utterance ends here
@@ -164,6 +167,23 @@ class Live:
     def close(self) -> None:
         """End the session at once; a second call does nothing."""
         self._end(None)
+
+    def change(self, **keywords: Unpack[RenderKeywords]) -> None:
+        """Change how the next frames are drawn: gaze, mood, neutral, and the strengths.
+
+        Eyes jump, a mood comes within a second.
+
+        Raises:
+            ParlanteError: a value is out of its range, or the option cannot change.
+        """
+        with self._changed:
+            self._options = self._options.changed(**keywords)
+            self._engine.change(self._options)
+
+    @property
+    def pixels(self) -> Pixels:
+        """How the frames lie in memory."""
+        return self._options.pixels
 
     def status(self) -> LiveStatus:
         """How the session is doing."""

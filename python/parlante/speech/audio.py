@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from parlante._core import Resampler
-from parlante.contract import SAMPLE_RATE, Float, Samples
+from parlante.contract import SAMPLE_RATE, Double, Float, Samples
 from parlante.errors import AudioError
 from parlante.media.sound import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, SoundFile
 
@@ -140,14 +140,16 @@ def _audio_path(source: object, sample_rate: int | None) -> Path:
 
 def _average(samples: Samples) -> Float:
     """[n] or [n, channels] of any PCM type to float32 [n]; integers are divided by full scale."""
+    wide = unscaled(samples)
+    return np.asarray(wide.mean(axis=1) if wide.ndim == 2 else wide, np.float32)
+
+
+def unscaled(samples: Samples) -> Double:
+    """Samples of any PCM type as float64 of the same shape, full scale 1."""
     kind = samples.dtype.str[1:]
     scale = _FULL_SCALE.get(kind, 1.0)
     wide = samples.astype(np.float64)
-    if kind == "u1":
-        wide -= scale
-    mono = wide.mean(axis=1) if wide.ndim == 2 else wide
-    result: Float = (mono / scale).astype(np.float32)
-    return result
+    return (wide - scale if kind == "u1" else wide) / scale
 
 
 def _check_floats(samples: Samples, what: str) -> None:

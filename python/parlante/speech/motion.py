@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from parlante import _core
 from parlante.contract import (
+    BLINK,
+    BROWS,
     CONTEXT_AFTER,
     CONTEXT_BEFORE,
     LOOK_AHEAD,
@@ -31,11 +33,12 @@ from parlante.contract import (
 from parlante.runtime.bundle import Bundle
 from parlante.speech.breath import Breath
 from parlante.speech.dynamics import ANYBODY, Dynamics
+from parlante.speech.fixation import Fixation
 from parlante.speech.voice_activity import VoiceActivity
 
 # Drawn closures of resting lids and of lids that have met: people's open eyes are never quite as
 # wide as the widest that training measures them against.
-LIDS_OPEN, LIDS_SHUT = 0.25, 0.75
+LIDS_OPEN, LIDS_SHUT = 0.25, 0.6
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,23 @@ class Motion:
 
     lip code float32 [16]; pose change float32 [6] from rest (rotation vector, translation in model
     units, log scale); closure float32 [2] of right and left eye, 1 shut; breath: how far the chest
-    is lifted, 0 to 1.
+    is lifted, 0 to 1; brows float32 [5]: change of `parlante.face.model.BROW_MODES` from rest; gaze
+    float32 [2]: how far the eyes look to the side and up of what they look at, radians.
     """
 
     lip: Float
     pose: Float
     closure: Float
     breath: float = 0.0
+    brows: Float = field(default_factory=lambda: np.zeros(BROWS, np.float32))
+    gaze: Float = field(default_factory=lambda: np.zeros(2, np.float32))
 
 
 class MotionStream:
     """Turns 16 kHz samples into `Motion`s as they come.
 
-    Not safe for use from several threads at once. ``seed`` decides breath, pose and blinks,
-    the latter two in the ``manner`` float32 [2, 32] of a person (`parlante.portrait.manner`).
+    Not safe for use from several threads at once. ``seed`` decides breath, gaze, pose, blinks and
+    brows, the last three in a person's ``manner`` float32 [2, 32] (`parlante.portrait.manner`).
     """
 
     def __init__(
@@ -66,7 +72,7 @@ class MotionStream:
         self._encode = bundle.session("audio_encode", device=device, threads=1)
         self._decode = bundle.session("lip_decode", device=device, threads=1)
         self._dynamics = Dynamics(bundle, seed, manner, device)
-        self._breath = Breath(seed)
+        self._breath, self._fixation = Breath(seed), Fixation(seed)
         self._voice = VoiceActivity(
             bundle.session("voice_activity", device=device, threads=1),
             samples_per_frame=SAMPLES_PER_FRAME,
@@ -117,5 +123,6 @@ class MotionStream:
         follow = np.float32(self._voice.next())
         lip = self._rest + follow * (self._lip(self._embeddings) - self._rest)
         drawn = self._dynamics.next(self._embeddings[CONTEXT_BEFORE])
-        closure = np.clip((drawn[POSE:] - LIDS_OPEN) / (LIDS_SHUT - LIDS_OPEN), 0, 1)
-        return Motion(lip, drawn[:POSE], closure, self._breath.next())
+        pose, lids, brows = np.split(drawn, [POSE, POSE + BLINK])
+        closure = np.clip((lids - LIDS_OPEN) / (LIDS_SHUT - LIDS_OPEN), 0, 1)
+        return Motion(lip, pose, closure, self._breath.next(), brows, self._fixation.next())
