@@ -58,7 +58,7 @@ class LipsOnly(Renderer):
 def realtime(avatar: Avatar, voice: Any, seconds: float, size: int) -> dict[str, float]:
     """Figures of one session of ``seconds`` at ``size``², K = 2."""
     late, heard, shut, spoke_at, stopped_at = [], [], [], 0.0, 0.0
-    with avatar.live(size=size, pose=0, blink=0) as live:
+    with avatar.live(size=size, pose=0, blink=0, brows=0, eyes=0) as live:
         began = time.perf_counter()
         rest = None
         for number, frame in enumerate(live):
@@ -171,7 +171,7 @@ async def browser(avatar: Avatar, voice: Path, stops: int, size: int) -> dict[st
 
     took = []
     async with (
-        TestServer(application(avatar, size=size, pose=0, blink=0)) as server,
+        TestServer(application(avatar, size=size, pose=0, blink=0, brows=0, eyes=0)) as server,
         async_playwright() as p,
     ):
         opened = await p.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)

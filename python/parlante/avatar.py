@@ -15,7 +15,7 @@ import numpy as np
 from parlante.contract import Picture, Precision, Samples
 from parlante.errors import BundleError, ImageError, OutputError
 from parlante.media.files import keep_inputs
-from parlante.media.writer import VideoWriter
+from parlante.media.writer import VideoWriter, codecs_of
 from parlante.options import RenderOptions
 from parlante.portrait.cache import PortraitCache
 from parlante.portrait.encoder import PortraitEncoder
@@ -241,22 +241,26 @@ class Speech:
         return engine
 
     def save(self, path: str | Path, *, progress: Callable[[int], object] | None = None) -> Path:
-        """Write .mp4 or .mov (H.264, AAC) or .mkv; returns the path.
+        """Write .mp4, .mov, .mkv or .webm, as `VideoWriter` does; returns the path.
 
+        With ``pixels="rgba"`` the person is cut out, and the file .mov or .webm. The sound is as it
+        came, up to two channels.
         ``progress`` is called with the number of frames written so far. The file appears whole or
         not at all.
 
         Raises:
             OutputError: the file cannot be written, or is the sound or one of the pictures that the
-                video is made from; ``pixels`` is not rgb.
+                video is made from; ``pixels`` is neither rgb nor rgba.
             AudioError: the sound turns out to be damaged.
         """
         path, (width, height) = Path(path), self.size
-        if self.options.pixels != "rgb":
-            raise OutputError(f"pixels={self.options.pixels!r}; a file is written from rgb")
+        if self.options.pixels not in ("rgb", "rgba"):
+            raise OutputError(f"pixels={self.options.pixels!r}; a file is written from rgb or rgba")
+        transparent = self.options.pixels == "rgba"
+        _, codecs = codecs_of(path, transparent=transparent)
         keep_inputs(path, [self._audio, *self._avatar.sources])
         frames, rate = iter(self), self.options.rate
-        sound = Recording(self._audio, self._sample_rate)
+        sound = Recording(self._audio, self._sample_rate, codecs.rates)
         written = 0  # samples
         with VideoWriter(
             path,
@@ -265,6 +269,7 @@ class Speech:
             fps=rate,
             sample_rate=sound.rate,
             channels=sound.channels,
+            transparent=transparent,
         ) as writer:
             for count, frame in enumerate(frames, 1):
                 end = int(count * sound.rate / rate)

@@ -152,8 +152,8 @@ class RenderOptions:
         default="rgb", metadata={"help": "of the frames: rgb, bgr, rgba (straight alpha) or nv12"}
     )
     """How a frame lies in memory: ``"rgb"``, ``"bgr"`` (as OpenCV wants it), ``"rgba"`` (straight
-    alpha: the matte, where there is no background) or ``"nv12"`` (BT.709). Files, streams and the
-    web page are made from rgb."""
+    alpha: the matte, where there is no background) or ``"nv12"`` (BT.709). Files are made from rgb
+    or, transparent ones, from rgba; streams and the web page from rgb."""
 
     background: Color | Picture | Backdrop | None = field(
         default=None,

@@ -284,7 +284,7 @@ def test_the_page_moves_and_stops_in_a_browser() -> None:
             assert speaking > 1 > 5 * max(idle, stopped), (idle, speaking, stopped)
 
     # Without head motion and blinks a silent face is still.
-    served(check, pose=0, blink=0)
+    served(check, pose=0, blink=0, brows=0, eyes=0)
 
 
 def in_a_browser(

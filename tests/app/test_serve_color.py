@@ -40,7 +40,7 @@ def orange() -> Avatar:
 @cache
 def own() -> NDArray[np.float64]:
     """The frame at rest: the mean colour of each region, RGB."""
-    with orange().live(size=SIZE, steps=1, pose=0, blink=0) as live:
+    with orange().live(size=SIZE, steps=1, pose=0, blink=0, brows=0, eyes=0) as live:
         return means(next(live).image)
 
 
@@ -52,7 +52,7 @@ def means(image: NDArray[Any]) -> NDArray[np.float64]:
 
 def served(check: Callable[[Client], Awaitable[None]]) -> None:
     async def run() -> None:
-        app = application(orange(), size=SIZE, steps=1, pose=0, blink=0)
+        app = application(orange(), size=SIZE, steps=1, pose=0, blink=0, brows=0, eyes=0)
         async with TestClient(TestServer(app)) as client:
             await check(client)
 

@@ -318,8 +318,8 @@ def test_no_sound(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
-        ("out.avi", {}, r"\.mp4, \.mov or \.mkv"),
-        ("out", {}, r"\.mp4, \.mov or \.mkv"),
+        ("out.avi", {}, r"\.mp4, \.mov, \.mkv or \.webm"),
+        ("out", {}, r"\.mp4, \.mov, \.mkv or \.webm"),
         ("missing/out.mp4", {}, "create it"),
         ("folder.mp4", {}, "is no file"),
         ("out.mp4", {"width": 127}, "width is 127"),
@@ -366,3 +366,58 @@ def test_bad_frames(tmp_path: Path, image: Any, audio: Any, says: str) -> None:
             writer.write(image, audio)
         writer.write(grey(0), np.zeros(640, np.int16))  # and goes on
     assert len(list(read_video(tmp_path / "out.mp4"))) == 1
+
+
+# Transparent pictures, and VP9
+
+
+def cut_out(count: int) -> list[NDArray[np.uint8]]:
+    """RGBA: a bright disc that fades out, over nothing, and goes to the right."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    out = []
+    for k in range(count):
+        away = np.hypot(x - SIDE / 3 - 2 * k, y - SIDE / 2)
+        alpha = np.clip(255 * (SIDE / 4 - away) / 4 + 128, 0, 255)
+        out.append(np.dstack([0 * x + 200, 0 * x + 120, 0 * x + 60, alpha]).astype(np.uint8))
+    return out
+
+
+@pytest.mark.parametrize(("suffix", "decoder"), [(".mov", "prores"), (".webm", "libvpx-vp9")])
+def test_transparency_is_kept(tmp_path: Path, suffix: str, decoder: str) -> None:
+    path, frames = tmp_path / f"out{suffix}", cut_out(6)
+    sound = (8_000 * np.sin(np.arange(6 * 1920) / 12)).astype(np.int16)
+    with VideoWriter(
+        path, width=SIDE, height=SIDE, sample_rate=48_000, transparent=True, crf=10
+    ) as writer:
+        for k, frame in enumerate(frames):
+            writer.write(frame, sound[k * 1920 : (k + 1) * 1920])
+    with av.open(str(path)) as container:
+        # FFmpeg's own VP9 decoder does not know of alpha.
+        context = av.CodecContext.create(decoder, "r")
+        stream = container.streams.video[0]
+        context.extradata = stream.codec_context.extradata
+        context.width, context.height = SIDE, SIDE
+        context.codec_tag = stream.codec_context.codec_tag
+        seen = [f for packet in container.demux(stream) for f in context.decode(packet)]
+    assert len(seen) == 6
+    for made, given in zip(seen, frames, strict=True):
+        shown = made.to_ndarray(format="rgba")
+        assert np.abs(shown[..., 3].astype(int) - given[..., 3]).mean() < 4
+        inside = given[..., 3] == 255
+        assert np.abs(shown[inside][:, :3].astype(int) - given[inside][:, :3]).mean() < 8
+    with av.open(str(path)) as container:
+        heard = [f.to_ndarray() for f in container.decode(audio=0)]
+        assert container.streams.audio[0].rate == 48_000
+    length = sum(block.size for block in heard)
+    assert 0 <= length - len(sound) < 1000
+
+
+@pytest.mark.parametrize(("name", "says"), [("out.mp4", "transparent.*mov"), ("out.gif", "webm")])
+def test_where_there_is_no_transparency(tmp_path: Path, name: str, says: str) -> None:
+    with pytest.raises(OutputError, match=says):
+        VideoWriter(tmp_path / name, width=SIDE, height=SIDE, transparent=True)
+
+
+def test_opus_has_rates_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="44100; give one of 8000, 12000"):
+        VideoWriter(tmp_path / "out.webm", width=SIDE, height=SIDE, sample_rate=44_100)

@@ -31,7 +31,8 @@ def test_dynamics_decoder_is_causal() -> None:
             assert (decoder(latent, tail, changed)[:, frame] - made[:, frame]).abs().max() > 1e-4
             assert frame == WINDOW - 1 or not torch.equal(later, made)
     assert made.shape == (1, WINDOW, dynamics.MOTION)
-    assert (made[..., 6:] >= 0).all() and (made[..., 6:] <= 1).all()
+    lids = made[..., dynamics.LIDS]
+    assert (lids >= 0).all() and (lids <= 1).all()
 
 
 def test_dynamics_continue_from_the_tail() -> None:
@@ -43,3 +44,4 @@ def test_dynamics_continue_from_the_tail() -> None:
         made = decoder(torch.randn(2, 32), tail, torch.randn(2, 35, 128))
     for t in range(WINDOW):
         torch.testing.assert_close(made[:, t, :6], tail[:, -1, :6])
+        torch.testing.assert_close(made[:, t, 8:], tail[:, -1, 8:])

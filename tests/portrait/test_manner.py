@@ -90,7 +90,9 @@ def test_motion_is_from_where_the_head_rests() -> None:
     rotation[:, 0] = [0.2, 0.2, 0.2, 0.2, 0.2, 0.9, 0.2, 0.2, 0.2]
     pose = Pose(rotation, np.zeros((9, 3), np.float32), np.ones(9, np.float32))
     keep = np.arange(9) != 5
-    motion = motion_of(pose, np.zeros((9, 2), np.float32), keep)
+    brows = np.repeat(np.float32([[0.3, 0, 0, 0, 0.1]]), 9, 0)
+    motion = motion_of(pose, np.zeros((9, 2), np.float32), brows, keep)
+    assert motion.shape == (9, 13)
     np.testing.assert_allclose(motion[keep], 0, atol=1e-6)
     assert motion[5, 0] == pytest.approx(0.7, abs=1e-5)
 

@@ -118,7 +118,7 @@ def _speak_parser(speak: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         default=Path("speech.mp4"),
-        help=".mp4, .mov or .mkv (default: speech.mp4)",
+        help=".mp4, .mov, .mkv or .webm (default: speech.mp4)",
     )
     add_render_options(speak)
     add_avatar_options(speak)

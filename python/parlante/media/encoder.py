@@ -1,4 +1,4 @@
-"""H.264 and the sound beside it: what files and network streams share."""
+"""Pictures and the sound beside them, encoded: what files and network streams share."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError
 
 AAC_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+OPUS_RATES: Final = (8000, 12000, 16000, 24000, 48000)
 # AAC-LC is transparent for speech at 4 bits a sample; at high rates this much is enough.
 _AAC_BITS_PER_SAMPLE: Final = 4
 _AAC_BITS_PER_CHANNEL: Final = 128_000  # a second
@@ -25,6 +26,28 @@ _MAX_SIDE: Final = 8192
 _MAX_FPS: Final = 240
 _MAX_FPS_TERM: Final = 2**31 - 1  # FFmpeg's fractions
 _BT709: Final = 1  # primaries and transfer function in ITU-T H.273
+
+
+@dataclass(frozen=True)
+class Codecs:
+    """How pictures and sound are coded: FFmpeg's names, and what the picture's codec is told.
+
+    One whose pixel format begins with yuva keeps transparency.
+    """
+
+    video: str = "libx264"
+    pixels: str = "yuv420p"
+    audio: str = "aac"
+
+    @property
+    def transparent(self) -> bool:
+        """Whether pictures are RGBA."""
+        return self.pixels.startswith("yuva")
+
+    @property
+    def rates(self) -> tuple[int, ...]:
+        """Rates of the sound, Hz."""
+        return OPUS_RATES if self.audio == "libopus" else AAC_RATES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,27 +105,28 @@ def check_picture(image: NDArray[Any], shape: tuple[int, int, int]) -> None:
 
 
 class Encoder:
-    """The H.264 and the sound of an open container."""
+    """The pictures and the sound of an open container."""
 
     def __init__(
         self,
         container: av.container.OutputContainer,
         form: Format,
-        audio_codec: str,
+        codecs: Codecs,
         options: dict[str, str],
     ) -> None:
-        self.container = container
-        self.shape = (form.height, form.width, 3)
+        self.container, self._pixels = container, codecs.pixels
+        self.shape = (form.height, form.width, 4 if codecs.transparent else 3)
         self.frames = self.samples = 0
         self._frame_duration = 1 / Fraction(form.fps)
         self._sample_duration = Fraction(1, form.sample_rate)
-        video = container.add_stream("libx264", rate=form.fps)
+        video = container.add_stream(codecs.video, rate=form.fps)
+        assert isinstance(video, av.VideoStream)
         video.width, video.height = form.width, form.height
-        video.pix_fmt = "yuv420p"
+        video.pix_fmt = codecs.pixels
         video.time_base = self._frame_duration
         context = video.codec_context
         context.time_base = self._frame_duration
-        context.options = {"preset": form.preset, **options}
+        context.options = options
         context.thread_count = form.threads
         context.color_range = ColorRange.MPEG
         context.colorspace = Colorspace.ITU709
@@ -110,10 +134,10 @@ class Encoder:
         context.color_trc = _BT709
         self._video = video
         self._layout = _LAYOUTS[form.channels]
-        audio = container.add_stream(audio_codec, rate=form.sample_rate, layout=self._layout)
+        audio = container.add_stream(codecs.audio, rate=form.sample_rate, layout=self._layout)
         assert isinstance(audio, av.AudioStream)
         audio.time_base = self._sample_duration
-        if audio_codec == "aac":
+        if codecs.audio in ("aac", "libopus"):
             each = min(_AAC_BITS_PER_SAMPLE * form.sample_rate, _AAC_BITS_PER_CHANNEL)
             audio.bit_rate = each * form.channels
         self._audio, self._channels = audio, form.channels
@@ -130,9 +154,10 @@ class Encoder:
 
     def write(self, image: Image, audio: NDArray[np.int16]) -> None:
         """Encode and mux one frame and its sound, both as `check` wants them."""
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        given = "rgb24" if image.shape[2] == 3 else "rgba"
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=given)
         picture = picture.reformat(
-            format="yuv420p",
+            format=self._pixels,
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError
 from parlante.media.container import reason
-from parlante.media.encoder import Encoder, Format
+from parlante.media.encoder import Codecs, Encoder, Format
 
 _STREAMS: Final = {
     "rtmp": "flv",
@@ -97,6 +97,7 @@ class StreamWriter:
         form = Format(width=width, height=height, fps=fps, sample_rate=sample_rate, preset=preset)
         self._name = _public(url)
         options = {
+            "preset": form.preset,
             "tune": "zerolatency",
             "g": str(math.ceil(2 * fps)),
             **dict.fromkeys(("b", "maxrate", "bufsize"), f"{kilobits}k"),
@@ -106,7 +107,7 @@ class StreamWriter:
             address += f"{'&' if '?' in url else '?'}pkt_size={_DATAGRAM}"
         try:
             container = av.open(address, mode="w", format=_STREAMS[scheme], timeout=_TIMEOUT_S)
-            self._encoder = Encoder(container, form, "aac", options)
+            self._encoder = Encoder(container, form, Codecs(), options)
             container.start_encoding()  # connects
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{self._name} cannot be reached ({reason(error)})") from error

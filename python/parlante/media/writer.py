@@ -17,32 +17,56 @@ from numpy.typing import NDArray
 from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError
 from parlante.media.container import reason
-from parlante.media.encoder import Encoder, Format
+from parlante.media.encoder import Codecs, Encoder, Format
 from parlante.media.files import PartialFile
 
-# suffix: (container, audio codec). Matroska cannot say where in its last packet AAC ends.
-_CONTAINERS: Final = {
-    ".mp4": ("mp4", "aac"),
-    ".mov": ("mov", "aac"),
-    ".mkv": ("matroska", "flac"),
+_SUFFIXES: Final = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+# Matroska cannot say where in its last packet AAC ends.
+_OPAQUE: Final = {
+    "mp4": Codecs(),
+    "mov": Codecs(),
+    "matroska": Codecs(audio="flac"),
+    "webm": Codecs("libvpx-vp9", "yuv420p", "libopus"),
 }
+_TRANSPARENT: Final = {
+    "mov": Codecs("prores_ks", "yuva444p10le", "pcm_s16le"),
+    "webm": Codecs("libvpx-vp9", "yuva420p", "libopus"),
+}
+_VP9_CRF: Final = 8  # more than x264's for the same quality
 # Durations in an MP4 header are multiples of 1 / timescale; above a million nothing is gained.
 _MAX_MOVIE_TIMESCALE: Final = 1_000_000
 
 
-def _container(path: Path) -> tuple[str, str]:
-    """Container and audio codec of a file of that name."""
-    if path.suffix.lower() not in _CONTAINERS:
-        raise OutputError(f"{path} ends in {path.suffix!r}; name the video .mp4, .mov or .mkv")
-    return _CONTAINERS[path.suffix.lower()]
+def codecs_of(path: Path, *, transparent: bool = False) -> tuple[str, Codecs]:
+    """Container of a file of that name, and what is in it; OutputError for other names."""
+    suffixes = {s: c for s, c in _SUFFIXES.items() if not transparent or c in _TRANSPARENT}
+    if path.suffix.lower() not in suffixes:
+        *others, last = suffixes
+        raise OutputError(
+            f"{path} ends in {path.suffix!r}; name the {'transparent ' * transparent}video "
+            f"{', '.join(others)} or {last}"
+        )
+    container = suffixes[path.suffix.lower()]
+    return container, (_TRANSPARENT if transparent else _OPAQUE)[container]
+
+
+def _options(codecs: Codecs, crf: int, preset: str) -> dict[str, str]:
+    """What the picture's codec is told."""
+    if codecs.video == "prores_ks":
+        return {"profile": "4444", "vendor": "apl0"}
+    if codecs.video == "libvpx-vp9":
+        fast = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "auto-alt-ref": "0"}
+        return {"crf": str(crf + _VP9_CRF), "b": "0", **fast}
+    return {"crf": str(crf), "preset": preset}
 
 
 class VideoWriter:
-    """Writes frames and speech to .mp4 or .mov (H.264, AAC) or .mkv (H.264, FLAC).
+    """Writes frames and speech to .mp4, .mov (H.264, AAC), .mkv (H.264, FLAC), .webm (VP9, Opus).
 
-    Frame i is shown at i / fps and sample j sounds at j / sample_rate, exactly: both streams start
-    at 0, encoder delay is in the edit list. Pictures are 4:2:0, BT.709, limited range; .mp4 and
-    .mov can be played while they are downloaded.
+    Transparent ones to .mov (ProRes 4444, PCM) or .webm (VP9 with alpha, Opus). Frame i is shown at
+    i / fps and sample j sounds at j / sample_rate, exactly: both streams start at 0, encoder delay
+    is in the edit list. Pictures are BT.709, limited range; .mp4 and .mov can be played while they
+    are downloaded.
 
     A context manager: leaving the block closes the file, an exception in the block removes it. Use
     from one thread at a time.
@@ -57,6 +81,7 @@ class VideoWriter:
         fps: Fraction | int = 25,
         sample_rate: int = SAMPLE_RATE,
         channels: int = 1,
+        transparent: bool = False,
         crf: int = 18,
         preset: str = "veryfast",
         threads: int = 0,
@@ -64,12 +89,15 @@ class VideoWriter:
         """Open `path` for writing; what is there stays until `close`.
 
         Args:
-            path: ends in .mp4, .mov or .mkv; its folder exists.
+            path: ends in .mp4, .mov, .mkv or .webm; its folder exists.
             width, height: even, up to 8192.
             fps: frames a second, a whole number or an exact fraction such as Fraction(30000, 1001).
-            sample_rate: of the audio, Hz; one of 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 or 48 kHz.
+            sample_rate: of the audio, Hz; one of 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 or 48 kHz,
+                of .webm 8, 12, 16, 24 or 48.
             channels: of the audio, 1 or 2.
-            crf: x264's constant quality, 0 (lossless) to 51; 18 looks like the original.
+            transparent: pictures are RGBA, straight alpha, and stay so.
+            crf: x264's constant quality, 0 (lossless) to 51; 18 looks like the original. VP9 gets
+                the like.
             preset: x264's trade of time against size, ultrafast to slow.
             threads: of x264; 0 lets it choose.
 
@@ -87,13 +115,17 @@ class VideoWriter:
             preset=preset,
             threads=threads,
         )
-        container_name, audio_codec = _container(Path(path))
+        container_name, codecs = codecs_of(Path(path), transparent=transparent)
+        if sample_rate not in codecs.rates:
+            rates = ", ".join(map(str, codecs.rates))
+            raise OutputError(f"sample_rate is {sample_rate}; give one of {rates} Hz")
         self._file = PartialFile(Path(path))
         self._path = self._file.target
         self._closed = False
         try:
             container = self._open(container_name, form)
-            self._encoder = Encoder(container, form, audio_codec, {"crf": str(crf)})
+            options = _options(codecs, crf, preset)
+            self._encoder = Encoder(container, form, codecs, options)
         except (av.FFmpegError, OSError, ValueError) as error:
             self._file.drop()
             raise OutputError(
@@ -103,7 +135,7 @@ class VideoWriter:
 
     def _open(self, container_name: str, form: Format) -> av.container.OutputContainer:
         options = {}
-        if container_name != "matroska":
+        if container_name in ("mp4", "mov"):
             # In the default ticks of 1 ms the edit list would cut or pad the last samples.
             timescale = math.lcm(form.sample_rate, Fraction(form.fps).numerator)
             if timescale > _MAX_MOVIE_TIMESCALE:
@@ -125,7 +157,7 @@ class VideoWriter:
         """Append one frame, and audio of any length to what was written before.
 
         Args:
-            image: RGB, u8 [height, width, 3].
+            image: RGB, u8 [height, width, 3], or RGBA [height, width, 4].
             audio: int16 [k], k >= 0; of two channels [k, 2].
 
         Raises:

@@ -16,7 +16,7 @@ from weakref import WeakSet
 import numpy as np
 
 from parlante._core import Resampler
-from parlante.contract import SAMPLE_RATE, SAMPLES_PER_FRAME, Float, Pixels, Samples
+from parlante.contract import SAMPLE_RATE, SAMPLES_PER_FRAME, Float, Samples
 from parlante.errors import AudioError, ParlanteError, SessionClosedError
 from parlante.options import RenderKeywords, RenderOptions
 from parlante.session.engine import Engine, Frame
@@ -96,6 +96,7 @@ class Live:
         options: RenderOptions | None = None,
     ) -> None:
         self._engine, self._options = engine, options or RenderOptions()
+        self.pixels = self._options.pixels  # how the frames lie in memory
         self._clock = clock or SystemClock()
         self._changed = Condition()
         self._queue: deque[Float | None] = deque()  # None: an utterance ends here
@@ -169,9 +170,7 @@ class Live:
         self._end(None)
 
     def change(self, **keywords: Unpack[RenderKeywords]) -> None:
-        """Change how the next frames are drawn: gaze, mood, neutral, and the strengths.
-
-        Eyes jump, a mood comes within a second.
+        """Change how frames look from now on: gaze, mood, neutral, and the strengths.
 
         Raises:
             ParlanteError: a value is out of its range, or the option cannot change.
@@ -179,11 +178,6 @@ class Live:
         with self._changed:
             self._options = self._options.changed(**keywords)
             self._engine.change(self._options)
-
-    @property
-    def pixels(self) -> Pixels:
-        """How the frames lie in memory."""
-        return self._options.pixels
 
     def status(self) -> LiveStatus:
         """How the session is doing."""

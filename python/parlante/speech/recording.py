@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -17,19 +17,24 @@ from parlante.media.sound import SoundFile
 from parlante.speech.audio import check_sample_rate, unscaled
 
 TWO = 2  # channels are kept; more are averaged into one
-STUDIO = 48_000  # Hz: what rates that AAC does not know are brought to
+STUDIO = 48_000  # Hz: what other rates are brought to
 
 
 class Recording:
     """A pass over speech, a file or samples as `decode_audio` takes them, to be saved.
 
-    rate: Hz, its own where AAC knows that, else 48 kHz; channels: 1 or 2.
+    rate: Hz, its own where that is among ``rates``, else 48 kHz; channels: 1 or 2.
 
     Raises:
         AudioError: as `decode_audio`, at once or from `take`.
     """
 
-    def __init__(self, source: str | Path | Samples, sample_rate: int | None) -> None:
+    def __init__(
+        self,
+        source: str | Path | Samples,
+        sample_rate: int | None,
+        rates: Sequence[int] = AAC_RATES,
+    ) -> None:
         if isinstance(source, np.ndarray):
             blocks = _pieces(source, check_sample_rate(sample_rate))
         else:
@@ -39,7 +44,7 @@ class Recording:
             raise AudioError(f"{source} holds no samples; give a file with speech in it")
         given, samples = first
         self.channels = samples.shape[1] if samples.ndim == TWO and samples.shape[1] <= TWO else 1
-        self.rate = given if given in AAC_RATES else STUDIO
+        self.rate = given if given in rates else STUDIO
         self._blocks: Iterator[Double] = (self._pcm(own) for _, own in chain([first], blocks))
         if given != self.rate:
             self._blocks = self._resampled(given, self._blocks)
