@@ -179,23 +179,6 @@ def test_news_rig_stream(folder: Path) -> None:
     assert holds(sound, SHORT) > 0.9
 
 
-def test_batch(folder: Path) -> None:
-    Path("work.csv").write_text(
-        "photo,audio,output,size,background\n"
-        "face.jpg,short.wav,one.mp4,,\n"
-        "face.jpg,short.wav,two.mp4,160,green\n"
-        "nobody.jpg,short.wav,three.mp4,,\n"
-    )
-    made = run("batch.py", "work.csv", "--size", str(SIZE))
-    assert made.returncode == 1
-    assert "3: " in made.stderr and "nobody.jpg does not exist" in made.stderr
-    one, two = video(folder / "one.mp4")[0], video(folder / "two.mp4")[0]
-    assert len(one) == len(two) == 25
-    assert one[0].shape == (SIZE, SIZE, 3) and two[0].shape == (160, 160, 3)
-    assert np.abs(corner(two[0]) - GREEN).max() < 12 < np.abs(corner(one[0]) - GREEN).max()
-    assert not Path("three.mp4").exists()
-
-
 def test_livekit_agent(folder: Path) -> None:
     pytest.importorskip("livekit.agents")
     made = run("livekit_agent.py", "face.jpg", "short.wav", "--size", str(SIZE))

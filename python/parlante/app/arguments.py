@@ -7,6 +7,7 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parlante.errors import ParlanteError
 from parlante.options import RenderOptions
 from parlante.runtime.compute import Compute
 
@@ -30,6 +31,21 @@ def render_options(arguments: argparse.Namespace) -> RenderOptions:
     """What `add_render_options` parsed."""
     given = {one.name: getattr(arguments, one.name) for one in fields(RenderOptions)}
     return RenderOptions(**given)
+
+
+def option_of_text(name: str, text: str) -> Any:
+    """The value of a field of `RenderOptions`, as written on a command line or in a table.
+
+    Raises:
+        ParlanteError: there is no such option, or the text is no number where one is needed.
+    """
+    known = {one.name: one for one in fields(RenderOptions)}
+    if name not in known:
+        raise ParlanteError(f"unknown option {name}; there are {', '.join(known)}")
+    try:
+        return KINDS.get(name, type(known[name].default))(text)
+    except ValueError as error:
+        raise ParlanteError(f"{name}={text!r}; give a number") from error
 
 
 def add_avatar_options(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Command line: ``parlante speak | live | serve | encode | bench | doctor``."""
+"""Command line: ``parlante speak | batch | live | serve | encode | bench | doctor``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,8 @@ import os
 import platform
 import signal
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING
 
-import numpy as np
 from tqdm import tqdm
 
 from parlante import __version__
@@ -29,20 +23,11 @@ from parlante.app.arguments import (
     compute_of,
     render_options,
 )
-from parlante.app.signals import ENDINGS, EndedError, ended_by_signals, handled
+from parlante.app.signals import EndedError, ended_by_signals
 from parlante.contract import SAMPLE_RATE
-from parlante.errors import ParlanteError, SessionClosedError
+from parlante.errors import ParlanteError
 from parlante.runtime.assets import demo
 
-if TYPE_CHECKING:
-    from parlante.avatar import Avatar
-    from parlante.media.camera import CameraWriter
-    from parlante.media.stream import StreamWriter
-    from parlante.media.writer import VideoWriter
-    from parlante.options import RenderOptions
-    from parlante.session.live import Live
-
-READ_AHEAD_S = 5.0
 _log = logging.getLogger("parlante")
 PHOTOS = "one or more photos of a person, a short video, or a face made by encode"
 
@@ -81,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done")
     commands = parser.add_subparsers(metavar="COMMAND")
     _speak_parser(commands.add_parser("speak", help="make a video of a photo speaking"))
+    _batch_parser(commands.add_parser("batch", help="make many videos from a table, on all cores"))
     _live_parser(
         commands.add_parser(
             "live", help="speak standard input, as it arrives, into a file, a stream or a camera"
@@ -123,6 +109,23 @@ def _speak_parser(speak: argparse.ArgumentParser) -> None:
     add_render_options(speak)
     add_avatar_options(speak)
     speak.set_defaults(run=_speak)
+
+
+def _batch_parser(batch: argparse.ArgumentParser) -> None:
+    batch.add_argument(
+        "table", type=Path, help="CSV with the columns photo, audio, output, and options"
+    )
+    batch.add_argument("-o", "--output", type=Path, required=True, help="folder of the videos")
+    batch.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes (default: one a core)",
+    )
+    add_render_options(batch)
+    add_avatar_options(batch)
+    batch.set_defaults(run=_batch, threads=1)
 
 
 def _live_parser(live: argparse.ArgumentParser) -> None:
@@ -201,84 +204,30 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
         )
 
 
-def _live(arguments: argparse.Namespace) -> int:
-    from parlante.media.files import keep_inputs
-    from parlante.speech.audio import check_sample_rate
+def _batch(arguments: argparse.Namespace) -> int:
+    from parlante.app.batch import Setting, jobs_of, run
 
-    keep_inputs(Path(arguments.output), [*arguments.photo, arguments.background])
-    rate, options = check_sample_rate(arguments.rate), render_options(arguments)
-    if options.pixels != "rgb":
-        raise ParlanteError(f"pixels={options.pixels!r}; files, streams and cameras take rgb")
-    with demo() as (photo, _):
-        avatar = avatar_of(arguments, arguments.photo or [photo])
-    with (
-        avatar.live(options=options) as session,
-        _output(arguments.output, avatar, options) as out,
-        tqdm(unit="frame", desc=arguments.output, disable=None) as bar,
+    setting = Setting(
+        render_options(arguments), compute_of(arguments), arguments.face, arguments.bundle
+    )
+    jobs = jobs_of(arguments.table, arguments.output, setting)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for record in tqdm(
+        run(jobs, arguments.output, max(1, arguments.workers)),
+        total=len(jobs),
+        unit="video",
+        disable=None,
     ):
-        Thread(target=_feed, args=(session, rate), daemon=True).start()
-        with _ended_by_signals(session) as came:
-            for frame in session:
-                out.write(frame.image, frame.audio)
-                bar.update()
-                if frame.pts == 0:
-                    _log.info("the first frame is out")
-    if repeated := session.status().repeated:
-        print(
-            f"parlante: {repeated} pictures were repeated, as this machine was too slow; a smaller "
-            "--size, --precision int8 or, where others use its cores, --threads 1 is faster",
-            file=sys.stderr,
-        )
-    return 128 + came[0] if came else 0
+        print(json.dumps(record), flush=True)
+        failed += record["state"] == "failed"
+    return 1 if failed else 0
 
 
-@contextmanager
-def _ended_by_signals(session: Live) -> Iterator[list[int]]:
-    """Signals end the session, so that what was written so far is finished.
+def _live(arguments: argparse.Namespace) -> int:
+    from parlante.app.live import run
 
-    A second one ends the command. Yields the signals that came.
-    """
-    came: list[int] = []
-
-    def end(number: int, _: object) -> None:
-        if came:
-            raise EndedError(number)
-        came.append(number)
-        session.close()
-
-    with handled(dict.fromkeys((signal.SIGINT, *ENDINGS), end)):
-        yield came
-
-
-def _output(
-    name: str, avatar: Avatar, options: RenderOptions
-) -> CameraWriter | StreamWriter | VideoWriter:
-    from parlante.media.camera import CameraWriter
-    from parlante.media.stream import StreamWriter
-    from parlante.media.writer import VideoWriter
-
-    (width, height), fps = avatar.portrait.frame_size(options.frame, options.size), options.rate
-    if "://" in name:
-        return StreamWriter(name, width=width, height=height, fps=fps)
-    if name.startswith("camera:"):
-        device = name.removeprefix("camera:") or None
-        return CameraWriter(device, width=width, height=height, fps=fps)
-    return VideoWriter(name, width=width, height=height, fps=fps)
-
-
-def _feed(session: Live, rate: int) -> None:
-    """Push standard input, no further ahead than READ_AHEAD_S, and end the session's input."""
-    rest = b""
-    # The session may be over before its input is; an input that cannot be read has ended.
-    with suppress(SessionClosedError, OSError):
-        while piece := os.read(0, 1 << 13):
-            rest += piece
-            whole = len(rest) // 2 * 2
-            session.push_audio(np.frombuffer(rest[:whole], "<i2"), rate)
-            rest = rest[whole:]
-            while session.status().queued_s > READ_AHEAD_S:
-                time.sleep(0.1)
-    session.close_input()
+    return run(arguments)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,135 @@
+"""`parlante batch`: all that can be made is made, once, whatever happens to a row or a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from parlante.app.batch import Setting, jobs_of
+from parlante.errors import ParlanteError
+from parlante.options import RenderOptions
+from parlante.runtime.compute import Compute
+from tests.support.portrait_samples import PHOTO, demo_speech
+
+SETTING = Setting(RenderOptions(size=128), Compute(threads=1), None, None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "face.jpg").write_bytes(Path(PHOTO).read_bytes())
+    soundfile.write(tmp_path / "short.wav", demo_speech()[:8_000], 16_000)
+    soundfile.write(tmp_path / "long.wav", np.tile(demo_speech(), 4), 16_000)
+    return tmp_path
+
+
+def start(folder: Path, rows: str) -> subprocess.Popen[str]:
+    (folder / "work.csv").write_text(rows)
+    command = [sys.executable, "-m", "parlante.app.cli", "batch", "work.csv", "-o", "out"]
+    return subprocess.Popen(
+        [*command, "--size", "128", "--steps", "1", "--workers", "2"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache")},
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, dict[int, dict[str, Any]]]:
+    out, _ = process.communicate(timeout=300)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert len(records) == len({record["job"] for record in records})
+    return process.returncode, {record["job"]: record for record in records}
+
+
+def corner(path: Path) -> np.ndarray[Any, Any]:
+    with av.open(str(path)) as container:
+        picture = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    return np.asarray(picture[4, 4].astype(int))
+
+
+def test_a_bad_row_stops_no_other_and_nothing_is_made_twice(folder: Path) -> None:
+    rows = (
+        "photo,audio,output,size,background,mood\n"
+        "face.jpg,short.wav,one.mp4,,,\n"
+        'face.jpg,short.wav,two.mp4,160,green,"friendly,0.5"\n'
+        "nobody.jpg,short.wav,three.mp4,,,\n"
+        "face.jpg,short.wav,one.mp4,,,\n"
+        "face.jpg,short.wav,,huge,,\n"
+        "face.jpg,,six.mp4,,,\n"
+    )
+    code, records = finished(start(folder, rows))
+    assert code == 1
+    assert [records[n]["state"] for n in range(1, 7)] == ["made", "made", *["failed"] * 4]
+    assert "nobody.jpg does not exist" in records[3]["error"]
+    assert "another row" in records[4]["error"] and "size='huge'" in records[5]["error"]
+    assert "audio: nothing is given" in records[6]["error"]
+    assert records[1]["frames"] == 13 and records[1]["seed"] > 0
+    assert np.abs(corner(folder / "out/two.mp4") - [0, 177, 64]).max() < 12
+    before = (folder / "out/one.mp4").stat().st_mtime_ns
+    code, records = finished(start(folder, rows))
+    assert [records[n]["state"] for n in (1, 2, 3)] == ["there", "there", "failed"]
+    assert (folder / "out/one.mp4").stat().st_mtime_ns == before
+    # Another sound: it is made anew.
+    soundfile.write(folder / "short.wav", demo_speech()[:16_000], 16_000)
+    _, records = finished(start(folder, rows))
+    assert records[1]["state"] == "made" and records[1]["frames"] == 25
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """Processes of the pool, once they draw: they have begun a file."""
+    out = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in out if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+def wait_for_files(folder: Path, count: int) -> None:
+    for _ in range(600):
+        if len(list((folder / "out").glob(".parlante-*.partial"))) >= count:
+            return
+        time.sleep(0.1)
+    raise AssertionError("nothing was begun")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_killed_process_loses_nothing(folder: Path) -> None:
+    rows = "photo,audio\n" + "face.jpg,long.wav\n" * 3
+    process = start(folder, rows)
+    wait_for_files(folder, 2)
+    os.kill(children(process)[0], signal.SIGKILL)
+    code, records = finished(process)
+    assert code == 0 and [records[n]["state"] for n in (1, 2, 3)] == ["made"] * 3
+    videos = sorted((folder / "out").glob("*.mp4"))
+    assert [video.name for video in videos] == [f"{n:04d}-long.mp4" for n in (1, 2, 3)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_signal_ends_it_and_leaves_nothing_half_written(folder: Path) -> None:
+    process = start(folder, "photo,audio\nface.jpg,long.wav\nface.jpg,long.wav\n")
+    wait_for_files(folder, 2)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert {path.name for path in (folder / "out").iterdir()} == {"batch.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("a,b\n1,2\n", "no photo, audio"), ("photo,audio\n", "no row"), ("", "no")]
+)
+def test_tables_that_are_none(tmp_path: Path, text: str, says: str) -> None:
+    table = tmp_path / "work.csv"
+    table.write_text(text)
+    with pytest.raises(ParlanteError, match=says):
+        jobs_of(table, tmp_path, SETTING)
+    with pytest.raises(ParlanteError, match="cannot be read"):
+        jobs_of(tmp_path / "none.csv", tmp_path, SETTING)
