@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import av
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from parlante.app.batch import Setting, jobs_of
+from parlante.app.batch import Setting, jobs_of, run
 from parlante.errors import ParlanteError
 from parlante.options import RenderOptions
 from parlante.runtime.compute import Compute
@@ -133,3 +134,35 @@ def test_tables_that_are_none(tmp_path: Path, text: str, says: str) -> None:
         jobs_of(table, tmp_path, SETTING)
     with pytest.raises(ParlanteError, match="cannot be read"):
         jobs_of(tmp_path / "none.csv", tmp_path, SETTING)
+
+
+@pytest.mark.filterwarnings("default")  # Ray's own
+def test_a_cluster_makes_all_though_a_machine_is_lost(folder: Path) -> None:
+    """Two machines of one core each; one of them goes while both draw."""
+    pytest.importorskip("ray", reason="needs the extra [ray]")
+    import ray
+    from ray.cluster_utils import Cluster
+
+    rows = "photo,audio\n" + "face.jpg,long.wav\n" * 3
+    (folder / "work.csv").write_text(rows)
+    (folder / "out").mkdir()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        lost = cluster.add_node(num_cpus=1)
+        ray.init(cluster.address, log_to_driver=False)
+        jobs = jobs_of(folder / "work.csv", folder / "out", SETTING)
+        records: list[dict[str, Any]] = []
+        runner = Thread(target=lambda: records.extend(run(jobs, folder / "out", 1, ray="")))
+        runner.start()
+        wait_for_files(folder, 2)
+        cluster.remove_node(lost, allow_graceful=False)
+        runner.join(timeout=240)
+        assert not runner.is_alive()
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert sorted(record["job"] for record in records) == [1, 2, 3]
+    assert {record["state"] for record in records} == {"made"}
+    videos = sorted(path.name for path in (folder / "out").glob("*.mp4"))
+    assert videos == [f"{n:04d}-long.mp4" for n in (1, 2, 3)]
+    assert [record["state"] for record in run(jobs, folder / "out", 1, ray="")] == ["there"] * 3

@@ -101,11 +101,14 @@ def jobs_of(table: Path, folder: Path, setting: Setting) -> list[Job]:
     return jobs
 
 
-def run(jobs: Sequence[Job], folder: Path, workers: int) -> Iterator[Record]:
+def run(
+    jobs: Sequence[Job], folder: Path, workers: int, *, ray: str | None = None
+) -> Iterator[Record]:
     """Make the videos of all jobs, by so many processes; a record each, as they end.
 
     Those made before, from the same, are left as they are. Each record is also a line of
-    ``batch.jsonl`` in ``folder``.
+    ``batch.jsonl`` in ``folder``. ``ray``: the address of a cluster whose machines make them
+    instead, all with the same files at the same paths; empty for one on this machine.
     """
     made = _made_before(folder / LOG)
     todo = {}
@@ -119,8 +122,11 @@ def run(jobs: Sequence[Job], folder: Path, workers: int) -> Iterator[Record]:
         while todo:
             alone = breaks >= BREAKS
             some = list(todo.values())[:1] if alone else list(todo.values())
+            records = (
+                _by_processes(some, 1 if alone else workers) if ray is None else by_ray(some, ray)
+            )
             try:
-                for record in _by_processes(some, 1 if alone else workers):
+                for record in records:
                     del todo[record["job"]]
                     log.write(f"{json.dumps(record)}\n")
                     log.flush()
@@ -158,6 +164,29 @@ def _by_processes(jobs: Sequence[Job], workers: int) -> Iterator[Record]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def by_ray(jobs: Sequence[Job], address: str) -> Iterator[Record]:
+    """As `run`, on a cluster: Ray gives the jobs of a worker that died to another one.
+
+    Raises:
+        ParlanteError: Ray is not installed, or nobody answers at ``address``.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ParlanteError("Ray is not installed; pip install 'parlante[ray]'") from error
+    if not ray.is_initialized():
+        try:
+            ray.init(address or None, log_to_driver=False)
+        except ConnectionError as error:
+            raise ParlanteError(f"no Ray cluster at {address} ({error})") from error
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    # A block a job. Rows are tables of plain values: jobs travel with the function.
+    rows = ray.data.range(len(jobs), override_num_blocks=len(jobs))
+    of_row = rows.map(lambda row: {"record": json.dumps(make(jobs[row["id"]]))}, num_cpus=1)
+    for row in of_row.iter_rows():
+        yield json.loads(row["record"])
 
 
 def _begin() -> None:

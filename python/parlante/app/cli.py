@@ -123,6 +123,14 @@ def _batch_parser(batch: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes (default: one a core)",
     )
+    batch.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="make them on this Ray cluster (auto: the one that runs); without ADDRESS on a new "
+        "one of this machine",
+    )
     add_render_options(batch)
     add_avatar_options(batch)
     batch.set_defaults(run=_batch, threads=1)
@@ -214,7 +222,7 @@ def _batch(arguments: argparse.Namespace) -> int:
     arguments.output.mkdir(parents=True, exist_ok=True)
     failed = 0
     for record in tqdm(
-        run(jobs, arguments.output, max(1, arguments.workers)),
+        run(jobs, arguments.output, max(1, arguments.workers), ray=arguments.ray),
         total=len(jobs),
         unit="video",
         disable=None,
