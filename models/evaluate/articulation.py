@@ -1,0 +1,164 @@
+"""Do lips do what a sound needs? ``python -m models.evaluate.articulation`` (needs espeak-ng).
+
+Nonsense words in synthetic voices: lips meet in the middle of "apa", "aba" and "ama", and do not
+in "ata" … "asa"; vowels open the mouth in their order, and round it. Measured on the mesh of the
+demo's photo, by voice and by language. No video of a person is needed, so no language lacks one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from models.data.synthetic import Spoken, speak
+from models.evaluate.protocols import SHUT, motions_of
+from parlante import Avatar
+from parlante.contract import NATIVE_FPS, SAMPLE_RATE, Float
+from parlante.face.topology import LIP_CORNERS, lip_aperture
+from parlante.options import RenderOptions
+from parlante.render.renderer import FrameRenderer
+from parlante.runtime.assets import demo
+from parlante.runtime.bundle import Bundle
+
+# Languages, with the letters of other alphabets for those of Latin; and those in which a vowel's
+# letter does not say how it sounds.
+CYRILLIC = str.maketrans("apbmtdnkgseiou", "апбмтднкгсэиоу")
+LANGUAGES: dict[str, dict[int, int]] = {
+    **{code: {} for code in ("de", "es", "it", "pl", "tr", "pt", "id", "sw", "fi", "en", "fr")},
+    "ru": CYRILLIC,
+}
+IRREGULAR = ("en", "fr")
+# espeak-ng's variants and their pitch; the last of each kind are children's.
+MALE = [(f"m{k}", 45) for k in range(1, 9)] + [("Alex", 40), ("m3", 95)]
+FEMALE = [(f"f{k}", 55) for k in range(1, 6)]
+FEMALE += [(name, 55) for name in ("Alicia", "Annie", "anika", "belinda")] + [("f4", 95)]
+MEET, APART, VOWELS = "pbm", "tdnkgs", "aeiou"
+SPEED = 130  # words a minute
+PAUSE = "_"
+REST = 0.5  # seconds of silence between words
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Of espeak-ng: language, variant and pitch."""
+
+    language: str
+    variant: str
+    pitch: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant}{'+' if self.pitch > 90 else ''}"
+
+    def say(self, word: str) -> Spoken:
+        """A word."""
+        text = word.translate(LANGUAGES[self.language])
+        voice = f"{self.language}+{self.variant}"
+        return speak(text, voice, pitch=self.pitch, speed=SPEED)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What lips do in a phoneme, espeak-ng's ``name``: opening and width in each frame."""
+
+    name: str
+    opening: Float
+    width: Float
+
+
+@cache
+def mouth(bundle: Bundle) -> FrameRenderer:
+    with demo() as (photo, _):
+        avatar = Avatar(photo, bundle=bundle, cache=False)
+    return FrameRenderer(bundle, avatar._encoder.model, avatar.portrait, RenderOptions())
+
+
+def words(voice: Voice, bundle: Bundle, said: list[str]) -> list[list[Sound]]:
+    """What lips do in each sound of each word, one word after the other in one stream."""
+    rest = np.zeros(round(REST * SAMPLE_RATE), np.float32)
+    spoken = [voice.say(word) for word in said]
+    samples = np.concatenate([rest, *(part for one in spoken for part in (one.samples, rest))])
+    renderer = mouth(bundle)
+    expressions = np.stack([renderer.expression(m) for m in motions_of(bundle, samples)])
+    pose = renderer._scene._pose.changed_by(np.zeros((len(expressions), 6), np.float32))
+    vertices = renderer.mesh.move(expressions, pose).vertices
+    corners = vertices[:, list(LIP_CORNERS), 0]
+    opening, width = lip_aperture(vertices), np.abs(corners[:, 0] - corners[:, 1])
+    out, begin = [], REST
+    for one in spoken:
+        seconds = len(one.samples) / SAMPLE_RATE
+        ends = [at for _, at in one.phonemes[1:]] + [seconds]
+        sounds = []
+        for (name, start), end in zip(one.phonemes, ends, strict=True):
+            first, last = (round((begin + at) * float(NATIVE_FPS)) for at in (start, end))
+            frames = slice(first, max(last, first + 1))
+            if not name.startswith(PAUSE):
+                sounds.append(Sound(name, opening[frames], width[frames]))
+        out.append(sounds)
+        begin += seconds + REST
+    return out
+
+
+def articulation(voice: Voice, bundle: Bundle) -> dict[str, list[bool]]:
+    """What of it was right, by kind: ``meet``, ``apart`` (where lips must not), ``vowels``."""
+    said = [f"a{c}a" for c in MEET + APART] + [f"s{v}s{v}" for v in VOWELS]
+    lips = words(voice, bundle, said)
+    met = []
+    for sounds in lips[: len(MEET + APART)]:
+        inner = [sound.opening.min() for sound in sounds[1:-1] if len(sound.opening)]
+        met.append(bool(inner) and bool(min(inner) < SHUT))
+    right: dict[str, list[bool]] = {
+        "meet": met[: len(MEET)],
+        "apart": [not shut for shut in met[len(MEET) :]],
+    }
+    if voice.language not in IRREGULAR:
+        # Of the first vowel, whatever it is called in that language.
+        vowels = [sounds[1] for sounds in lips[-len(VOWELS) :]]
+        a, e, i = (sound.opening.mean() for sound in vowels[:3])
+        _, wide_e, wide_i, wide_o, wide_u = (sound.width.mean() for sound in vowels)
+        order = [a > e, e > i, wide_o < wide_e, wide_u < wide_i]
+        right["vowels"] = [bool(one) for one in order]
+    return right
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bundle", type=Path, help="networks instead of the built-in ones")
+    parser.add_argument("--languages", nargs="+", default=list(LANGUAGES), choices=LANGUAGES)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    bundle = Bundle.default() if arguments.bundle is None else Bundle.open(arguments.bundle)
+    voices = [Voice(code, *own) for code in arguments.languages for own in MALE + FEMALE]
+    rows = [(voice, articulation(voice, bundle)) for voice in tqdm(voices, desc="voices")]
+    table: dict[str, dict[str, float]] = {}
+    for label, of in (("language", lambda v: v.language), ("voice", lambda v: v.name)):
+        print(f"\n| {label} | /p b m/ meet | /t d n k g s/ do not | vowels in order |")
+        print("|---|---|---|---|")
+        for name in dict.fromkeys(of(voice) for voice, _ in rows):
+            table[name] = shares([right for voice, right in rows if of(voice) == name])
+            print(
+                f"| {name} | " + " | ".join(f"{100 * v:.0f} %" for v in table[name].values()) + " |"
+            )
+    table["all"] = shares([right for _, right in rows])
+    print(f"\nAll {len(rows)} voices: {table['all']}")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(table, indent=1) + "\n")
+
+
+def shares(rows: list[dict[str, list[bool]]]) -> dict[str, float]:
+    """Of each kind the share that was right."""
+    kinds = ("meet", "apart", "vowels")
+    held = {kind: [one for row in rows for one in row.get(kind, [])] for kind in kinds}
+    return {kind: round(float(np.mean(own)), 3) for kind, own in held.items() if own}
+
+
+if __name__ == "__main__":
+    main()
