@@ -19,6 +19,7 @@ EYES = (EYE_RIGHT, EYE_LEFT)
 # Model units (about a pixel of the crop): lids nearer than that are shut, lest slivers of the eye
 # shine through.
 LID_GAP = 0.12
+LIP_GAP = 0.2  # model units: up to which lips come to one depth
 # Of lips that come together: the share of the gap that the upper one bridges, and how far it comes
 # down at most (model units); and how far the outer edges of upper and lower lip go with the inner
 # ones. Medians of the training people.
@@ -39,15 +40,22 @@ def eye_openings(measured: Float) -> list[float]:
     return [max(float(gap), LID_GAP) for gap in gaps]
 
 
-def part_lips(face: Float) -> None:
+def part_lips(face: Float, measured: Float) -> None:
     """Let inner lips that have passed through each other touch.
 
-    Landmarks [N, ≥468, 3] in model axes.
+    Landmarks [N, ≥468, 3] in model axes. Lips that have come together since the photo, ``measured``
+    [≥468, 3], do so at one depth: a head that nods would show a slit.
     """
     top, bottom = _sides(LIPS_INNER)
-    overlap = np.minimum(face[:, top, 1] - face[:, bottom, 1], 0) / 2
+    gap = face[:, top, 1] - face[:, bottom, 1]
+    overlap = np.minimum(gap, 0) / 2
     face[:, top, 1] -= overlap
     face[:, bottom, 1] += overlap
+    nearer = np.clip((measured[top, 1] - measured[bottom, 1] - gap) / LIP_GAP, 0, 1)
+    share = nearer * np.clip(1 - gap / LIP_GAP, 0, 1)
+    apart = share * (face[:, top, 2] - face[:, bottom, 2]) / 2
+    face[:, top, 2] -= apart
+    face[:, bottom, 2] += apart
 
 
 def shut_lids(face: Float, measured: Float, eye: tuple[int, ...]) -> None:
@@ -88,7 +96,7 @@ def shut_lips(model: FaceModel, measured: Float) -> Float:
     left = measured[upper, 1] - measured[lower, 1] + change[upper] - change[lower]
     jaw = model.expression_names.index("jawOpen")
     rate = model.motion[jaw, upper, 1] - model.motion[jaw, lower, 1]
-    out[jaw] -= left.mean() / rate.mean()
+    out[jaw] -= left.max() / rate.mean()  # until the last of them has met
     return out
 
 

@@ -193,7 +193,7 @@ class WarpMesh:
         """
         change = np.tensordot(expression - self._source_expression, self.model.motion, 1)
         face = np.asarray(self.measured + change[:, :VERTICES], np.float32)
-        part_lips(face)
+        part_lips(face, self.measured)
         for eye in EYES:
             shut_lids(face, self.measured, eye)
         interior = np.asarray(self._interior_rest + change[:, VERTICES:], np.float32)
