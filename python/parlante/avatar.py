@@ -287,13 +287,12 @@ def seeded(
     if options.seed is not None:
         return options
     digest = hashlib.sha256(key.encode())
-    if isinstance(audio, (str, Path)):
-        # What cannot be read, who speaks it says.
+    if isinstance(audio, np.ndarray):
+        digest.update(np.ascontiguousarray(audio).data)
+    elif audio is not None and Path(audio).is_file():  # a pipe could be read only once
         with suppress(OSError), Path(audio).open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-    elif audio is not None:
-        digest.update(np.ascontiguousarray(audio).data)
     return replace(options, seed=int.from_bytes(digest.digest()[:4], "little"))
 
 
