@@ -273,7 +273,8 @@ class Speech:
         ) as writer:
             for count, frame in enumerate(frames, 1):
                 end = int(count * sound.rate / rate)
-                writer.write(frame.image, sound.take(end - written))
+                samples = sound.take(end - written)
+                writer.write(frame.image, samples[:, 0] if sound.channels == 1 else samples)
                 written = end
                 if progress is not None:
                     progress(count)

@@ -357,7 +357,7 @@ def test_folder_that_may_not_be_written_to(tmp_path: Path, monkeypatch: pytest.M
         (np.zeros((SIDE, SIDE, 4), np.uint8), np.zeros(640, np.int16), r"\[128, 128, 4\]"),
         (np.zeros((SIDE, SIDE, 3), np.float32), np.zeros(640, np.int16), "float32"),
         (np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros(640, np.float32), "int16"),
-        (np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((640, 2), np.int16), "640, 2"),
+        (np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((640, 1), np.int16), "640, 1"),
     ],
 )
 def test_bad_frames(tmp_path: Path, image: Any, audio: Any, says: str) -> None:

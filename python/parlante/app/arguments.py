@@ -71,25 +71,31 @@ def compute_of(arguments: argparse.Namespace) -> Compute:
     return Compute(**{one.name: getattr(arguments, one.name) for one in fields(Compute)})
 
 
-def bundle_of(arguments: argparse.Namespace) -> Bundle | None:
-    """The bundle named by ``--bundle``, if any."""
+def bundle_of(folder: Path | None) -> Bundle | None:
+    """The bundle in ``--bundle``'s folder, if there is one."""
     from parlante.runtime.bundle import Bundle
 
-    return None if arguments.bundle is None else Bundle.open(arguments.bundle)
+    return None if folder is None else Bundle.open(folder)
 
 
 def avatar_of(arguments: argparse.Namespace, photos: list[Path]) -> Avatar:
     """The avatar of photos, a video or one encoded face, as `add_avatar_options` has it."""
+    return avatar_with(photos, compute_of(arguments), arguments.face, arguments.bundle)
+
+
+def avatar_with(
+    photos: list[Path], compute: Compute, face: int | None, bundle: Path | None
+) -> Avatar:
+    """The avatar of photos, made with these."""
     from parlante.avatar import Avatar
 
-    compute = compute_of(arguments)
     return Avatar(
         photos,
-        face=arguments.face,
+        face=face,
         device=compute.device,
         precision=compute.precision,
         threads=compute.threads,
-        bundle=bundle_of(arguments),
+        bundle=bundle_of(bundle),
     )
 
 

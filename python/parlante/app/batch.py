@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from parlante import __version__
-from parlante.app.arguments import option_of_text
+from parlante.app.arguments import avatar_with, option_of_text
 from parlante.app.signals import ENDINGS, EndedError
 from parlante.avatar import Avatar
 from parlante.errors import ParlanteError
 from parlante.options import RenderOptions
-from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
 
 COLUMNS = ("photo", "audio", "output")
@@ -228,15 +227,7 @@ def make(job: Job) -> Record:
 
 @lru_cache(maxsize=4)
 def _avatar(photo: Path, setting: Setting) -> Avatar:
-    compute = setting.compute
-    return Avatar(
-        photo,
-        face=setting.face,
-        device=compute.device,
-        precision=compute.precision,
-        threads=compute.threads,
-        bundle=None if setting.bundle is None else Bundle.open(setting.bundle),
-    )
+    return avatar_with([photo], setting.compute, setting.face, setting.bundle)
 
 
 def _record(job: Job, **more: Any) -> Record:

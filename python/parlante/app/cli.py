@@ -277,7 +277,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     if arguments.json is not None:
         PartialFile(arguments.json).drop()  # before minutes of work: can it be written at all?
-    result = measure(render_options(arguments), compute_of(arguments), bundle_of(arguments))
+    result = measure(render_options(arguments), compute_of(arguments), bundle_of(arguments.bundle))
     print(table(result))
     if arguments.json is not None:
         write_whole(arguments.json, f"{json.dumps(result, indent=1)}\n".encode())

@@ -147,8 +147,8 @@ class Encoder:
         check_picture(image, self.shape)
         if not isinstance(audio, np.ndarray):
             raise OutputError(f"audio is of type {type(audio).__name__}; give int16 [samples]")
-        flat = audio.ndim == 1 and self._channels == 1
-        if audio.dtype != np.int16 or not (flat or audio.shape[1:] == (self._channels,)):
+        each = () if self._channels == 1 else (self._channels,)
+        if audio.dtype != np.int16 or audio.ndim == 0 or audio.shape[1:] != each:
             wanted = "[samples]" if self._channels == 1 else f"[samples, {self._channels}]"
             raise OutputError(f"audio is {audio.dtype} {list(audio.shape)}; give int16 {wanted}")
 
