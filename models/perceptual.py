@@ -83,6 +83,7 @@ class Critic(nn.Module):
             head(width, 2 if k == 0 else 1) for k, width in enumerate(WIDTHS)
         )
         self._optimizer = torch.optim.AdamW(self.parameters(), learning_rate, (0.0, 0.99))
+        self.requires_grad_(False)  # but while it learns
 
     def _verdicts(self, picture: list[Tensor], warp: list[Tensor]) -> list[Tensor]:
         """Maps [N, 1, h, w], one a scale: above 0 where the picture seems true."""

@@ -36,6 +36,7 @@ from parlante.render.schedule import (
     shift_weights,
 )
 
+DEPTH = 3  # blocks at the coarsest scale, where a mouth is seen as a whole
 TEETH_PLANES = slice(5 * CELL_PIXELS, 8 * CELL_PIXELS)
 
 
@@ -118,7 +119,7 @@ class ConditionNet(nn.Module):
         self.to2 = nn.Conv2d(a, b, 2, stride=2)
         self.down2 = ResBlock(b, vector)
         self.to3 = nn.Conv2d(b, c, 2, stride=2)
-        self.down3 = nn.ModuleList([ResBlock(c, vector), ResBlock(c, vector)])
+        self.down3 = nn.ModuleList(ResBlock(c, vector) for _ in range(DEPTH))
         self.up2 = nn.Conv2d(c, b, 1)
         self.mix2 = ResBlock(b, vector)
         self.up1 = nn.Conv2d(b, a, 1)

@@ -191,9 +191,12 @@ def read_landmarks(prepared: Path, clip: PreparedClip) -> Float:
 
 
 def read_frames(
-    path: Path, indices: Sequence[int] | NDArray[np.int64] | None = None, side: int = SIZE
+    path: Path, indices: Sequence[int] | NDArray[np.int64] | None = None, side: int | None = SIZE
 ) -> NDArray[np.uint8]:
-    """Frames uint8 [N, side, side, 3] RGB of a clip: all, or the ascending ``indices``."""
+    """Frames uint8 [N, side, side, 3] RGB of a clip: all, or the ascending ``indices``.
+
+    Without ``side`` as large as they are.
+    """
     capture = cv2.VideoCapture(str(path))
     wanted = None if indices is None else {int(i) for i in indices}
     frames, position = [], 0
@@ -205,7 +208,7 @@ def read_frames(
             there, image = capture.read()
             if not there:
                 break
-            if image.shape[:2] != (side, side):
+            if side is not None and image.shape[:2] != (side, side):
                 smaller = side < len(image)
                 mode = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
                 image = cv2.resize(image, (side, side), interpolation=mode)

@@ -1,15 +1,13 @@
 """Source-target pairs for the renderer: a frame of a clip, another one, and references.
 
-Pictures are held as atlases (`parlante.face.patches`), cut from the clips once. Worker processes
-move and rasterise, the training device does the rest.
+Pictures are held as atlases (`models.data.atlases`). Worker processes move and rasterise, the
+training device does the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,83 +17,23 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from models.data.dataset import PreparedClip, read_frames, read_landmarks
+from models.data.atlases import Held
 from parlante import _core
 from parlante.contract import ATLAS, BANDS, VERTICES, Float
 from parlante.face.model import FaceModel
-from parlante.face.patches import Patches, atlas_of, own_places, through
-from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER
+from parlante.face.patches import own_places, through
+from parlante.face.topology import LIPS_INNER
 from parlante.render.atlas import draw_edges, draw_flow, draw_interior, unseen
 from parlante.render.mesh import EYES_START, RING_START, WarpMesh
-from parlante.render.stage import crop_grid
 from parlante.runtime.bundle import Bundle
 
 TARGETS = 4  # target frames drawn for one source: moving the mesh for several at once is cheaper
-IRISES = (468, 473)  # landmarks: middles of the right and the left iris
-DENSE = 512  # side of the frame that atlases are cut from
 # Of the targets: moved as the truth's landmarks are, the others by the 3DMM; with shut lids, and
 # with a wide open mouth, where a clip has such.
-MEASURED, SHUT_LIDS, OPEN_MOUTH = 0.7, 0.15, 0.35
+MEASURED, SHUT_LIDS, OPEN_MOUTH = 0.7, 0.2, 0.35
 # Pairs without a reference, with one, and with the nearest of so many.
 REFERENCES = (0, 0, 0, 0, 1, 1, 2, 4, 8, 16, 32)
 APART = 6  # frames between a target and its reference, at least
-
-
-@dataclass(frozen=True)
-class Held:
-    """The frames of a clip that training holds, F of them.
-
-    landmarks float32 [F, 478, 3] in pixels of the 256-grid; face float32 [F, 468, 3], the mesh's
-    in the model's axes; expression [F, 53]; to_atlas float32 [F, 3, 2, 3]; first: of its atlases
-    among all.
-    """
-
-    clip: PreparedClip
-    frames: NDArray[np.int64]
-    landmarks: Float
-    face: Float
-    to_atlas: Float
-    first: int
-
-    @classmethod
-    def of(cls, clip: PreparedClip, prepared: Path, limit: int, first: int) -> Held:
-        """Up to ``limit`` of the clip's kept frames, evenly spread."""
-        usable = np.flatnonzero(clip.keep)
-        frames = usable[np.linspace(0, len(usable) - 1, min(limit, len(usable))).astype(int)]
-        landmarks = read_landmarks(prepared, clip)[frames]
-        poses = clip.pose[frames]
-        face = poses.undo(landmarks[:, :VERTICES])
-        patches = Patches.of(face.mean(0))
-        maps = np.stack([patches.to_atlas(poses[i : i + 1]) for i in range(len(frames))])
-        return cls(clip, frames, landmarks, face, maps, first)
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    @cached_property
-    def irises(self) -> Float:
-        """Middles of the irises in the atlas: float32 [F, 2, 2]."""
-        points = self.landmarks[:, list(IRISES), :2]
-        return np.stack(
-            [
-                np.stack([through(m[1 + e][None], p[e : e + 1])[0, 0] for e in range(2)])
-                for m, p in zip(self.to_atlas, points, strict=True)
-            ]
-        )
-
-    @cached_property
-    def shapes(self) -> tuple[Float, Float]:
-        """Lips [F, n] and lids [F, n], by which the nearest reference is found."""
-        lips = self.face[:, [*LIPS_OUTER, *LIPS_INNER], :2]
-        lids = self.face[:, [*EYE_RIGHT, *EYE_LEFT], :2]
-        return lips.reshape(len(self), -1), lids.reshape(len(self), -1)
-
-    def read(self) -> NDArray[np.uint8]:
-        """The atlases of the frames: uint8 [F, 3, 256, 128] RGB."""
-        images = read_frames(self.clip.path, self.frames, DENSE)
-        maps = [crop_grid(DENSE).maps(m) for m in self.to_atlas]
-        atlases = [atlas_of(image, own) for image, own in zip(images, maps, strict=True)]
-        return np.stack(atlases).transpose(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -120,6 +58,14 @@ class PairBatch:
     pose: Tensor
     mirrored: Tensor
 
+    def to(self, device: torch.device) -> PairBatch:
+        """The same there."""
+        return PairBatch(*(v.to(device, non_blocking=True) for v in vars(self).values()))
+
+    def pin_memory(self) -> PairBatch:
+        """The same where a GPU reads it fast: the loader's ``pin_memory``."""
+        return PairBatch(*(v.pin_memory() for v in vars(self).values()))
+
 
 def opposite_modes(names: Sequence[str]) -> list[int]:
     """For each expression mode the one that a mirror shows in its place."""
@@ -143,13 +89,13 @@ def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
     return torch.where(flags, mirrored_atlas(images), images)
 
 
-def mixed(batches: Iterator[PairBatch], hold: int, reuse: int) -> Iterator[PairBatch]:
-    """Batches drawn at random from the last ``hold`` pairs, ``reuse`` of them for each new one.
+def mixed(batches: Iterable[PairBatch], hold: int, reuse: int, size: int) -> Iterator[PairBatch]:
+    """Batches of ``size`` pairs drawn at random from the last ``hold``.
 
-    Neighbours in a batch then come from different clips.
+    ``reuse``: pairs drawn for each new one. Neighbours in a batch then come from different clips.
     """
     store: PairBatch | None = None
-    filled = position = 0
+    filled = position = due = 0
     for batch in batches:
         n = len(batch.source)
         if store is None:
@@ -157,10 +103,13 @@ def mixed(batches: Iterator[PairBatch], hold: int, reuse: int) -> Iterator[PairB
         for held, fresh in zip(vars(store).values(), vars(batch).values(), strict=True):
             held[position : position + n] = fresh
         filled, position = max(filled, position + n), (position + n) % (hold - hold % n)
-        if filled >= hold // 4:
-            for _ in range(reuse):
-                rows = torch.randint(filled, (n,))
-                yield PairBatch(*(v[rows] for v in vars(store).values()))
+        if filled < hold // 4:
+            continue
+        due += reuse * n
+        while due >= size:
+            due -= size
+            rows = torch.randint(filled, (size,)).to(store.source.device)
+            yield PairBatch(*(v[rows] for v in vars(store).values()))
 
 
 class Pairs(IterableDataset[PairBatch]):
@@ -174,6 +123,7 @@ class Pairs(IterableDataset[PairBatch]):
     ) -> None:
         self.held, self.batch, self.seed, self.mirror = held, batch, seed, mirror
         self.share = np.asarray(weights) / np.sum(weights)
+        self.first = np.cumsum([0, *map(len, held)])  # row of each clip's first atlas among all
 
     def __iter__(self) -> Iterator[PairBatch]:
         worker = get_worker_info()
@@ -194,7 +144,8 @@ class Pairs(IterableDataset[PairBatch]):
         pose = np.empty((n, 6), np.float32)
         expression, own = np.empty((n, 53), np.float32), np.empty((n, 53), np.float32)
         for start in range(0, n, TARGETS):
-            held = self.held[int(rng.choice(len(self.held), p=self.share))]
+            drawn_clip = int(rng.choice(len(self.held), p=self.share))
+            held, first = self.held[drawn_clip], self.first[drawn_clip]
             s = int(rng.integers(len(held)))
             rows = slice(start, min(start + TARGETS, n))
             count = rows.stop - rows.start
@@ -202,11 +153,10 @@ class Pairs(IterableDataset[PairBatch]):
             nearest = np.array([_references(rng, held, t) for t in chosen])
             drawn = flow[rows], interior[rows], edges[rows], hidden[rows]
             _draw_pairs(rng, model, held, s, chosen, nearest, drawn)
-            clip, frames, first = held.clip, held.frames[chosen], held.frames[s]
-            source[rows], target[rows] = held.first + s, held.first + chosen
-            reference[rows] = np.where(nearest < 0, -1, held.first + nearest)
-            expression[rows], own[rows] = clip.expression[frames], clip.expression[first]
-            pose[rows] = clip.pose[frames].relative_to(clip.pose[first : first + 1])
+            source[rows], target[rows] = first + s, first + chosen
+            reference[rows] = np.where(nearest < 0, -1, first + nearest)
+            expression[rows], own[rows] = held.expression[chosen], held.expression[s]
+            pose[rows] = held.pose[chosen].relative_to(held.pose[s : s + 1])
         mirrored = rng.random(n) < (0.5 if self.mirror else 0)
         flip = np.flatnonzero(mirrored)
         opposite = opposite_modes(model.expression_names)
@@ -249,17 +199,15 @@ def _draw_pairs(
     flow, interior, edges, hidden = out
     seen = _own_inside(held, source)
     depth, scratch = np.empty(ATLAS, np.float32), np.empty((2, *ATLAS), np.float32)
-    clip, frame = held.clip, held.frames[source]
     mesh = WarpMesh.build(
         model,
         held.landmarks[source],
-        clip.identity,
-        clip.expression[frame],
-        clip.pose[frame : frame + 1],
+        held.identity,
+        held.expression[source],
+        held.pose[source : source + 1],
     )
-    frames = held.frames[targets]
-    pose = clip.pose[frames]
-    moved = mesh.move(clip.expression[frames], pose)
+    pose = held.pose[targets]
+    moved = mesh.move(held.expression[targets], pose)
     measured = mesh.around(held.face[targets], pose, moved.interior)
     for k, target in enumerate(targets):
         of = measured if rng.random() < MEASURED else moved
@@ -314,10 +262,9 @@ def _target(rng: np.random.Generator, held: Held, source: int) -> int:
     choice = rng.random()
     frames = np.arange(len(held))
     if choice < SHUT_LIDS:
-        frames = np.flatnonzero(held.clip.closure[held.frames].mean(1) > 0.5)
+        frames = np.flatnonzero(held.closure.mean(1) > 0.5)
     elif choice < SHUT_LIDS + OPEN_MOUTH:
-        aperture = held.clip.aperture[held.frames]
-        frames = np.flatnonzero(aperture >= np.quantile(aperture, 0.8))
+        frames = np.flatnonzero(held.aperture >= np.quantile(held.aperture, 0.8))
     frames = frames[frames != source]
     return int(rng.choice(frames if len(frames) else np.delete(np.arange(len(held)), source)))
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from models.data.atlases import DEFAULT_ATLASES
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED
 from models.train.loop import WEIGHTS
 
@@ -38,6 +39,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
     parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED)
+    parser.add_argument("--atlases", type=Path, default=DEFAULT_ATLASES)
     parser.add_argument("--out", type=Path, default=Path("runs/parts"))
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     arguments = parser.parse_args()
@@ -56,6 +58,7 @@ def main() -> None:
                 *without,
                 *("--steps", str(STEPS[network]), "--data", str(arguments.data)),
                 *("--prepared", str(arguments.prepared), "--weights", str(folder)),
+                *(("--atlases", str(arguments.atlases)) if network == "renderer" else ()),
                 *("--out", str(folder / "runs")),
             )
         run("export.bundle", "--weights", str(folder), "--out", str(bundle))

@@ -1,4 +1,4 @@
-"""Train the renderer: ``python -m models.train.renderer --preset cpu|gpu`` (after attributes).
+"""Train the renderer: ``python -m models.train.renderer --preset cpu|gpu`` (after atlases).
 
 Source and target are two frames of one clip, references others of it. The geometry of the target
 moves the source's mesh; the network sees the warp, and the warped reference where there is one, and
@@ -28,8 +28,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from models.attributes import Attributes
-from models.data.dataset import SHARP_DATA, SHARP_PREPARED, load
-from models.data.pairs import Held, PairBatch, Pairs, mirror, mixed
+from models.data.atlases import DEFAULT_ATLASES, Held, load_atlases
+from models.data.dataset import is_validation
+from models.data.pairs import PairBatch, Pairs, mirror, mixed
 from models.perceptual import Critic, Perceptual
 from models.renderer import TEETH_PLANES, Renderer, diffusion_of, sample
 from models.train.loop import Settings, arguments, load_weights, train
@@ -51,34 +52,34 @@ from parlante.render.scene import INSIDE, LUMA, balance
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a preset holds and how.
+    """How a preset makes pairs.
 
-    Loader processes, frames held of each sharp and of each other clip, batches drawn for each new
-    one.
+    Loader processes, pairs held, pairs drawn for each new one.
     """
 
     workers: int
-    sharp_frames: int
-    frames: int
+    held: int
     reuse: int
 
 
 PRESETS = {
     "cpu": Settings(200_000, 16, 1e-3, minutes=75, save_minutes=5, muon=True),
-    "gpu": Settings(200_000, 64, 1e-3, minutes=15, warmup=500, save_minutes=3, muon=True),
+    "gpu": Settings(200_000, 128, 1e-3, minutes=9, warmup=300, save_minutes=2, muon=True),
 }
-HARDWARE = {"cpu": Hardware(1, 150, 20, 3), "gpu": Hardware(15, 10_000, 10_000, 1)}
+HARDWARE = {"cpu": Hardware(1, 2048, 3), "gpu": Hardware(15, 24_576, 2)}
 SQUEEZENET = Path("../shared/assets/more/squeezenet1_1_imagenet.npz")
-HELD_PAIRS = 2048
+PAIRS = 16  # that a loader process hands over at once
 SHARP_SHARE = 0.75  # of the pairs, from sharp clips
 # Range of the changes of tint and of light of a pair, and of its reference once more.
 TINT, LIGHT, OTHER = 0.2, 0.6, 0.12
-GREY_SHARE = 0.08
+# Range of the logarithm of a pair's gamma, of its saturation; the share of black-and-white ones.
+GAMMA, SATURATION, GREY_SHARE = 0.4, (0.4, 1.5), 0.08
+SOFT_SHARE, SOFTNESS = 0.25, (2, 3)  # of the pairs, as if the photo had so many times fewer pixels
 OPENING_WEIGHT = 3.0  # of what lies between lips or lids, more than of what is around
 L2_WEIGHT, GRADIENT_WEIGHT, FEATURE_WEIGHT, TINT_WEIGHT = 0.5, 0.5, 0.8, 1.0
-CRITIC_WEIGHT, CRITIC_FROM = 0.25, 0.05  # from this share of the training on
+CRITIC_WEIGHT, CRITIC_FROM = 0.35, 0.05  # from this share of the training on
 # Of the eyes of a batch, those whose lids move most: at run time eyes that stay open are not drawn.
-EYES_SHARE = 0.3
+EYES_SHARE = 0.5
 SQUARE = 4  # pixels: skin and lips are compared by the means of such squares
 # Of how much edge there is in squares of so many pixels: in small ones, edges are where they should
 # be; in large ones, what is uncertain is not blurred.
@@ -102,12 +103,13 @@ class Frames:
             torch.empty((count, 3, *ATLAS), dtype=torch.uint8, device=device),
             torch.empty((count, 3), device=device),
         )
+        first = 0
         with ThreadPoolExecutor(threads) as pool:
             decoded = zip(held, pool.map(_read, held), strict=True)
             for clip, (atlases, factors) in tqdm(
                 decoded, total=len(held), desc="frames", mininterval=5
             ):
-                rows = slice(clip.first, clip.first + len(clip))
+                rows = slice(first, first := first + len(clip))
                 out.atlases[rows] = torch.from_numpy(atlases).to(device)
                 out.balances[rows] = torch.from_numpy(factors).to(device)
         return out
@@ -118,7 +120,7 @@ class Frames:
 
 def _read(clip: Held) -> tuple[NDArray[np.uint8], Float]:
     atlases = clip.read()
-    return atlases, np.stack([balance(own.transpose(1, 2, 0)) for own in atlases])
+    return atlases.transpose(0, 3, 1, 2), np.stack([balance(own) for own in atlases])
 
 
 @dataclass
@@ -159,11 +161,43 @@ def other_light(n: int, device: torch.device, tint: float, light: float) -> Ligh
     return lambda image: ((image.float() - 127.5) * contrast * colour + shift).clamp(0, 255)
 
 
+def other_style(n: int, device: torch.device) -> Light:
+    """Gamma and saturation of each of N pairs, as photographs and paintings have them."""
+    gamma = (GAMMA * (2 * torch.rand(n, 1, 1, 1, device=device) - 1)).exp()
+    least, most = SATURATION
+    chroma = least + (most - least) * torch.rand(n, 1, 1, 1, device=device)
+
+    def changed(image: Tensor) -> Tensor:
+        bent = 255 * (image / 255).pow(gamma)
+        return (luma_of(bent) + chroma * (bent - luma_of(bent))).clamp(0, 255)
+
+    return changed
+
+
 def some_grey(n: int, device: torch.device) -> Light:
     """Some of N pairs black and white."""
     grey = (torch.rand(n, 1, 1, 1, device=device) < GREY_SHARE).float()
-    luma = torch.from_numpy(LUMA).to(device)[None, :, None, None]
-    return lambda image: image + grey * ((image * luma).sum(1, keepdim=True) - image)
+    return lambda image: image + grey * (luma_of(image) - image)
+
+
+def luma_of(image: Tensor) -> Tensor:
+    """Of pictures [N, 3, H, W], [N, 1, H, W]."""
+    luma = torch.from_numpy(LUMA).to(image.device)[None, :, None, None]
+    return (image * luma).sum(1, keepdim=True)
+
+
+def softened(n: int) -> Light:
+    """The first of N pairs as photos of fewer pixels have them."""
+    each = round(n * SOFT_SHARE / len(SOFTNESS))
+
+    def changed(image: Tensor) -> Tensor:
+        parts = list(image.split([*[each] * len(SOFTNESS), n - each * len(SOFTNESS)]))
+        for k, side in enumerate(SOFTNESS):
+            small = F.interpolate(parts[k], scale_factor=1 / side, mode="area")
+            parts[k] = F.interpolate(small, image.shape[-2:], mode="bilinear")
+        return torch.cat(parts)
+
+    return changed
 
 
 def references(batch: PairBatch, images: Tensor) -> Tensor:
@@ -181,11 +215,9 @@ def references(batch: PairBatch, images: Tensor) -> Tensor:
 
 def inside_colours(source: Tensor) -> Tensor:
     """As `parlante.render.scene.inside_colour`: of atlases [N, 3, 256, 128], [N, 3, 1, 1]."""
-    luma, inside = (
-        torch.from_numpy(v).to(source.device)[None, :, None, None] for v in (LUMA, INSIDE)
-    )
+    inside = torch.from_numpy(INSIDE).to(source.device)[None, :, None, None]
     mouth = source[:, :, slice(*BANDS[0])].mean((2, 3), keepdim=True)
-    return (inside * (mouth * luma).sum(1, keepdim=True)).clamp(0, 255) / 127.5 - 1
+    return (inside * luma_of(mouth)).clamp(0, 255) / 127.5 - 1
 
 
 def tiled(atlas: Tensor) -> Tensor:
@@ -207,7 +239,7 @@ def assemble(
     random, and eyes that stay open are left out.
     """
     device, n = frames.atlases.device, len(batch.source)
-    batch = PairBatch(*(v.to(device, non_blocking=True) for v in vars(batch).values()))
+    batch = batch.to(device)
     balances = frames.balances[batch.source][:, :, None, None]
 
     def balanced(images: Tensor) -> Tensor:
@@ -220,9 +252,10 @@ def assemble(
     reference = references(batch, frames.atlases)
     other = balanced(reference[:, :3])
     if training:
-        light, grey = other_light(n, device, TINT, LIGHT), some_grey(n, device)
-        source, target = grey(light(source)), grey(light(target))
-        other = grey(light(other_light(n, device, OTHER, OTHER)(other)))
+        light, style = other_light(n, device, TINT, LIGHT), other_style(n, device)
+        grey, soft = some_grey(n, device), softened(n)
+        source, target = (soft(grey(style(light(v)))) for v in (source, target))
+        other = soft(grey(style(light(other_light(n, device, OTHER, OTHER)(other)))))
     reference = torch.cat([other, reference[:, 3:]], 1)
     own = torch.from_numpy(np.tile(own_places(), 2)).to(device)
     places, maps = batch.moved.float() + own, batch.maps.float().movedim(1, -1) / 255
@@ -380,20 +413,9 @@ def mouth_scores(made: Tensor, x: Inputs) -> dict[str, float]:
     return {"psnr": float(psnr.mean()), "sharpness": float((edge / true).mean())}
 
 
-def held_clips(parsed_sources: list[tuple[Path, Path, int]], *, validation: bool) -> list[Held]:
-    """Clips of training or validation people, from folders of data and of prepared data."""
-    held: list[Held] = []
-    first = 0
-    for data, prepared, limit in parsed_sources:
-        for clip in load(prepared, data, "train", validation=validation):
-            held.append(Held.of(clip, prepared, limit, first))
-            first += len(held[-1])
-    return held
-
-
-def clip_weights(held: list[Held], sharp: Path) -> list[float]:
+def clip_weights(held: list[Held]) -> list[float]:
     """Chance of each clip: long ones of one person must not crowd out short ones of others."""
-    of_sharp = np.array([sharp in h.clip.path.parents for h in held])
+    of_sharp = np.array([h.sharp for h in held])
     weights = np.sqrt([len(h) for h in held])
     for mine, share in ((of_sharp, SHARP_SHARE), (~of_sharp, 1 - SHARP_SHARE)):
         weights[mine] *= share / max(weights[mine].sum(), 1e-9)
@@ -406,8 +428,7 @@ def main() -> None:
         PRESETS,
         ("diffusion", "shift", "teeth", "warp"),
         {
-            "--sharp": (SHARP_DATA, "folder with manifest.csv and the sharp clips"),
-            "--sharp-prepared": (SHARP_PREPARED, "the sharp clips, prepared"),
+            "--atlases": (DEFAULT_ATLASES, "folder that models.data.atlases wrote"),
             "--squeezenet": (SQUEEZENET, "weights of the perceptual loss"),
         },
     )
@@ -417,27 +438,25 @@ def main() -> None:
         load_weights(Attributes(), "attributes", parsed.weights).to(device).requires_grad_(False)
     )
     perceptual, critic = Perceptual(parsed.squeezenet).to(device), Critic().to(device)
-    sharp = (parsed.sharp, parsed.sharp_prepared, hardware.sharp_frames)
-    held = held_clips([sharp, (parsed.data, parsed.prepared, hardware.frames)], validation=False)
-    seen_for_validation = held_clips([sharp], validation=True)
+    clips = load_atlases(parsed.atlases)
+    held = [h for h in clips if not is_validation(h.person)]
+    held_out = [h for h in clips if is_validation(h.person) and h.sharp]
     threads = max(2, hardware.workers)
-    frames = Frames.of(held, device, threads)
-    sharp_count = sum(len(h) for h in held if parsed.sharp in h.clip.path.parents)
-    fixed_frames = Frames.of(seen_for_validation, device, threads)
+    frames, fixed_frames = (Frames.of(some, device, threads) for some in (held, held_out))
+    sharp = sum(len(h) for h in held if h.sharp)
     loader = DataLoader(
-        Pairs(held, clip_weights(held, parsed.sharp), settings.batch, parsed.seed, mirror=True),
+        Pairs(held, clip_weights(held), PAIRS, parsed.seed, mirror=True),
         batch_size=None,
         num_workers=hardware.workers,
         prefetch_factor=4,
         pin_memory=device.type == "cuda",
     )
-    batches = mixed(iter(loader), HELD_PAIRS, hardware.reuse)
-    weights = clip_weights(seen_for_validation, parsed.sharp)
-    fixed = next(iter(Pairs(seen_for_validation, weights, 48, 1, mirror=False)))
+    fresh = (batch.to(device) for batch in loader)
+    batches = mixed(fresh, hardware.held, hardware.reuse, settings.batch)
+    fixed = next(iter(Pairs(held_out, clip_weights(held_out), 48, 1, mirror=False)))
     module = Renderer().to(device, memory_format=torch.channels_last)
     diffusion = diffusion_of(parsed.without)
     levels = None if parsed.without == "diffusion" else diffusion.levels().to(device)
-    step_loss = torch.compile(draw_loss) if device.type == "cuda" else draw_loss
 
     if parsed.without == "teeth":
         # They stay at zero: what they see is zero, too.
@@ -453,9 +472,9 @@ def main() -> None:
         return batch
 
     def losses(progress: float) -> dict[str, Tensor]:
-        inputs = assemble(seen(next(batches)), frames, sharp_count, attributes, training=True)
+        inputs = assemble(seen(next(batches)), frames, sharp, attributes, training=True)
         judged_by = critic if progress >= CRITIC_FROM else None
-        parts, judged = step_loss(module, perceptual, judged_by, inputs, levels)
+        parts, judged = draw_loss(module, perceptual, judged_by, inputs, levels)
         # It learns before it is asked.
         if progress >= CRITIC_FROM / 2:
             parts["critic_errs"] = critic.learn(**vars(judged))

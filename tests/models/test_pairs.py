@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch.nn import functional
 
 from models.attributes import Attributes
 from models.data import dataset, pairs
+from models.data.atlases import Held
 from models.train import renderer as train_renderer
 from parlante.contract import ATLAS, TILES, VERTICES
 from parlante.face.model import FaceModel
@@ -21,8 +24,9 @@ from parlante.face.pose import rotation_matrix
 from parlante.runtime.bundle import Bundle
 
 
-def held(clip: dataset.PreparedClip, folder: Path) -> pairs.Held:
+def held(clip: dataset.PreparedClip, folder: Path) -> Held:
     """All frames of a clip, the irises tracked at the upper lids."""
+    (folder / "track").mkdir()
     model = FaceModel.load(Bundle.default().path("face_model.npz"))
     landmarks = np.zeros((len(clip), 478, 3), np.float32)
     shape = model.shape(clip.identity, clip.expression)
@@ -32,7 +36,7 @@ def held(clip: dataset.PreparedClip, folder: Path) -> pairs.Held:
         folder / "track" / f"{clip.name}.npz",
         landmarks=np.round(landmarks * dataset.LANDMARK_UNIT).astype(np.int16),
     )
-    return pairs.Held.of(clip, folder, 100, 0)
+    return Held.of(clip, folder, 100, sharp=True)
 
 
 def test_mirrored_pairs_are_the_mirror_image(
@@ -40,7 +44,6 @@ def test_mirrored_pairs_are_the_mirror_image(
 ) -> None:
     """Everything a mirrored pair makes the renderer see is what the other would show in a
     mirror."""
-    (tmp_path / "track").mkdir()
     clip = held(still_clip, tmp_path)
     straight, mirrored = (
         next(iter(pairs.Pairs([clip], [1.0], 8, 0, mirror=mirror))) for mirror in (False, True)
@@ -87,3 +90,24 @@ def test_mirrored_attributes_move_the_mirrored_face() -> None:
     flip = np.diag([-1, 1, 1])
     wanted = flip @ rotation_matrix(turn) @ flip
     np.testing.assert_allclose(rotation_matrix(turn * [1, -1, -1]), wanted, atol=1e-5)
+
+
+def test_mixed_batches_draw_each_pair_about_so_often(
+    still_clip: dataset.PreparedClip, tmp_path: Path
+) -> None:
+    """Batches larger than what comes, of pairs among the last held, so many for each new one."""
+    one = next(iter(pairs.Pairs([held(still_clip, tmp_path)], [1.0], 4, 0, mirror=False)))
+
+    def numbered() -> Iterator[pairs.PairBatch]:
+        for k in range(40):
+            yield replace(one, source=torch.arange(4 * k, 4 * k + 4))
+
+    drawn = [batch.source for batch in pairs.mixed(numbered(), hold=16, reuse=3, size=8)]
+    assert {len(rows) for rows in drawn} == {8}
+    assert sum(map(len, drawn)) == pytest.approx(3 * 160, abs=8)
+    counts = torch.bincount(torch.cat(drawn), minlength=160)
+    assert counts.float().mean() == pytest.approx(3, abs=0.1)
+    # A pair stays among the last 16: it is not drawn when 16 more have come.
+    for k, rows in enumerate(drawn):
+        newest = 4 * (1 + (8 * (k + 1) - 1) // 12) - 1
+        assert newest - 16 < rows.min() and rows.max() <= newest

@@ -39,3 +39,10 @@ def test_seed_moves_head_and_lids_but_not_lips() -> None:
     one, other = motions([samples], seed=1), motions([samples], seed=2)
     assert all(np.array_equal(a.lip, b.lip) for a, b in zip(one, other, strict=True))
     assert any(not np.array_equal(a.pose, b.pose) for a, b in zip(one, other, strict=True))
+
+
+def test_both_eyes_blink_as_one() -> None:
+    """And lids meet: at least once in half a minute both eyes are shut for good."""
+    closures = np.stack([m.closure for m in motions([np.tile(speech(2.0), 15)])])
+    assert np.array_equal(closures[:, 0], closures[:, 1])
+    assert closures.max() == 1

@@ -124,5 +124,13 @@ class MotionStream:
         lip = self._rest + follow * (self._lip(self._embeddings) - self._rest)
         drawn = self._dynamics.next(self._embeddings[CONTEXT_BEFORE])
         pose, lids, brows = np.split(drawn, [POSE, POSE + BLINK])
-        closure = np.clip((lids - LIDS_OPEN) / (LIDS_SHUT - LIDS_OPEN), 0, 1)
-        return Motion(lip, pose, closure, self._breath.next(), brows, self._fixation.next())
+        # Both eyes are shut by one will (Hering's law); that a fit lost one of them is noise.
+        shut = np.clip((lids.max() - LIDS_OPEN) / (LIDS_SHUT - LIDS_OPEN), 0, 1)
+        return Motion(
+            lip,
+            pose,
+            np.full(BLINK, shut, np.float32),
+            self._breath.next(),
+            brows,
+            self._fixation.next(),
+        )
