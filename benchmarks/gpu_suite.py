@@ -244,8 +244,6 @@ class Kernel:
         peer: Callable[[dict[str, Any]], Any] | None,
         cold: bool,
     ) -> None:
-        import torch
-
         from parlante import _cuda
 
         self.name, self.cold = name, cold

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from parlante.errors import SessionClosedError as SessionClosedError
     from parlante.errors import SeveralFacesError as SeveralFacesError
     from parlante.media.camera import CameraWriter as CameraWriter
+    from parlante.media.folder import FolderWriter as FolderWriter
     from parlante.media.stream import StreamWriter as StreamWriter
     from parlante.media.writer import VideoWriter as VideoWriter
     from parlante.options import RenderOptions as RenderOptions
@@ -34,6 +35,7 @@ __all__ = [
     "CameraWriter",
     "DeviceError",
     "FaceNotFoundError",
+    "FolderWriter",
     "Frame",
     "ImageError",
     "Live",
@@ -56,6 +58,7 @@ _HOME = {
     "CameraWriter": "parlante.media.camera",
     "DeviceError": "parlante.errors",
     "FaceNotFoundError": "parlante.errors",
+    "FolderWriter": "parlante.media.folder",
     "Frame": "parlante.session.engine",
     "ImageError": "parlante.errors",
     "Live": "parlante.session.live",

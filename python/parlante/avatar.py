@@ -15,7 +15,7 @@ import numpy as np
 from parlante.contract import Picture, Precision, Samples
 from parlante.errors import BundleError, ImageError, OutputError
 from parlante.media.files import keep_inputs
-from parlante.media.writer import VideoWriter, codecs_of
+from parlante.media.writer import open_writer, rates_of
 from parlante.options import RenderOptions
 from parlante.portrait.cache import PortraitCache
 from parlante.portrait.encoder import PortraitEncoder
@@ -241,10 +241,11 @@ class Speech:
         return engine
 
     def save(self, path: str | Path, *, progress: Callable[[int], object] | None = None) -> Path:
-        """Write .mp4, .mov, .mkv or .webm, as `VideoWriter` does; returns the path.
+        """Write .mp4, .mov, .mkv or .webm, or to "-", as `VideoWriter` does; returns the path.
 
-        With ``pixels="rgba"`` the person is cut out, and the file .mov or .webm. The sound is as it
-        came, up to two channels.
+        ``shot/%06d.png`` is a folder of pictures and sound, as `FolderWriter` makes it. With
+        ``pixels="rgba"`` the person is cut out, and it is .mov, .webm or pictures. The sound is as
+        it came, up to two channels.
         ``progress`` is called with the number of frames written so far. The file appears whole or
         not at all.
 
@@ -257,12 +258,12 @@ class Speech:
         if self.options.pixels not in ("rgb", "rgba"):
             raise OutputError(f"pixels={self.options.pixels!r}; a file is written from rgb or rgba")
         transparent = self.options.pixels == "rgba"
-        _, codecs = codecs_of(path, transparent=transparent)
+        rates = rates_of(path, transparent=transparent)
         keep_inputs(path, [self._audio, *self._avatar.sources])
         frames, rate = iter(self), self.options.rate
-        sound = Recording(self._audio, self._sample_rate, codecs.rates)
+        sound = Recording(self._audio, self._sample_rate, rates)
         written = 0  # samples
-        with VideoWriter(
+        with open_writer(
             path,
             width=width,
             height=height,

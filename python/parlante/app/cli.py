@@ -104,7 +104,8 @@ def _speak_parser(speak: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         default=Path("speech.mp4"),
-        help=".mp4, .mov, .mkv or .webm (default: speech.mp4)",
+        help=".mp4, .mov, .mkv or .webm; shot/%%06d.png, a folder of pictures and sound; -, "
+        "standard output as Matroska (default: speech.mp4)",
     )
     add_render_options(speak)
     add_avatar_options(speak)
@@ -201,7 +202,7 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
     keep_inputs(arguments.output, [*photos, audio, arguments.background])
     options = render_options(arguments)
     speech = avatar_of(arguments, photos).speak(audio, options=options)
-    replaces = arguments.output.exists()
+    replaces = arguments.output.is_file()
     # Without a terminal there is no bar.
     with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name, disable=None) as bar:
         speech.save(arguments.output, progress=lambda count: bar.update(count - bar.n))

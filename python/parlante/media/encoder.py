@@ -104,6 +104,16 @@ def check_picture(image: NDArray[Any], shape: tuple[int, int, int]) -> None:
         raise OutputError(f"frame is {image.dtype} {list(image.shape)}; give uint8 {list(shape)}")
 
 
+def check_sound(audio: NDArray[np.int16], channels: int) -> None:
+    """OutputError unless ``audio`` is int16 [k], or of two channels [k, 2]."""
+    if not isinstance(audio, np.ndarray):
+        raise OutputError(f"audio is of type {type(audio).__name__}; give int16 [samples]")
+    each = () if channels == 1 else (channels,)
+    if audio.dtype != np.int16 or audio.ndim == 0 or audio.shape[1:] != each:
+        wanted = "[samples]" if channels == 1 else f"[samples, {channels}]"
+        raise OutputError(f"audio is {audio.dtype} {list(audio.shape)}; give int16 {wanted}")
+
+
 class Encoder:
     """The pictures and the sound of an open container."""
 
@@ -145,12 +155,7 @@ class Encoder:
     def check(self, image: Image, audio: NDArray[np.int16]) -> None:
         """OutputError unless both are what `write` takes."""
         check_picture(image, self.shape)
-        if not isinstance(audio, np.ndarray):
-            raise OutputError(f"audio is of type {type(audio).__name__}; give int16 [samples]")
-        each = () if self._channels == 1 else (self._channels,)
-        if audio.dtype != np.int16 or audio.ndim == 0 or audio.shape[1:] != each:
-            wanted = "[samples]" if self._channels == 1 else f"[samples, {self._channels}]"
-            raise OutputError(f"audio is {audio.dtype} {list(audio.shape)}; give int16 {wanted}")
+        check_sound(audio, self._channels)
 
     def write(self, image: Image, audio: NDArray[np.int16]) -> None:
         """Encode and mux one frame and its sound, both as `check` wants them."""

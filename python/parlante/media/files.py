@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import sys
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,6 +59,24 @@ class PartialFile:
     def drop(self) -> None:
         """Remove the file; after `commit`, or a second time, this does nothing."""
         self._remove()
+
+
+class StandardOutput:
+    """What `PartialFile` is for a file, of standard output: what was written stays written."""
+
+    target = Path("-")
+
+    def write(self, data: bytes) -> int:
+        """Write all of ``data``. Raises OSError."""
+        sys.stdout.buffer.write(data)
+        return len(data)
+
+    def commit(self) -> None:
+        """Pass on what is still held back. Raises OSError."""
+        sys.stdout.buffer.flush()
+
+    def drop(self) -> None:
+        """Nothing can be taken back."""
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import av
 import av.container
@@ -18,7 +19,8 @@ from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError
 from parlante.media.container import reason
 from parlante.media.encoder import Codecs, Encoder, Format
-from parlante.media.files import PartialFile
+from parlante.media.files import PartialFile, StandardOutput
+from parlante.media.folder import WAVE_RATES, FolderWriter, is_numbered
 
 _SUFFIXES: Final = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 # Matroska cannot say where in its last packet AAC ends.
@@ -32,13 +34,21 @@ _TRANSPARENT: Final = {
     "mov": Codecs("prores_ks", "yuva444p10le", "pcm_s16le"),
     "webm": Codecs("libvpx-vp9", "yuva420p", "libopus"),
 }
+STANDARD_OUTPUT: Final = Path("-")
 _VP9_CRF: Final = 8  # more than x264's for the same quality
 # Durations in an MP4 header are multiples of 1 / timescale; above a million nothing is gained.
 _MAX_MOVIE_TIMESCALE: Final = 1_000_000
 
 
 def codecs_of(path: Path, *, transparent: bool = False) -> tuple[str, Codecs]:
-    """Container of a file of that name, and what is in it; OutputError for other names."""
+    """Container of a file of that name, and what is in it; OutputError for other names.
+
+    Standard output, "-", is Matroska.
+    """
+    if path == STANDARD_OUTPUT:
+        if transparent:
+            raise OutputError("standard output is Matroska, which keeps no alpha; name a file")
+        return "matroska", _OPAQUE["matroska"]
     suffixes = {s: c for s, c in _SUFFIXES.items() if not transparent or c in _TRANSPARENT}
     if path.suffix.lower() not in suffixes:
         *others, last = suffixes
@@ -60,12 +70,32 @@ def _options(codecs: Codecs, crf: int, preset: str) -> dict[str, str]:
     return {"crf": str(crf), "preset": preset}
 
 
+def rates_of(path: Path, *, transparent: bool = False) -> Sequence[int]:
+    """Rates at which what is written to ``path`` holds sound, Hz; OutputError as `codecs_of`."""
+    if is_numbered(path):
+        return WAVE_RATES
+    return codecs_of(path, transparent=transparent)[1].rates
+
+
+def open_writer(path: Path, *, fps: Fraction | int, **form: Any) -> VideoWriter | FolderWriter:
+    """What writes to a path: a `FolderWriter` where it names pictures by their number."""
+    if is_numbered(path):
+        return FolderWriter(path, **form)
+    return VideoWriter(path, fps=fps, **form)
+
+
+def target_of(path: Path) -> PartialFile | StandardOutput:
+    """What is written to; OutputError as `PartialFile`."""
+    return StandardOutput() if path == STANDARD_OUTPUT else PartialFile(path)
+
+
 class VideoWriter:
     """Writes frames and speech to .mp4, .mov (H.264, AAC), .mkv (H.264, FLAC), .webm (VP9, Opus).
 
     Transparent ones to .mov (ProRes 4444, PCM) or .webm (VP9 with alpha, Opus). Frame i is shown at
     i / fps and sample j sounds at j / sample_rate, exactly: both streams start at 0, encoder delay
-    is in the edit list. Pictures are BT.709, limited range; .mp4 and .mov can be played while they
+    is in the edit list. Standard output is Matroska, for another program to read as it is made.
+    Pictures are BT.709, limited range; .mp4 and .mov can be played while they
     are downloaded.
 
     A context manager: leaving the block closes the file, an exception in the block removes it. Use
@@ -89,7 +119,7 @@ class VideoWriter:
         """Open `path` for writing; what is there stays until `close`.
 
         Args:
-            path: ends in .mp4, .mov, .mkv or .webm; its folder exists.
+            path: ends in .mp4, .mov, .mkv or .webm, and its folder exists; or "-", standard output.
             width, height: even, up to 8192.
             fps: frames a second, a whole number or an exact fraction such as Fraction(30000, 1001).
             sample_rate: of the audio, Hz; one of 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 or 48 kHz,
@@ -119,7 +149,7 @@ class VideoWriter:
         if sample_rate not in codecs.rates:
             rates = ", ".join(map(str, codecs.rates))
             raise OutputError(f"sample_rate is {sample_rate}; give one of {rates} Hz")
-        self._file = PartialFile(Path(path))
+        self._file = target_of(Path(path))
         self._path = self._file.target
         self._closed = False
         try:
@@ -141,7 +171,10 @@ class VideoWriter:
             if timescale > _MAX_MOVIE_TIMESCALE:
                 timescale = form.sample_rate
             options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
-        return av.open(f"file:{self._file.path}", mode="w", format=container_name, options=options)
+        to: Any = self._file
+        if isinstance(to, PartialFile):
+            to = f"file:{to.path}"
+        return av.open(to, mode="w", format=container_name, options=options)
 
     @property
     def frames(self) -> int:
