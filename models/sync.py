@@ -84,16 +84,23 @@ class LipEncoder(nn.Module):
 class LipDecoder(nn.Module):
     """Audio embeddings [N, T + 15, 128] → lip codes [N, T, 16] of the frames 12 … T + 11.
 
-    The runtime has T = 1. Linear: deeper ones followed the training voices, not others.
+    The runtime has T = 1. A linear map, and a shallow network that corrects it, at first by
+    nothing: deeper ones followed the training voices, not others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 96) -> None:
         super().__init__()
         self.dropout = nn.Dropout(0.2)
         self.head = nn.Conv1d(EMBEDDING, LIP, CONTEXT)
+        self.hidden = nn.Conv1d(EMBEDDING, width, CONTEXT)
+        self.correction = nn.Conv1d(width, LIP, 1)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        return self.head(self.dropout(embeddings).transpose(1, 2)).transpose(1, 2)
+        heard = self.dropout(embeddings).transpose(1, 2)
+        corrected = self.correction(self.dropout(self.hidden(heard).relu()))
+        return (self.head(heard) + corrected).transpose(1, 2)
 
 
 class Sync(nn.Module):
@@ -106,7 +113,7 @@ class Sync(nn.Module):
         self.decoder = LipDecoder()
         self.meet = nn.Linear(EMBEDDING, EMBEDDING)
         self.temperature = nn.Parameter(torch.tensor(2.7))  # log of the inverse temperature
-        # Set after training by `models.train.sync.calibrate`, used by `SpokenLips`.
+        # Set after training by `models.train.anchors.calibrate`, used by `SpokenLips`.
         self.register_buffer("lip_anchor", torch.zeros(LIP))
         self.register_buffer("lip_shut", torch.zeros(LIP))
         self.register_buffer("lip_gain", torch.ones(()))

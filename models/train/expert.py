@@ -13,8 +13,8 @@ from torch import Tensor
 
 from models.data.dataset import frame_weights, load, read_landmarks
 from models.expert import WINDOW, Expert, lip_shape
+from models.train.hearing import BEHIND_SPEECH, augment, hear_music
 from models.train.loop import Settings, arguments, train
-from models.train.sync import augment
 from parlante.contract import MEL_PER_FRAME
 
 PRESETS = {
@@ -41,6 +41,7 @@ def main() -> None:
         kept.append(torch.from_numpy(clip.keep))
     share = torch.tensor([len(c) for c in clips]) * torch.tensor(frame_weights(clips))
     module = Expert().to(device)
+    pieces = hear_music(device)
 
     def draw() -> tuple[Tensor, Tensor]:
         """Log-mel [N, 100, 80] and lip shapes [N, 25, 20] of windows whose frames are all kept."""
@@ -59,7 +60,7 @@ def main() -> None:
         size = torch.rand(len(shape), 1, 1, device=device) * (SIZES[1] - SIZES[0]) + SIZES[0]
         shape = shape * size + TRACKING_NOISE * torch.randn_like(shape)
         near = module.temperature.exp().clamp(max=50) * module.agreement(
-            module.audio(augment(mel)), module.lips(shape)
+            module.audio(augment(mel, pieces, BEHIND_SPEECH)), module.lips(shape)
         )
         target = torch.arange(len(shape), device=device).expand(len(near), -1)
         return {"contrast": (F.cross_entropy(near, target) + F.cross_entropy(near.mT, target)) / 2}

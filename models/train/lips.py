@@ -41,6 +41,10 @@ class LipError:
         """Opening [...] of the mouth that a code adds, in model units."""
         return self.motion(code) @ self.opening
 
+    def on_lips(self, expression: Tensor) -> Tensor:
+        """Motion [..., 80], x and y of each of the lips' landmarks, of expressions [..., 53]."""
+        return expression @ self._basis
+
     def __call__(self, made: Tensor, true: Tensor, keep: Tensor) -> dict[str, Tensor]:
         """What lips do wrong over the frames to ``keep`` [N, T].
 
@@ -63,10 +67,10 @@ class LipError:
             (a.square().sum(1) + still) * (b.square().sum(1) + still)
         ).sqrt()
         both = kept[:, 1:] * kept[:, :-1]
-        velocity = (miss[:, 1:] - miss[:, :-1]) @ self._basis
+        velocity = self.on_lips(miss[:, 1:] - miss[:, :-1])
         return {
-            "position": ((miss @ self._basis).abs().mean(-1) * kept).sum() / total,
-            "motion": ((around @ self._basis).abs().mean(-1) * kept).sum() / total,
+            "position": (self.on_lips(miss).abs().mean(-1) * kept).sum() / total,
+            "motion": (self.on_lips(around).abs().mean(-1) * kept).sum() / total,
             "aperture": ((around @ self.opening).abs() * kept).sum() / total,
             "agreement": (1 - agreement).mean(),
             "velocity": (velocity.abs().mean(-1) * both).sum() / both.sum().clamp(min=1),

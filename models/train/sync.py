@@ -1,17 +1,21 @@
 """Train lip-audio synchronisation: ``python -m models.train.sync --preset cpu|gpu``.
 
-After `models.train.teacher`.
-
 One batch is a set of windows of 24 frames. InfoNCE pulls together the embeddings of a frame's audio
-and of its lips against all other frames of the batch (other times and other clips); the lip decoder
-learns the lip code by the motion it causes on the mesh (`LipError`): a little from the true lips,
-more from the lips that `models.train.teacher` heard in the same sound; and by what the lip encoder
-thinks of its output.
+and of its lips against all other frames of the batch (other times and other clips). The lip decoder
+learns from people the lip code by the motion it causes on the mesh (`LipError`): a little from the
+true lips, more from lips that are all in the sound: those that `models.train.teacher` heard, or,
+without its file, the answers of finished weights (``--teacher``). From synthetic voices it learns
+which lips belong to which sound (`models.train.voices`; needs espeak-ng); and from the lip encoder,
+what that thinks of its output.
+
+The built-in weights come of ``--start models/weights``: they went on from those before them, and
+are the mean with them (`KEPT`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,19 +24,21 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.attributes import Attributes
-from models.data import music
 from models.data.dataset import PreparedClip, frame_weights, is_validation, load
-from models.sync import CONTEXT, LIP_WINDOW, Sync
+from models.data.visemes import lessons
+from models.sync import LIP_WINDOW, Sync
+from models.train.anchors import answer, calibrate
+from models.train.hearing import BEHIND_SPEECH, augment, between, hear_music, speeds, unspoken
 from models.train.lips import LipError, weighted
-from models.train.loop import Peers, Settings, arguments, load_weights, made_by, train
+from models.train.loop import WEIGHTS, Peers, Settings, arguments, load_weights, made_by, train
 from models.train.teacher import HEARD
-from parlante import _core
+from models.train.voices import WEIGHTS as LESSON
+from models.train.voices import Lessons, Shapes, misses, shown
 from parlante.contract import (
     CONTEXT_AFTER,
     CONTEXT_BEFORE,
     EXPRESSION,
     LIP,
-    MEL_BANDS,
     MEL_PER_FRAME,
     SILENCE,
     Float,
@@ -41,26 +47,27 @@ from parlante.face.model import FaceModel
 from parlante.runtime.bundle import Bundle
 
 PRESETS = {
-    "cpu": Settings(20_000, 64, learning_rate=1e-3, minutes=11, ema=0.998, weight_decay=0.01),
+    "cpu": Settings(20_000, 40, learning_rate=1e-3, minutes=22, ema=0.998, weight_decay=0.01),
     "gpu": Settings(15_000, 256, learning_rate=1e-3, minutes=4, weight_decay=0.01),
 }
 WINDOW = 24
 HALF_LIP = LIP_WINDOW // 2
 FRAMES = CONTEXT_BEFORE + WINDOW + CONTEXT_AFTER
-# How much the true lips count, and those that the teacher heard.
+# How much the true lips count, and those that are all in the sound.
 TRUE = {"position": 0.3, "motion": 1.8, "aperture": 0.45, "agreement": 0.3, "velocity": 1.2}
 TAUGHT = {"position": 1.0, "motion": 6.0, "aperture": 3.0, "velocity": 4.0}
-PARTS = {"contrast": ("contrast", "sync"), "teacher": tuple(f"taught_{k}" for k in TAUGHT)}
-SHUT_APERTURE = 0.03  # inner-lip opening over mouth width of lips that touch
-PRESS = 0.03  # of the mouth's width that shut lips go beyond touching
-ENOUGH_SHUT = 3  # frames of a clip
-QUIET_BELOW = 5.0  # nepers of power under a clip's loud frames
-GAINS = tuple(float(gain) for gain in np.linspace(1, 3, 41))
-MIN_SPEED, MAX_SPEED = 0.85, 1.2  # of augmented speech
-QUIET_WINDOWS = 32  # windows of nothing but noise or music beside each batch, whose lips are shut
-QUIET_WEIGHT = 1.0
-FAINTEST = -22.0  # log-mel of noise; white noise of −42 dB is at −8
-PIECES = 240  # of music to hear
+PARTS = {
+    "contrast": ("contrast", "sync"),
+    "teacher": tuple(f"taught_{k}" for k in TAUGHT),
+    "voices": tuple(f"lesson_{k}" for k in LESSON),
+}
+QUIET_SHARE = 0.5  # of a batch: windows beside it of nothing but noise or music, with shut lips
+LESSON_SHARE = 1.5  # of a batch: windows beside it of synthetic voices
+LESSON_SECONDS = 8_000.0
+QUIET_WEIGHT = 2.0
+# Of the teacher's weights in the mean that is kept, where training went on from them: voices are
+# followed as before, sounds as they have been learnt.
+KEPT = 0.25
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,24 @@ class Speech:
     def draw(self, count: int) -> Tensor:
         """``count`` starts, drawn by share."""
         return self.starts[torch.multinomial(self.share, count, replacement=True)]
+
+    def windows(self, starts: Tensor, speed: Tensor) -> tuple[Tensor, ...]:
+        """The windows at ``starts`` [N], played ``speed`` [N] times as fast.
+
+        mel, expression, keep, heard and asked; expression and keep reach HALF_LIP further to both
+        sides.
+        """
+        device = self.mel.device
+        inside = torch.arange(FRAMES, device=device) * speed[:, None]
+        frames = torch.arange(-HALF_LIP, FRAMES + HALF_LIP, device=device) * speed[:, None]
+        columns = torch.arange(FRAMES * MEL_PER_FRAME, device=device) * speed[:, None]
+        return (
+            between(self.mel, starts * MEL_PER_FRAME, columns),
+            between(self.expression, starts, frames),
+            between(self.keep[:, None].float(), starts, frames)[..., 0] == 1,
+            between(self.heard, starts, inside),
+            between(self.asked[:, None].float(), starts, inside)[..., 0] == 1,
+        )
 
 
 def join(clips: list[PreparedClip], heard: dict[str, Float], device: torch.device) -> Speech:
@@ -122,263 +147,164 @@ def join(clips: list[PreparedClip], heard: dict[str, Float], device: torch.devic
     )
 
 
-def between(rows: Tensor, starts: Tensor, steps: Tensor) -> Tensor:
-    """``rows`` [R, C] at fractional positions starts [N] + steps [N, T], linearly: [N, T, C]."""
-    low = steps.floor()
-    share = (steps - low)[..., None]
-    first = starts[:, None] + low.long()
-    last = len(rows) - 1
-    a, b = rows[first.clamp(0, last)], rows[(first + 1).clamp(0, last)]
-    return a + (b - a) * share
+def terms(
+    net: nn.Module,
+    audio: Tensor,
+    predicted: Tensor,
+    data: tuple[Tensor, ...],
+    error: LipError,
+) -> dict[str, Tensor]:
+    """What ``net`` makes wrong of people's windows, given its embeddings and its lips of them.
 
-
-def hear_music(device: torch.device) -> Tensor:
-    """Log-mel [pieces, C, 80] of pieces of music of RMS 1."""
-    pieces = [music.piece(np.random.default_rng(i)) for i in range(PIECES)]
-    return torch.from_numpy(np.stack([_core.log_mel(p) for p in pieces])).to(device)
+    ``data``: code [N, FRAMES + 4, 16] and keep, heard and asked, as `Speech.windows` gives them.
+    """
+    code, keep, heard, asked = data
+    device = audio.device
+    first = CONTEXT_BEFORE
+    span = slice(HALF_LIP + first, HALF_LIP + first + WINDOW)
+    inner = slice(first, first + WINDOW)
+    out = weighted(error(predicted, code[:, span], keep[:, span]), TRUE)
+    told = weighted(error(predicted, heard[:, inner], asked[:, inner]), TAUGHT)
+    out |= {f"taught_{k}": v for k, v in told.items()}
+    # Contrast: 3 frames a window, all kept; other times of the same clip and other clips are
+    # the negatives.
+    pick = torch.randperm(WINDOW, device=device)[:3]
+    around = pick[:, None] + torch.arange(LIP_WINDOW, device=device)
+    lips_seen = code[:, first + around]
+    valid = keep[:, first + around].all(-1).reshape(-1)
+    lip_embedding = net.lip(lips_seen.reshape(-1, LIP_WINDOW, LIP))[valid]
+    audio_embedding = net.project(audio[:, first + pick]).flatten(0, 1)[valid]
+    logits = net.temperature.exp().clamp(max=50) * audio_embedding @ lip_embedding.T
+    target = torch.arange(len(logits), device=device)
+    out["contrast"] = (
+        0.1 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    )
+    # The lip encoder judges the decoder's lips (it is not itself taught by them).
+    shown_lips = predicted.unfold(1, LIP_WINDOW, 1).transpose(2, 3)[:, ::3]
+    spoken = net.project(audio[:, first + HALF_LIP : first + WINDOW - HALF_LIP : 3]).detach()
+    frozen = {k: v.detach() for k, v in net.lip.named_parameters()}
+    judged = torch.func.functional_call(net.lip, frozen, (shown_lips.reshape(-1, LIP_WINDOW, LIP),))
+    out["sync"] = 0.05 * (1 - (judged * spoken.reshape(len(judged), -1)).sum(-1)).mean()
+    return out
 
 
 @dataclass(frozen=True)
-class Background:
-    """Noise and music that windows are heard in.
+class Course:
+    """What a network is trained on: people, synthetic voices, and sound in which nobody speaks."""
 
-    How often each is there, and the highest log-mel of the noise and the highest level of the music
-    in dB.
-    """
+    speech: Speech
+    lessons: Lessons | None
+    pieces: Tensor
+    error: LipError
+    shapes: Shapes
+    teacher: Sync
 
-    noise: float
-    music: float
-    loudest: float
-    level: float
+    def losses(self, net: nn.Module, batch: int) -> dict[str, Tensor]:
+        """Of one batch. All windows go through the network at once."""
+        device = self.pieces.device
+        mel, *data = self.speech.windows(self.speech.draw(batch), speeds(batch, device))
+        heard = [mel]
+        if self.lessons is not None:
+            taught = round(LESSON_SHARE * batch)
+            own, wanted, demands = self.lessons.windows(speeds(taught, device), FRAMES)
+            heard.append(own)
+        heard = [augment(torch.cat(heard), self.pieces, BEHIND_SPEECH)]
+        heard.append(unspoken(round(QUIET_SHARE * batch), FRAMES * MEL_PER_FRAME, self.pieces))
+        with torch.autocast(device.type, torch.bfloat16):
+            audio = net.embed(torch.cat(heard))
+        audio = audio.float()
+        predicted = net.decoder(audio)
+        data[0] = self.error.code(data[0])
+        out = terms(net, audio[:batch], predicted[:batch], tuple(data), self.error)
+        if self.lessons is not None:
+            made = shown(predicted[batch : batch + taught], self.teacher)
+            inner = slice(CONTEXT_BEFORE, CONTEXT_BEFORE + WINDOW)
+            wrong = misses(made, wanted[:, inner], demands[:, inner], self.error, self.shapes)
+            out |= {f"lesson_{k}": v for k, v in weighted(wrong, LESSON).items()}
+        # Only the mouth's opening is asked for: shut.
+        quiet = self.error.aperture(predicted[-round(QUIET_SHARE * batch) :])
+        shut = self.error.aperture(self.error.code(self.rest))
+        out["silence"] = QUIET_WEIGHT * (quiet - shut).abs().mean()
+        return out
 
-
-BEHIND_SPEECH = Background(noise=0.2, music=0.15, loudest=-8, level=-36)
-ALONE = Background(noise=0.3, music=0.5, loudest=-5, level=-20)
-FAINTEST_MUSIC = -65.0  # dB
-
-
-def augment(mel: Tensor, pieces: Tensor, background: Background) -> Tensor:
-    """Gain, tilt, and noise or music in some of the windows; log-mel [N, C, 80] in and out."""
-    n, columns, bands = mel.shape
-    device = mel.device
-    gain = torch.rand(n, 1, 1, device=device) * 6 - 4
-    tilt = 0.7 * torch.randn(n, 1, 1, device=device) * torch.linspace(-1, 1, bands, device=device)
-    mel = (mel + gain + tilt).clamp(min=SILENCE)
-    level = torch.rand(n, 1, 1, device=device) * (background.loudest - FAINTEST) + FAINTEST
-    slope = torch.randn(n, 1, 1, device=device) * torch.linspace(-1.5, 1.5, bands, device=device)
-    noise = level + slope + torch.randn_like(mel)
-    first = torch.randint(pieces.shape[1] - columns, (n, 1), device=device)
-    played = pieces[
-        torch.randint(len(pieces), (n, 1), device=device),
-        first + torch.arange(columns, device=device),
-    ]
-    decibel = torch.rand(n, 1, 1, device=device) * (background.level - FAINTEST_MUSIC)
-    played = played + (decibel + FAINTEST_MUSIC) * (np.log(10) / 10) + tilt
-    choice = torch.rand(n, 1, 1, device=device)
-    mel = torch.where(choice < background.noise, torch.logaddexp(mel, noise), mel)
-    musical = choice > 1 - background.music
-    return torch.where(musical, torch.logaddexp(mel, played), mel).clamp(min=SILENCE)
-
-
-@dataclass
-class Answer:
-    """What lips do in a clip of N frames.
-
-    ``made`` [N, 16], the decoder's answer; ``code`` [N, 16], the true one; ``opening`` [N], true,
-    by landmarks, model units; which frames to keep, and which of them are loud.
-    """
-
-    made: Tensor
-    code: Tensor
-    opening: Tensor
-    keep: Tensor
-    loud: Tensor
-
-
-def answer(module: Sync, error: LipError, clip: PreparedClip, device: torch.device) -> Answer:
-    """The decoder's answer to a whole clip."""
-    assert clip.mel is not None
-    mel = torch.from_numpy(clip.mel).to(device)
-    margin = (0, 0, CONTEXT_BEFORE * MEL_PER_FRAME, CONTEXT_AFTER * MEL_PER_FRAME)
-    made = module.decoder(module.embed(F.pad(mel, margin, value=SILENCE)[None]))[0, : len(clip)]
-    keep = torch.from_numpy(clip.keep).to(device)
-    loudness = mel.exp().mean(1).clamp(min=1e-9).log().view(-1, MEL_PER_FRAME).mean(1)
-    return Answer(
-        made=made,
-        code=error.code(torch.from_numpy(clip.expression).to(device)),
-        opening=torch.from_numpy(clip.aperture).to(device) * error.mouth_width,
-        keep=keep,
-        loud=keep & (loudness > loudness.quantile(0.9) - QUIET_BELOW),
-    )
+    @property
+    def rest(self) -> Tensor:
+        """The expression of a face that does nothing."""
+        return torch.zeros(1, EXPRESSION, device=self.pieces.device)
 
 
 @torch.no_grad()
-def calibrate(
-    module: Sync,
-    error: LipError,
-    clips: list[PreparedClip],
-    held_out: list[PreparedClip],
-    device: torch.device,
-) -> None:
-    """Set the anchors of `SpokenLips`.
+def validate(net: nn.Module, held_out: Speech, error: LipError) -> dict[str, float]:
+    """Errors on people held out, and how far the lips' opening correlates with theirs."""
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(held_out.starts), generator=generator)[:256]
+    chosen = chosen.to(held_out.starts.device)
+    ones = torch.ones(len(chosen), device=chosen.device)
+    mel, *data = held_out.windows(held_out.starts[chosen], ones)
+    data[0] = error.code(data[0])
+    audio = net.embed(mel)
+    predicted = net.decoder(audio)
+    scores = {k: float(v) for k, v in terms(net, audio, predicted, tuple(data), error).items()}
+    code, keep, *_ = data
+    span = slice(HALF_LIP + CONTEXT_BEFORE, HALF_LIP + CONTEXT_BEFORE + WINDOW)
+    whole = keep[:, span].all(1)
+    a, b = (
+        o - o.mean(1, keepdim=True)
+        for o in (error.aperture(predicted[whole]), error.aperture(code[whole][:, span]))
+    )
+    like = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-6)
+    return scores | {"correlation": float(like.mean())}
 
-    From training clips: the mean code of shut lips, and the answer that stands for shut lips, such
-    that in speech lips are on average as far open as people's. From people held out: how much
-    answers are to be stretched, so that lips open and close as widely as true ones (standard
-    deviations in a clip, what lies beyond shut counting as shut), for voices heard in training are
-    followed more than others; and what tells how far a code is open. How far people's lips are open
-    is measured on their landmarks: what the fit of a face calls an opening is off by a constant.
-    """
-    shut, opened, spoken, wanted = [], [], [], []
-    for clip in clips:
-        a = answer(module, error, clip, device)
-        closed = a.keep & (a.opening < SHUT_APERTURE * error.mouth_width)
-        shut.append(a.code[closed])
-        if a.loud.any():
-            spoken.append(a.made[a.loud].mean(0))
-            wanted.append(a.opening[a.loud].mean())
-            # Within a clip: what people's fitted lips have in common is not in the sound.
-            if closed.sum() >= ENOUGH_SHUT:
-                opened.append(a.code[a.loud].mean(0) - a.code[closed].mean(0))
-    mean_shut, mean_spoken = torch.cat(shut).mean(0), torch.stack(spoken).mean(0)
-    level, rest = torch.stack(wanted).mean(), error.aperture(mean_spoken)
-    others = [answer(module, error, clip, device) for clip in held_out]
-    made = [error.aperture(a.made[a.keep]) - rest for a in others]
-    true_spread = torch.stack([a.opening[a.keep].std() for a in others]).mean()
-    for gain in GAINS:
-        spread = [(level + gain * opening).clamp(min=0).std() for opening in made]
-        if torch.stack(spread).mean() >= true_spread:
-            break
-    # From shut to lips as far open as they should be, the way that people's lips open.
-    way = torch.stack(opened).mean(0)
-    way *= level / (error.aperture(mean_shut + way) - error.aperture(mean_shut))
-    module.lip_shut.copy_(mean_shut)
-    module.lip_gain.fill_(gain)
-    module.lip_anchor.copy_(mean_spoken - way / gain)
-    # How far a code is open, as a linear form of its change from shut, fitted where lips are.
-    change = gain * torch.cat([a.made[a.keep] - module.lip_anchor for a in others])
-    openings = error.aperture(mean_shut + change) - error.aperture(mean_shut)
-    form = torch.linalg.lstsq(change, openings[:, None]).solution[:, 0]
-    module.lip_opening.copy_(form)
-    # From shut to the answer to silence.
-    quiet = torch.full((1, CONTEXT * MEL_PER_FRAME, MEL_BANDS), SILENCE, device=device)
-    beyond = gain * (module.decoder(module.embed(quiet))[0, 0] - module.lip_anchor)
-    module.lip_way.copy_(beyond / (form @ beyond))
-    module.lip_press.fill_(PRESS * error.mouth_width)
+
+def answers_of(
+    clips: list[PreparedClip], prepared: Path, teacher: Sync, error: LipError, device: torch.device
+) -> dict[str, Float]:
+    """Lips [N, 16] that are all in each clip's sound: a recogniser's, or the teacher's answers."""
+    if (prepared / HEARD).exists():
+        with np.load(prepared / HEARD, allow_pickle=False) as stored:
+            return {c.name: stored[c.name] for c in clips}
+    with torch.no_grad():
+        return {c.name: answer(teacher, error, c, device).made.cpu().numpy() for c in clips}
 
 
 def main() -> None:
-    parsed, settings = arguments(__doc__, PRESETS, tuple(PARTS))
+    paths = {"--teacher": (WEIGHTS, "folder of finished weights, whose answers are learnt from")}
+    parsed, settings = arguments(__doc__, PRESETS, tuple(PARTS), paths)
     device = torch.device(parsed.device)
     model = FaceModel.load(Bundle.default().path("face_model.npz"))
     attributes = (
         load_weights(Attributes(), "attributes", parsed.weights).to(device).requires_grad_(False)
     )
     error = LipError(attributes, model, device)
-    shut = error.aperture(error.code(torch.zeros(1, EXPRESSION, device=device)))
+    teacher = load_weights(Sync(), "sync", parsed.teacher).to(device).requires_grad_(False)
     clips = load(parsed.prepared, parsed.data, "train")
     clips = [c for c in clips if c.mel is not None and len(c) >= WINDOW]
-    with np.load(parsed.prepared / HEARD, allow_pickle=False) as stored:
-        answers = {c.name: stored[c.name] for c in clips}
+    answers = answers_of(clips, parsed.prepared, teacher, error, device)
     speech, held_out = (
         join([c for c in clips if is_validation(c.person) == held], answers, device)
         for held in (False, True)
     )
+    shapes = Shapes(error, model, teacher.lip_shut)
+    taught = None
+    if parsed.without != "voices":
+        taught = Lessons.of(lessons(LESSON_SECONDS, parsed.seed), shapes, FRAMES, device)
+    course = Course(speech, taught, hear_music(device), error, shapes, teacher)
     module = Sync().to(device)
-    pieces = hear_music(device)
-
-    def window(data: Speech, starts: Tensor, speed: Tensor) -> tuple[Tensor, ...]:
-        """The windows at ``starts`` [N], played ``speed`` [N] times as fast.
-
-        mel, expression, keep, heard and asked; expression and keep reach HALF_LIP further to both
-        sides.
-        """
-        inside = torch.arange(FRAMES, device=device) * speed[:, None]
-        frames = torch.arange(-HALF_LIP, FRAMES + HALF_LIP, device=device) * speed[:, None]
-        columns = torch.arange(FRAMES * MEL_PER_FRAME, device=device) * speed[:, None]
-        return (
-            between(data.mel, starts * MEL_PER_FRAME, columns),
-            between(data.expression, starts, frames),
-            between(data.keep[:, None].float(), starts, frames)[..., 0] == 1,
-            between(data.heard, starts, inside),
-            between(data.asked[:, None].float(), starts, inside)[..., 0] == 1,
-        )
-
-    def terms(
-        net: nn.Module,
-        mel: Tensor,
-        expression: Tensor,
-        keep: Tensor,
-        heard: Tensor,
-        asked: Tensor,
-    ) -> dict[str, Tensor]:
-        code = error.code(expression)
-        audio = net.embed(mel)
-        first = CONTEXT_BEFORE
-        span = slice(HALF_LIP + first, HALF_LIP + first + WINDOW)
-        inner = slice(first, first + WINDOW)
-        predicted = net.decoder(audio)
-        out = weighted(error(predicted, code[:, span], keep[:, span]), TRUE)
-        told = weighted(error(predicted, heard[:, inner], asked[:, inner]), TAUGHT)
-        out |= {f"taught_{k}": v for k, v in told.items()}
-        # Contrast: 3 frames a window, all kept; other times of the same clip and other clips are
-        # the negatives.
-        pick = torch.randperm(WINDOW, device=device)[:3]
-        around = pick[:, None] + torch.arange(LIP_WINDOW, device=device)
-        lips_seen = code[:, first + around]
-        valid = keep[:, first + around].all(-1).reshape(-1)
-        lip_embedding = net.lip(lips_seen.reshape(-1, LIP_WINDOW, LIP))[valid]
-        audio_embedding = net.project(audio[:, first + pick]).flatten(0, 1)[valid]
-        logits = net.temperature.exp().clamp(max=50) * audio_embedding @ lip_embedding.T
-        target = torch.arange(len(logits), device=device)
-        out["contrast"] = (
-            0.1 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        )
-        # The lip encoder judges the decoder's lips (it is not itself taught by them).
-        shown = predicted.unfold(1, LIP_WINDOW, 1).transpose(2, 3)[:, ::3]
-        spoken = net.project(audio[:, first + HALF_LIP : first + WINDOW - HALF_LIP : 3]).detach()
-        frozen = {k: v.detach() for k, v in net.lip.named_parameters()}
-        judged = torch.func.functional_call(net.lip, frozen, (shown.reshape(-1, LIP_WINDOW, LIP),))
-        out["sync"] = 0.05 * (1 - (judged * spoken.reshape(len(judged), -1)).sum(-1)).mean()
-        return out
 
     def losses(progress: float) -> dict[str, Tensor]:
-        speed = torch.rand(settings.batch, device=device) * (MAX_SPEED - MIN_SPEED) + MIN_SPEED
-        mel, expression, keep, heard, asked = window(speech, speech.draw(settings.batch), speed)
-        mel = augment(mel, pieces, BEHIND_SPEECH)
-        out = terms(module, mel, expression, keep, heard, asked)
-        # Only the mouth's opening is asked for: shut.
-        quiet = torch.full(
-            (QUIET_WINDOWS, FRAMES * MEL_PER_FRAME, MEL_BANDS), SILENCE, device=device
-        )
-        made = error.aperture(module.decoder(module.embed(augment(quiet, pieces, ALONE))))
-        out["silence"] = QUIET_WEIGHT * (made - shut).abs().mean()
+        out = course.losses(module, settings.batch)
         return {k: v for k, v in out.items() if k not in PARTS.get(parsed.without, ())}
 
-    def validate(average: nn.Module) -> dict[str, float]:
-        generator = torch.Generator().manual_seed(0)
-        chosen = torch.randperm(len(held_out.starts), generator=generator)[:256].to(device)
-        drawn = window(held_out, held_out.starts[chosen], torch.ones(len(chosen), device=device))
-        scores = {k: float(v) for k, v in terms(average, *drawn).items()}
-        mel, expression, keep, *_ = drawn
-        span = slice(HALF_LIP + CONTEXT_BEFORE, HALF_LIP + CONTEXT_BEFORE + WINDOW)
-        whole = keep[:, span].all(1)
-        a, b = (
-            o - o.mean(1, keepdim=True)
-            for o in (
-                error.aperture(average.decoder(average.embed(mel[whole]))),
-                error.aperture(error.code(expression[whole][:, span])),
-            )
-        )
-        scores["correlation"] = float(
-            ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-6)).mean()
-        )
-        return scores
-
-    train("sync", module, losses, settings, parsed, validate)
+    train(
+        "sync", module, losses, settings, parsed, lambda average: validate(average, held_out, error)
+    )
     if Peers.rank():
         return
     load_weights(module, "sync", parsed.weights)
+    if parsed.start is not None:
+        with torch.no_grad():
+            for own, before in zip(module.parameters(), teacher.parameters(), strict=True):
+                own.copy_(own.lerp(before, KEPT).half())  # as it is stored
     spoken, others = (
         [c for c in clips if c.lips and is_validation(c.person) == held] for held in (False, True)
     )

@@ -14,8 +14,7 @@ import torch
 import models.train.loop as loop
 from models import sync
 from models.attributes import Attributes
-from models.train import lips
-from models.train import sync as train_sync
+from models.train import anchors, lips
 from parlante.face.model import FaceModel
 from parlante.runtime.bundle import Bundle
 from tests.support import portrait_samples
@@ -62,18 +61,18 @@ def test_calibration_undoes_what_a_timid_network_does(
     way = way - rest
     off = 0.3 * torch.randn(1, 16, generator=torch.Generator().manual_seed(1))
 
-    def answer(*_: object) -> train_sync.Answer:
+    def answer(*_: object) -> anchors.Answer:
         open_by = torch.from_numpy(np.abs(rng.normal(0.5, 0.2, 400)).astype(np.float32))[:, None]
         open_by[:40] = 0
         code = rest + open_by * way
         opening = error.aperture(code) - error.aperture(rest)
         made = off + rest + (0.5 + share * (open_by - 0.5)) * way
         every = torch.ones(400, dtype=torch.bool)
-        return train_sync.Answer(made, code, opening, every, every)
+        return anchors.Answer(made, code, opening, every, every)
 
-    monkeypatch.setattr(train_sync, "answer", answer)
+    monkeypatch.setattr(anchors, "answer", answer)
     module = sync.Sync()
-    train_sync.calibrate(module, error, [Any] * 8, [Any] * 8, torch.device("cpu"))  # type: ignore[list-item]
+    anchors.calibrate(module, error, [Any] * 8, [Any] * 8, torch.device("cpu"))  # type: ignore[list-item]
     assert float(module.lip_gain) == pytest.approx(1 / share, abs=0.2)
     one = answer()
     spoken = module.lip_shut + module.lip_gain * (one.made - module.lip_anchor)

@@ -12,7 +12,7 @@ import torch
 from models.data import music
 from models.evaluate.protocols import SHUT, mesh_aperture
 from models.evaluate.report import UNHEARD, speechless
-from models.train import sync as train_sync
+from models.train import hearing
 from parlante.contract import MEL_BANDS, SAMPLE_RATE, SAMPLES_PER_FRAME, SILENCE
 from parlante.options import RenderOptions
 from parlante.render.renderer import FrameRenderer
@@ -64,20 +64,20 @@ def test_pieces_differ_and_have_a_level() -> None:
 def test_background_is_as_loud_as_told() -> None:
     """Silence with music in all windows has a log-mel between the levels asked for."""
     pieces = torch.full((2, 400, MEL_BANDS), 3.0)  # of RMS 1
-    background = train_sync.Background(noise=0, music=1, loudest=-8, level=-20)
+    background = hearing.Background(noise=0, music=1, loudest=-8, level=-20)
     quiet = torch.full((200, 96, MEL_BANDS), SILENCE)
     torch.manual_seed(0)
-    heard = train_sync.augment(quiet, pieces, background)
+    heard = hearing.augment(quiet, pieces, background)
     # The middle band has no tilt; 10 dB are ln 10 nepers of power.
     decibel = (heard[:, 0, MEL_BANDS // 2] - 3) * 10 / np.log(10)
     assert -65.5 < decibel.min() < -60 and -25 < decibel.max() < -19.5
-    alone = train_sync.Background(noise=0, music=0, loudest=-8, level=-20)
-    assert (train_sync.augment(quiet, pieces, alone) <= SILENCE + 6).all()
+    alone = hearing.Background(noise=0, music=0, loudest=-8, level=-20)
+    assert (hearing.augment(quiet, pieces, alone) <= SILENCE + 6).all()
 
 
 def test_lips_stay_shut_to_music() -> None:
     """Of the weights that ship, on pieces that they were not trained with."""
-    assert UNHEARD > train_sync.PIECES
+    assert UNHEARD > hearing.PIECES
     face, bundle = portrait_samples.avatar().portrait, Bundle.default()
     renderer = FrameRenderer(
         bundle, portrait_samples.model(), face, RenderOptions(size=256, steps=1)
