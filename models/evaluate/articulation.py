@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,12 @@ FEMALE = [(f"f{k}", 55) for k in range(1, 6)]
 FEMALE += [(name, 55) for name in ("Alicia", "Annie", "anika", "belinda")] + [("f4", 95)]
 MEET, APART, VOWELS = "pbm", "tdnkgs", "aeiou"
 SPEED = 130  # words a minute
+# Ways of speaking, beside: voices with pitch and speed.
+MANNERS = {
+    "whispered": [("whisper", 50, SPEED), ("whisperf", 50, SPEED)],
+    "slow, 90 words a minute": [("m3", 45, 90), ("f3", 55, 90)],
+    "fast, 190 words a minute": [("m3", 45, 190), ("f3", 55, 190)],
+}
 PAUSE = "_"
 REST = 0.5  # seconds of silence between words
 
@@ -52,6 +59,7 @@ class Voice:
     language: str
     variant: str
     pitch: int
+    speed: int = SPEED
 
     @property
     def name(self) -> str:
@@ -61,7 +69,7 @@ class Voice:
         """A word."""
         text = word.translate(LANGUAGES[self.language])
         voice = f"{self.language}+{self.variant}"
-        return speak(text, voice, pitch=self.pitch, speed=SPEED)
+        return speak(text, voice, pitch=self.pitch, speed=self.speed)
 
 
 @dataclass(frozen=True)
@@ -138,28 +146,48 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle = Bundle.default() if arguments.bundle is None else Bundle.open(arguments.bundle)
     voices = [Voice(code, *own) for code in arguments.languages for own in MALE + FEMALE]
-    rows = [(voice, articulation(voice, bundle)) for voice in tqdm(voices, desc="voices")]
-    table: dict[str, dict[str, float]] = {}
-    for label, of in (("language", lambda v: v.language), ("voice", lambda v: v.name)):
+    rows = measured(voices, bundle)
+    table: dict[str, dict[str, dict[str, float]]] = {
+        "language": by(lambda voice: voice.language, rows),
+        "voice": by(lambda voice: voice.name, rows),
+        "manner": {
+            manner: shares(
+                measured([Voice(c, *o) for c in arguments.languages for o in own], bundle)
+            )
+            for manner, own in MANNERS.items()
+        },
+        "voices": {
+            "nothing was trained with": shares([r for r in rows if r[0].variant in HELD_OUT]),
+            f"all {len(rows)}": shares(rows),
+        },
+    }
+    for label, lines in table.items():
         print(f"\n| {label} | /p b m/ meet | /t d n k g s/ do not | vowels in order |")
         print("|---|---|---|---|")
-        for name in dict.fromkeys(of(voice) for voice, _ in rows):
-            table[name] = shares([right for voice, right in rows if of(voice) == name])
-            print(
-                f"| {name} | " + " | ".join(f"{100 * v:.0f} %" for v in table[name].values()) + " |"
-            )
-    table["held out"] = shares([right for voice, right in rows if voice.variant in HELD_OUT])
-    table["all"] = shares([right for _, right in rows])
-    print(f"\nVoices that nothing was trained with, {', '.join(HELD_OUT)}: {table['held out']}")
-    print(f"All {len(rows)} voices: {table['all']}")
+        for name, right in lines.items():
+            print(f"| {name} | " + " | ".join(f"{100 * v:.0f} %" for v in right.values()) + " |")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(table, indent=1) + "\n")
 
 
-def shares(rows: list[dict[str, list[bool]]]) -> dict[str, float]:
+Row = tuple[Voice, dict[str, list[bool]]]
+
+
+def measured(voices: list[Voice], bundle: Bundle) -> list[Row]:
+    """`articulation` of each voice."""
+    return [(voice, articulation(voice, bundle)) for voice in tqdm(voices, desc="voices")]
+
+
+def by(label: Callable[[Voice], str], rows: list[Row]) -> dict[str, dict[str, float]]:
+    """Shares of the voices of each label."""
+    names = dict.fromkeys(label(voice) for voice, _ in rows)
+    return {name: shares([row for row in rows if label(row[0]) == name]) for name in names}
+
+
+def shares(rows: list[Row]) -> dict[str, float]:
     """Of each kind the share that was right."""
     kinds = ("meet", "apart", "vowels")
-    held = {kind: [one for row in rows for one in row.get(kind, [])] for kind in kinds}
+    held = {kind: [one for _, right in rows for one in right.get(kind, [])] for kind in kinds}
     return {kind: round(float(np.mean(own)), 3) for kind, own in held.items() if own}
 
 

@@ -11,6 +11,8 @@ from parlante.contract import EXPRESSION, LIP
 from parlante.face.model import FaceModel
 from parlante.face.topology import LIP_CORNERS, LIP_PAIRS, LIPS_INNER, LIPS_OUTER
 
+USUAL = 2.5  # standard deviations
+LEAST_SPREAD = 0.01  # of lip codes along a direction in which people's hardly differ
 STILL_OPENING = 0.1  # model units: lips that move less than this say little about the sound
 
 
@@ -75,6 +77,24 @@ class LipError:
             "agreement": (1 - agreement).mean(),
             "velocity": (velocity.abs().mean(-1) * both).sum() / both.sum().clamp(min=1),
         }
+
+
+class Natural:
+    """How far lip codes are from what people's lips do.
+
+    A decoder that is asked for motion alone finds it far from the codes that faces have, where
+    modes work against each other and mouths are bent.
+    """
+
+    def __init__(self, codes: Tensor) -> None:
+        """Of people's ``codes`` [N, 16]."""
+        self._mean = codes.mean(0)
+        _, spread, self._axes = torch.linalg.svd(codes - self._mean, full_matrices=False)
+        self._spread = (spread / len(codes) ** 0.5).clamp(min=LEAST_SPREAD)
+
+    def __call__(self, code: Tensor) -> Tensor:
+        """What of codes [..., 16] lies beyond `USUAL` standard deviations of people's; mean."""
+        return ((code - self._mean) @ self._axes.T / self._spread).abs().sub(USUAL).relu().mean()
 
 
 def weighted(parts: dict[str, Tensor], weights: dict[str, float]) -> dict[str, Tensor]:

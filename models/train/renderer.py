@@ -74,7 +74,7 @@ SHARP_SHARE = 0.75  # of the pairs, from sharp clips
 TINT, LIGHT, OTHER = 0.2, 0.6, 0.12
 # Range of the logarithm of a pair's gamma, of its saturation; the share of black-and-white ones.
 GAMMA, SATURATION, GREY_SHARE = 0.4, (0.4, 1.5), 0.08
-SOFT_SHARE, SOFTNESS = 0.25, (2, 3)  # of the pairs, as if the photo had so many times fewer pixels
+SOFT_SHARE, SOFTNESS = 0.125, (2, 3)  # of the pairs, as if the photo had so many times fewer pixels
 OPENING_WEIGHT = 3.0  # of what lies between lips or lids, more than of what is around
 L2_WEIGHT, GRADIENT_WEIGHT, FEATURE_WEIGHT, TINT_WEIGHT = 0.5, 0.5, 0.8, 1.0
 CRITIC_WEIGHT, CRITIC_FROM = 0.35, 0.05  # from this share of the training on
@@ -83,7 +83,7 @@ EYES_SHARE = 0.5
 SQUARE = 4  # pixels: skin and lips are compared by the means of such squares
 # Of how much edge there is in squares of so many pixels: in small ones, edges are where they should
 # be; in large ones, what is uncertain is not blurred.
-DETAIL_WEIGHTS = {4: 4.0, 16: 16.0}
+DETAIL_WEIGHTS = {4: 6.0, 16: 32.0}
 # Of a batch: noised warps, from which sampling starts; answers of the network to those, further
 # down. The rest is truth.
 START_SHARE, OWN_SHARE = 0.4, 0.35

@@ -29,7 +29,7 @@ from models.data.visemes import lessons
 from models.sync import LIP_WINDOW, Sync
 from models.train.anchors import answer, calibrate
 from models.train.hearing import BEHIND_SPEECH, augment, between, hear_music, speeds, unspoken
-from models.train.lips import LipError, weighted
+from models.train.lips import LipError, Natural, weighted
 from models.train.loop import WEIGHTS, Peers, Settings, arguments, load_weights, made_by, train
 from models.train.teacher import HEARD
 from models.train.voices import WEIGHTS as LESSON
@@ -64,7 +64,7 @@ PARTS = {
 QUIET_SHARE = 0.5  # of a batch: windows beside it of nothing but noise or music, with shut lips
 LESSON_SHARE = 1.5  # of a batch: windows beside it of synthetic voices
 LESSON_SECONDS = 8_000.0
-QUIET_WEIGHT = 2.0
+QUIET_WEIGHT, NATURAL_WEIGHT = 2.0, 0.1
 # Of the teacher's weights in the mean that is kept, where training went on from them: voices are
 # followed as before, sounds as they have been learnt.
 KEPT = 0.25
@@ -197,6 +197,7 @@ class Course:
     pieces: Tensor
     error: LipError
     shapes: Shapes
+    natural: Natural
     teacher: Sync
 
     def losses(self, net: nn.Module, batch: int) -> dict[str, Tensor]:
@@ -216,8 +217,10 @@ class Course:
         predicted = net.decoder(audio)
         data[0] = self.error.code(data[0])
         out = terms(net, audio[:batch], predicted[:batch], tuple(data), self.error)
+        spoken = shown(predicted[: len(audio) - round(QUIET_SHARE * batch)], self.teacher)
+        out["natural"] = NATURAL_WEIGHT * self.natural(spoken)
         if self.lessons is not None:
-            made = shown(predicted[batch : batch + taught], self.teacher)
+            made = spoken[batch:]
             inner = slice(CONTEXT_BEFORE, CONTEXT_BEFORE + WINDOW)
             wrong = misses(made, wanted[:, inner], demands[:, inner], self.error, self.shapes)
             out |= {f"lesson_{k}": v for k, v in weighted(wrong, LESSON).items()}
@@ -288,7 +291,8 @@ def main() -> None:
     taught = None
     if parsed.without != "voices":
         taught = Lessons.of(lessons(LESSON_SECONDS, parsed.seed), shapes, FRAMES, device)
-    course = Course(speech, taught, hear_music(device), error, shapes, teacher)
+    natural = Natural(error.code(speech.expression[speech.keep]))
+    course = Course(speech, taught, hear_music(device), error, shapes, natural, teacher)
     module = Sync().to(device)
 
     def losses(progress: float) -> dict[str, Tensor]:

@@ -43,4 +43,4 @@ def test_lips_follow_a_voice() -> None:
     assert opening["a" if "a" in opening else "A"] > opening["m"]
     right = articulation(voice, bundle)
     assert len(right["meet"]) == 3 and len(right["apart"]) == 6
-    assert shares([right])["meet"] >= 2 / 3
+    assert shares([(voice, right)])["meet"] >= 2 / 3

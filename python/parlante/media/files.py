@@ -7,11 +7,42 @@ import os
 import secrets
 import sys
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
 
 from parlante.errors import OutputError
 from parlante.media.container import reason
+
+Own = TypeVar("Own", bound="WholeOrNothing")
+
+
+class WholeOrNothing(ABC):
+    """A context manager: leaving the block closes, an exception in the block aborts."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish what was written."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop what was written."""
+
+    def __enter__(self: Own) -> Own:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
 
 
 class PartialFile:

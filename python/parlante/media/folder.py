@@ -9,7 +9,6 @@ import shutil
 import wave
 import weakref
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 import cv2
@@ -20,6 +19,7 @@ from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError
 from parlante.media.container import reason
 from parlante.media.encoder import check_picture, check_sound
+from parlante.media.files import WholeOrNothing
 
 SOUND: Final = "sound.wav"
 WAVE_RATES: Final = range(1, 2**32)  # Hz, of a WAV file
@@ -34,7 +34,7 @@ def is_numbered(path: Path) -> bool:
     )
 
 
-class FolderWriter:
+class FolderWriter(WholeOrNothing):
     """Writes frames as PNG, ``shot/000000.png`` …, and speech as ``shot/sound.wav``.
 
     Nothing is lost: pictures are 8-bit RGB, or RGBA with straight alpha, the sound 16-bit PCM. The
@@ -132,17 +132,3 @@ class FolderWriter:
         with contextlib.suppress(OSError):
             self._open.close()
         self._remove()
-
-    def __enter__(self) -> FolderWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()

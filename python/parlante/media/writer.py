@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import av
@@ -19,7 +18,7 @@ from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError
 from parlante.media.container import reason
 from parlante.media.encoder import Codecs, Encoder, Format
-from parlante.media.files import PartialFile, StandardOutput
+from parlante.media.files import PartialFile, StandardOutput, WholeOrNothing
 from parlante.media.folder import WAVE_RATES, FolderWriter, is_numbered
 
 _SUFFIXES: Final = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -89,7 +88,7 @@ def target_of(path: Path) -> PartialFile | StandardOutput:
     return StandardOutput() if path == STANDARD_OUTPUT else PartialFile(path)
 
 
-class VideoWriter:
+class VideoWriter(WholeOrNothing):
     """Writes frames and speech to .mp4, .mov (H.264, AAC), .mkv (H.264, FLAC), .webm (VP9, Opus).
 
     Transparent ones to .mov (ProRes 4444, PCM) or .webm (VP9 with alpha, Opus). Frame i is shown at
@@ -230,20 +229,6 @@ class VideoWriter:
             with contextlib.suppress(av.FFmpegError, OSError, ValueError):
                 self._encoder.container.close()
         self._file.drop()
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
 
     def _fail(self, error: BaseException) -> None:
         self.abort()

@@ -13,7 +13,7 @@ MOODS: dict[Mood, dict[str, float]] = {
     "neutral": {},
     "friendly": {"mouthSmile": 0.55, "cheekSquint": 0.3, "eyeSquint": 0.15, "browOuterUp": 0.1},
     "serious": {"browDown": 1.1, "eyeSquint": 0.3, "mouthPress": 0.3, "mouthFrown": 0.1},
-    "sad": {"browInnerUp": 0.8, "mouthFrown": 0.5, "eyeSquint": 0.1},
+    "sad": {"browInnerUp": 0.8, "mouthFrown": 0.8, "eyeSquint": 0.1},
     "surprised": {"browInnerUp": 0.7, "browOuterUp": 0.7, "eyeWide": 0.5},
 }
 # Modes of the photo's own expression that are taken back, and how far: what the fit calls a smile
