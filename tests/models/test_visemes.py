@@ -20,7 +20,7 @@ from models.data.dataset import PreparedClip
 from models.evaluate.articulation import FEMALE, LANGUAGES, MALE
 from models.train import hearing, voices
 from models.train import sync as train_sync
-from models.train.lips import LipError
+from models.train.lips import LipError, Natural
 from parlante.contract import MEL_BANDS, SAMPLE_RATE, SILENCE
 from tests.support import portrait_samples
 
@@ -185,7 +185,8 @@ def test_a_batch_teaches_the_whole_network(error: LipError, still_clip: Prepared
     shapes = voices.Shapes(error, model, teacher.lip_shut)
     taught = voices.Lessons.of(visemes.lessons(30), shapes, train_sync.FRAMES, device)
     pieces = torch.full((2, 400, MEL_BANDS), -8.0)
-    course = train_sync.Course(speech, taught, pieces, error, shapes, teacher)
+    natural = Natural(error.code(speech.expression))
+    course = train_sync.Course(speech, taught, pieces, error, shapes, natural, teacher)
     module = loop.load_weights(sync.Sync(), "sync").train()
     losses = course.losses(module, 5)
     assert all(torch.isfinite(v) for v in losses.values())
