@@ -7,7 +7,6 @@ given.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +19,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.data.dataset import (
-    DEFAULT_DATA,
-    DEFAULT_PREPARED,
     LANDMARK_UNIT,
-    SHARP_DATA,
-    SHARP_PREPARED,
     PreparedClip,
+    clips_parser,
     load,
     read_frames,
     read_landmarks,
@@ -187,13 +183,7 @@ def load_atlases(folder: Path) -> list[Held]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED)
-    parser.add_argument("--sharp", type=Path, default=SHARP_DATA)
-    parser.add_argument("--sharp-prepared", type=Path, default=SHARP_PREPARED)
+    parser = clips_parser(__doc__, sharp=True)
     parser.add_argument("--out", type=Path, default=DEFAULT_ATLASES)
     parsed = parser.parse_args()
     parsed.out.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
 import json
@@ -28,6 +29,19 @@ VALIDATION_SHARE = 0.08
 # Of the training people; from them only the Sync expert learns.
 RESERVED = frozenset({"p156"})
 LANDMARK_UNIT = 64  # landmarks are stored as int16, 1/64 pixel
+
+
+def clips_parser(description: str | None, *, sharp: bool = False) -> argparse.ArgumentParser:
+    """A command line with the folders of the clips, and of the ``sharp`` ones."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED)
+    if sharp:
+        parser.add_argument("--sharp", type=Path, default=SHARP_DATA)
+        parser.add_argument("--sharp-prepared", type=Path, default=SHARP_PREPARED)
+    return parser
 
 
 @dataclass(frozen=True)

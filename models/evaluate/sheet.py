@@ -7,7 +7,6 @@ other than the demo's must not leave the machine: see the data's licences.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, load, read_frames
+from models.data.dataset import clips_parser, load, read_frames
 from parlante.media.photo import Photo, load_image
 from parlante.options import RenderOptions
 from parlante.portrait.encoder import PortraitEncoder
@@ -72,11 +71,7 @@ def row(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED)
+    parser = clips_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--people", type=int, default=6)
     parser.add_argument("--size", type=int, default=256)

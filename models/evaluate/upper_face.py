@@ -6,7 +6,6 @@ say and with its pauses; the same of motion that is generated from their sound. 
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from tqdm import tqdm
 
-from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED, PreparedClip, load
+from models.data.dataset import PreparedClip, clips_parser, load
 from models.evaluate import over_time, report
 from models.evaluate.metrics import correlation
 from models.evaluate.protocols import Scores, means, motions_of, per_person, speech_of
@@ -91,11 +90,7 @@ def of_clip(clip: PreparedClip, bundle: Bundle, model: FaceModel) -> dict[str, S
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED)
+    parser = clips_parser(__doc__)
     parser.add_argument("--bundle", type=Path, help="networks instead of the built-in ones")
     parser.add_argument("--clips", type=int, default=3, help="of a person, at most")
     parser.add_argument("--validation", action="store_true", help="of validation people instead")

@@ -10,22 +10,13 @@ modes themselves.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from models.data.dataset import (
-    DEFAULT_DATA,
-    DEFAULT_PREPARED,
-    SHARP_DATA,
-    SHARP_PREPARED,
-    PreparedClip,
-    load,
-    read_landmarks,
-)
+from models.data.dataset import PreparedClip, clips_parser, load, read_landmarks
 from models.train.loop import WEIGHTS
 from parlante.contract import VERTICES, Float
 from parlante.face.model import FaceModel
@@ -99,13 +90,7 @@ def fit(coefficients: Float, beyond: Float, modes: Float, prior: float = PRIOR) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED)
-    parser.add_argument("--sharp", type=Path, default=SHARP_DATA)
-    parser.add_argument("--sharp-prepared", type=Path, default=SHARP_PREPARED)
+    parser = clips_parser(__doc__, sharp=True)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parsed = parser.parse_args()
     model = FaceModel.load(Bundle.default().path("face_model.npz"))

@@ -7,14 +7,13 @@ runs/parts``. Resumes.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from models.data.atlases import DEFAULT_ATLASES
-from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED
+from models.data.dataset import clips_parser
 from models.train.loop import WEIGHTS
 
 WHOLE = "whole"
@@ -34,11 +33,7 @@ STEPS = {"attributes": 4_600, "sync": 1_500, "dynamics": 3_000, "renderer": 2_00
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--prepared", type=Path, default=DEFAULT_PREPARED)
+    parser = clips_parser(__doc__)
     parser.add_argument("--atlases", type=Path, default=DEFAULT_ATLASES)
     parser.add_argument("--out", type=Path, default=Path("runs/parts"))
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))

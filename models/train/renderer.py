@@ -239,7 +239,6 @@ def assemble(
     random, and eyes that stay open are left out.
     """
     device, n = frames.atlases.device, len(batch.source)
-    batch = batch.to(device)
     balances = frames.balances[batch.source][:, :, None, None]
 
     def balanced(images: Tensor) -> Tensor:
@@ -453,7 +452,7 @@ def main() -> None:
     )
     fresh = (batch.to(device) for batch in loader)
     batches = mixed(fresh, hardware.held, hardware.reuse, settings.batch)
-    fixed = next(iter(Pairs(held_out, clip_weights(held_out), 48, 1, mirror=False)))
+    fixed = next(iter(Pairs(held_out, clip_weights(held_out), 48, 1, mirror=False))).to(device)
     module = Renderer().to(device, memory_format=torch.channels_last)
     diffusion = diffusion_of(parsed.without)
     levels = None if parsed.without == "diffusion" else diffusion.levels().to(device)

@@ -22,9 +22,29 @@ Own = TypeVar("Own", bound="WholeOrNothing")
 class WholeOrNothing(ABC):
     """A context manager: leaving the block closes, an exception in the block aborts."""
 
+    _path: Path
+    _closed: bool
+
+    @property
     @abstractmethod
+    def frames(self) -> int:
+        """Frames written so far."""
+
     def close(self) -> None:
-        """Finish what was written."""
+        """Finish what was written and give it its name; a second call does nothing.
+
+        Raises:
+            OutputError: no frame was written, or it cannot be finished; nothing is left.
+        """
+        if self._closed:
+            return
+        if self.frames == 0:
+            self.abort()
+            raise OutputError(f"{self._path}: no frame was written; write at least one")
+        self._finish()
+
+    @abstractmethod
+    def _finish(self) -> None: ...
 
     @abstractmethod
     def abort(self) -> None:

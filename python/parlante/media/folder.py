@@ -73,7 +73,7 @@ class FolderWriter(WholeOrNothing):
             )
         self._partial = self._path.with_name(f".parlante-{secrets.token_hex(8)}.partial")
         self._shape = (height, width, 4 if transparent else 3)
-        self._channels, self.frames, self.samples, self._closed = channels, 0, 0, False
+        self._channels, self._frames, self.samples, self._closed = channels, 0, 0, False
         self._open = contextlib.ExitStack()
         try:
             self._partial.mkdir()
@@ -82,6 +82,11 @@ class FolderWriter(WholeOrNothing):
             self._sound.setparams((channels, _SAMPLE_BYTES, sample_rate, 0, "NONE", ""))
         except OSError as error:
             raise OutputError(f"{self._path} cannot be made ({reason(error)})") from error
+
+    @property
+    def frames(self) -> int:
+        """Frames written so far."""
+        return self._frames
 
     def write(self, image: Image, audio: NDArray[np.int16]) -> None:
         """Write one frame, and append audio of any length, as `VideoWriter.write` takes them.
@@ -96,27 +101,17 @@ class FolderWriter(WholeOrNothing):
         colours = cv2.COLOR_RGB2BGR if self._shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         coded = cv2.imencode(".png", cv2.cvtColor(image, colours), _QUICK)[1]
         try:
-            (self._partial / (self._name % self.frames)).write_bytes(coded.data)
+            (self._partial / (self._name % self._frames)).write_bytes(coded.data)
             self._sound.writeframes(np.ascontiguousarray(audio).astype("<i2").data)
         except OSError as error:
             self.abort()
             raise OutputError(
                 f"{self._path} could not be written after {self.frames} frames ({reason(error)})"
             ) from error
-        self.frames += 1
+        self._frames += 1
         self.samples += len(audio)
 
-    def close(self) -> None:
-        """Give the folder its name; a second call does nothing.
-
-        Raises:
-            OutputError: no frame was written, or it cannot be named; nothing is left.
-        """
-        if self._closed:
-            return
-        if self.frames == 0:
-            self.abort()
-            raise OutputError(f"{self._path}: no frame was written; write at least one")
+    def _finish(self) -> None:
         try:
             self._open.close()
             self._partial.rename(self._path)

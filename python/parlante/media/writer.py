@@ -94,8 +94,7 @@ class VideoWriter(WholeOrNothing):
     Transparent ones to .mov (ProRes 4444, PCM) or .webm (VP9 with alpha, Opus). Frame i is shown at
     i / fps and sample j sounds at j / sample_rate, exactly: both streams start at 0, encoder delay
     is in the edit list. Standard output is Matroska, for another program to read as it is made.
-    Pictures are BT.709, limited range; .mp4 and .mov can be played while they
-    are downloaded.
+    Pictures are BT.709, limited range; .mp4 and .mov can be played while they are downloaded.
 
     A context manager: leaving the block closes the file, an exception in the block removes it. Use
     from one thread at a time.
@@ -204,17 +203,7 @@ class VideoWriter(WholeOrNothing):
         except BaseException as error:
             self._fail(error)
 
-    def close(self) -> None:
-        """Finish the file and give it its name; a second call does nothing.
-
-        Raises:
-            OutputError: no frame was written, or the file cannot be finished; nothing is left.
-        """
-        if self._closed:
-            return
-        if self.frames == 0:
-            self.abort()
-            raise OutputError(f"{self._path}: no frame was written; write at least one")
+    def _finish(self) -> None:
         try:
             self._encoder.finish()
             self._closed = True
