@@ -117,16 +117,44 @@ def test_upload_is_spoken() -> None:
     served(check)
 
 
+BAD_CHANGES = [
+    json.dumps({"change": change})
+    for change in ([], 5, {"fps": 30}, {"mood": "angry"}, {"gaze": [900, 0]}, {"nothing": 1})
+]
+
+
+def test_face_changes_while_it_is_live() -> None:
+    """Of a head that is held still, a mood comes within a second, and goes again."""
+    still = {"expression": 0, "pose": 0, "blink": 0, "brows": 0, "eyes": 0, "breath": 0}
+
+    async def check(client: Client) -> None:
+        async with client.ws_connect("/live") as socket:
+            await socket.receive_json()
+            seen = []
+            for change in (
+                still,
+                {"mood": "surprised", "gaze": "10,0"},
+                {"mood": "neutral", "gaze": [0, 0]},
+            ):
+                await socket.send_str(json.dumps({"change": change}))
+                seen.append((await frames(socket, 70))[-1][1].astype(int))
+        before, moody, after = seen
+        assert np.abs(moody - before).max() > 40
+        assert np.abs(after - before).max() < 20
+
+    served(check)
+
+
 def test_bad_messages_are_answered_and_do_no_harm() -> None:
     async def check(client: Client) -> None:
         async with client.ws_connect("/live") as socket:
             await socket.receive_json()
-            for bad in ("no json", "[1]", '{"rate": 12}', '{"rate": "x"}'):
+            for bad in ("no json", "[1]", '{"rate": 12}', '{"rate": "x"}', *BAD_CHANGES):
                 await socket.send_str(bad)
                 await socket.send_bytes(b"\0\0\0\0")
             await socket.send_bytes(b"odd")
             errors = 0
-            while errors < 4:
+            while errors < 4 + len(BAD_CHANGES):
                 message = await socket.receive()
                 errors += message.type is WSMsgType.TEXT and "error" in message.data
             assert len(await frames(socket, 5)) == 5
@@ -314,7 +342,8 @@ def test_the_page_fits_a_phone(width: int, height: int) -> None:
         await page.wait_for_function("document.getElementById('picture').width === 128")
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         boxes = await page.evaluate(
-            "[...document.querySelectorAll('button, input')].map(e => e.getBoundingClientRect())"
+            "[...document.querySelectorAll('button, input, select')]"
+            ".map(e => e.getBoundingClientRect())"
             ".map(r => [r.left, r.right, r.height])"
         )
         for left, right, tall in boxes:
@@ -349,6 +378,20 @@ def test_errors_stay_until_the_next_thing(tmp_path: Path) -> None:
         assert await page.text_content("#microphone") == "Microphone"
 
     in_a_browser(check, {"permissions": []})
+
+
+def test_mood_and_gaze_on_the_page() -> None:
+    async def check(page: Any, _: Client) -> None:
+        await page.wait_for_function("document.getElementById('picture').width === 128")
+        for name in ("mood", "gaze"):
+            for choice in await page.evaluate(
+                f"[...document.getElementById('{name}').options].map(o => o.value)"
+            ):
+                await page.select_option(f"#{name}", choice)
+        await page.wait_for_timeout(1500)
+        assert not await page.text_content("#error")
+
+    in_a_browser(check)
 
 
 def test_a_lost_connection_is_tried_again() -> None:

@@ -3,9 +3,10 @@
 One WebSocket is one `Live` session. The server sends, for each frame, one binary message: pts as
 uint64 and the length of the JPEG as uint32 (little-endian), the JPEG, then the frame's samples as
 int16 (16 kHz, mono). The page sends sound as binary int16 at the rate it named, and commands as
-JSON: ``{"rate": 48000}``, ``{"do": "flush"}``, ``{"do": "interrupt"}``, ``{"say": "text"}``. Once a
-second the server answers with its status as JSON. ``POST /speak`` takes a sound file for the page
-that names itself: ``/speak?session=…``.
+JSON: ``{"rate": 48000}``, ``{"do": "flush"}``, ``{"do": "interrupt"}``, ``{"say": "text"}``,
+``{"change": {"mood": "friendly"}}`` (as `Live.change`). Once a second the server answers with its
+status as JSON. ``POST /speak`` takes a sound file for the page that names itself:
+``/speak?session=…``.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ HEADER = struct.Struct("<QI")
 _BAD_MESSAGES = (
     ParlanteError,
     ValueError,
+    TypeError,
     AttributeError,
     RecursionError,
     subprocess.SubprocessError,
@@ -202,6 +204,8 @@ class _Server:
                         live.interrupt()
                     elif asked.get("do") == "flush":
                         live.flush()
+                    elif "change" in asked:
+                        live.change(**asked["change"])
                     elif "say" in asked:
                         text = str(asked["say"])[:MAX_TEXT]
                         said = await asyncio.to_thread(speech_of, text, self._voice)
