@@ -33,6 +33,7 @@ from models.evaluate.protocols import Evaluation, Scores, per_person, portrait_o
 from parlante.contract import BANDS, Float
 from parlante.face.patches import atlas_of
 from parlante.face.pose import Pose
+from parlante.face.topology import LIPS_INNER, LIPS_OUTER
 from parlante.portrait.portrait import Portrait
 from parlante.portrait.references import Look, references_of
 from parlante.render.stage import crop_grid
@@ -42,6 +43,8 @@ REFERENCES = (1, 4, 32)
 LOOKED_AT = 250  # frames of the first half, of which references are chosen
 RUN = 12  # frames in a row, for the shimmer
 SEAM = 5  # pixels: width of the ring along the edge of what was drawn
+# Parts that are filled with the true picture, to see how much of the distance lies in them.
+KNOWN = {"inside of the mouth": LIPS_INNER, "lips": LIPS_OUTER}
 FINE = 1.5  # pixels of the atlas: shimmer is what is finer
 
 
@@ -101,6 +104,15 @@ def seam(made: Image, warp: Image, true: Image) -> float:
     return edge(made) / max(edge(true), 1e-6)
 
 
+def filled(made: Image, true: Image, at: Float | None, loop: Sequence[int]) -> Image:
+    """A picture with the true one within a loop of the landmarks ``at``."""
+    inside = np.zeros(made.shape[:2], np.uint8)
+    if at is not None:
+        cv2.fillPoly(inside, [np.round(at[list(loop), :2]).astype(np.int32)], 1)
+    share = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1)[..., None]
+    return np.asarray(np.round(made + share * (true - made.astype(np.float32))), np.uint8)
+
+
 def given(
     evaluation: Evaluation, clip: PreparedClip, prepared: Path, count: int, steps: Sequence[int]
 ) -> dict[str, Scores]:
@@ -126,18 +138,22 @@ def given(
     warp = evaluation.renderer(portrait, steps[0])
     bare = [warp.draw_warp(clip.expression[f], changes[f]) for f in spread]
 
+    def compared(made: list[Image]) -> Scores:
+        return protocols.means(
+            [
+                evaluation.compare(picture, true, seen, at)
+                for picture, true, at, seen in zip(
+                    made, truth, points, evaluation.track(made), strict=True
+                )
+                if at is not None and seen is not None
+            ]
+        )
+
     def scores(draw: Callable[[int], Image]) -> Scores:
         made = [draw(f) for f in spread]
-        compared = [
-            evaluation.compare(picture, true, seen, at)
-            for picture, true, at, seen in zip(
-                made, truth, points, evaluation.track(made), strict=True
-            )
-            if at is not None and seen is not None
-        ]
         fine = shimmer([draw(f) for f in run], [images[f] for f in run], maps)
         seams = [seam(*images) for images in zip(made, bare, truth, strict=True)]
-        return protocols.means(compared) | {"shimmer": fine, "seam": float(np.mean(seams))}
+        return compared(made) | {"shimmer": fine, "seam": float(np.mean(seams))}
 
     rows = {protocols.WARP: scores(lambda f: warp.draw_warp(clip.expression[f], changes[f]))}
     for k in steps:
@@ -145,6 +161,11 @@ def given(
         rows[protocols.OURS.format(k)] = scores(
             lambda f, r=renderer: r.draw(clip.expression[f], changes[f])  # type: ignore[misc]
         )
+    two = evaluation.renderer(portrait, 2)
+    drawn = [two.draw(clip.expression[f], changes[f]) for f in spread]
+    for name, loop in KNOWN.items():
+        told = [filled(*images, loop) for images in zip(drawn, truth, points, strict=True)]
+        rows[f"K = 2, {name} the truth's"] = compared(told)
     for n in REFERENCES:
         few = replace(
             referred,

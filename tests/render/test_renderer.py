@@ -88,8 +88,17 @@ def test_a_photo_at_rest_is_the_photo(size: int) -> None:
 
 
 def test_what_has_not_moved_is_not_drawn() -> None:
-    """Each of mouth and eyes alone, and the more, the further lips or lids have moved."""
+    """Each of mouth and eyes alone, and the more, the further lips or lids have moved.
+
+    Eyes are drawn where references show them; those of one photo are warped.
+    """
     portrait = avatar().portrait
+    shut = portrait.expression.copy()
+    shut[[mode("eyeBlink_R"), mode("eyeBlink_L")]] = 1
+    assert renderer(portrait)._scene.aim(shut, np.zeros(6, np.float32)).tiles == []
+    references = np.zeros((1, *ATLAS, 3), np.uint8)
+    places = np.zeros((1, 3, VERTICES, 2), np.float32)
+    portrait = replace(portrait, references=references, reference_places=places)
     scene = renderer(portrait)._scene
     for name, tile, patch in (("jawOpen", 0, 0), ("eyeBlink_R", 1, 1), ("eyeBlink_L", 1, 2)):
         shares = []

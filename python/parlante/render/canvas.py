@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import cv2
 import numpy as np
 
 from parlante.contract import (
@@ -13,8 +12,6 @@ from parlante.contract import (
     CELL_PIXELS,
     CELLS,
     COLOR_PLANES,
-    DRAWN_PLANES,
-    EYES,
     PATCHES,
     TILE,
     TILES,
@@ -25,6 +22,7 @@ from parlante.options import RenderOptions
 from parlante.render.chain import Chain, StageTimes
 from parlante.render.ops import cpu_ops
 from parlante.render.scene import LUMA, Aim, Scene
+from parlante.render.silhouette import soften
 from parlante.render.stage import Stage, picture_shape
 from parlante.render.warp import Warp
 from parlante.runtime.bundle import Bundle
@@ -34,7 +32,6 @@ BAND_ROWS = np.array(BANDS, np.int32)
 # How much of what the network changes in a reference is kept: real pixels that are nearly right are
 # best left alone. Chosen on validation people, by the feature distance.
 REFERRED = 0.6
-TINTED = 7  # cells: what is as large has no tint of its own in the eyes' tile
 
 
 class Canvas:
@@ -59,7 +56,6 @@ class Canvas:
         # What the condition network is told of the frame, and 1 for the tile.
         self._told = np.zeros((TILES, ATTRIBUTES), np.float32)
         self._told[:, -TILES:] = np.eye(TILES)
-        self._taken = np.empty((CELL_PIXELS, *CELLS), np.float32)
         self._x0 = np.empty((TILES, COLOR_PLANES, *CELLS), np.float32)
         self.chains = [
             Chain(
@@ -103,8 +99,6 @@ class Canvas:
         drawn -= warp
         if self._scene.references:
             drawn *= REFERRED
-        if tile == EYES:
-            self._keep_the_tint(drawn)
         for planes, middle in ((drawn, 0), (warp, 1)):
             planes += middle
             planes /= self._scene.balance[:, None, None, None]
@@ -112,18 +106,6 @@ class Canvas:
         if self._scene.grey:
             drawn[:] = np.tensordot(LUMA, drawn, 1)
         drawn += warp
-
-    def _keep_the_tint(self, drawn: Float) -> None:
-        """Take from what is drawn of the eyes how it tints skin: lids have the photo's colour."""
-        gate = self._warp.condition[EYES, DRAWN_PLANES]
-        colour = drawn.mean(1)
-        around = cv2.blur(
-            np.dstack([*(colour - np.tensordot(LUMA, colour, 1)), gate.mean(0)]), (TINTED, TINTED)
-        )
-        tint = around[..., :3] / np.maximum(around[..., 3:], 1e-3)
-        for channel, planes in enumerate(drawn):
-            np.multiply(tint[..., channel], gate, out=self._taken)
-            planes -= self._taken
 
     def _compose(self, tiles: list[int]) -> Image:
         stage, pixels, warp = self._stage, self._pixels, self._warp
@@ -146,4 +128,5 @@ class Canvas:
             background=stage.background,
             corner=stage.corner,
         )
+        soften(image[:height], warp.outlines, warp.flow)
         return stage.whole(image, pixels)

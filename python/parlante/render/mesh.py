@@ -4,19 +4,20 @@ Motion is relative: the landmarks measured on the photo are the geometry, the 3D
 change. Around the 468 face vertices three rings (hair and neck, surroundings, border) carry the
 motion outwards until it vanishes, so the mesh covers the whole crop. The openings between the lips
 and between the lids are surfaces of their own. What is seen through them stays where it is in the
-head: lips part before the photo's teeth, lids slide over its eyes.
+head: lips part before the photo's teeth, lids slide over its eyes, and where they come down new
+skin is seen (`parlante.render.lids`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from parlante.contract import GRID, VERTICES, Float
+from parlante.contract import GRID, VERTICES, Float, Image
 from parlante.face.model import FaceModel
 from parlante.face.pose import Pose
 from parlante.face.topology import (
@@ -28,24 +29,20 @@ from parlante.face.topology import (
 )
 from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES, closed_blink, part_lips, shut_lids
+from parlante.render.lids import LID_VERTICES, lid_gap, lid_places, lid_source, with_lids
+from parlante.render.rings import RING, rings_around
+from parlante.render.silhouette import unfolded
 
-RING = len(FACE_OVAL)
 OPENINGS = (LIPS_INNER, *EYES)
 HOLE = [vertex for loop in OPENINGS for vertex in loop]
 OPENING_STARTS = np.cumsum([0, *map(len, OPENINGS[:-1])])  # in HOLE
 EYES_START = VERTICES + len(LIPS_INNER)
-RING_START = VERTICES + len(HOLE)
+LID_START = VERTICES + len(HOLE)
+RING_START = LID_START + LID_VERTICES
 WARP_VERTICES = RING_START + 3 * RING
 
-# How far the first ring stands off the face oval (of the distance to the face's middle): hair needs
-# more room above than the neck below. But no more than this share of the way to the crop's edge.
-RING_SIDE, RING_TOP, RING_BOTTOM = 1.30, 1.60, 1.20
-RING_SHARE = 0.7
 # How far each ring goes with the jaw and the cheeks: the shadow under a chin stays under it.
 DRAGGED = 0.9, 0.35, 0.0
-SHOULDERS = 0.1  # how far the shoulders follow the head
-# Of the face's height: how far a breath lifts the shoulders; and the neck, as a share of that.
-BREATH, NECK = 0.012, 0.3
 # Pixels by which the rings lie behind the face: where a turned cheek and the hair beside it
 # overlap, the cheek is seen, whole.
 RING_DEPTH = 40.0
@@ -66,7 +63,7 @@ def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
 
     Those between the lips or the lids are moved to vertices of their own.
     """
-    out = face.tolist()
+    out = with_lids(face, LID_START)
     first = VERTICES
     for opening in OPENINGS:
         hole_of = {vertex: first + k for k, vertex in enumerate(opening)}
@@ -118,6 +115,7 @@ class WarpMesh:
     _source_expression: Float
     _source_pose: Pose
     _source: Float
+    _gap: Float
     _eyes: Float
     _ring_rest: Float
     _ring_head: Float
@@ -130,7 +128,15 @@ class WarpMesh:
     def of(cls, model: FaceModel, portrait: Portrait) -> WarpMesh:
         """Mesh of an encoded face, in pixels of the 256-grid."""
         p = portrait
-        return cls.build(model, p.landmarks, p.identity, p.expression, p.pose, margins=p.margins)
+        return cls.build(
+            model,
+            unfolded(p.landmarks, model.face_triangles),
+            p.identity,
+            p.expression,
+            p.pose,
+            margins=p.margins,
+            matte=p.canvas[..., 3],
+        )
 
     @classmethod
     def build(
@@ -142,19 +148,21 @@ class WarpMesh:
         pose: Pose,
         size: int = GRID,
         margins: tuple[float, float, float, float] = (0, 0, 0, 0),
+        matte: Image | None = None,
     ) -> WarpMesh:
         """Mesh of one photo.
 
         Landmarks float32 [≥468, 3] in pixels of the size² crop, its fitted identity [100],
-        expression [53] and pose (of one frame).
+        expression [53] and pose (of one frame); what is known of the photo around the crop, as
+        `Portrait.margins`, and uint8 [H, W] where in that the person is.
         """
         points = np.asarray(landmarks[:VERTICES], np.float32)
         measured = pose.undo(points[None])[0]
         fitted = model.shape(identity, expression[None])[0]
 
-        rings, follow, lift = _rings(points, size, margins)
+        rings, follow, lift = rings_around(points, size, margins, matte)
         opening = np.zeros(WARP_VERTICES, np.float32)
-        opening[VERTICES:RING_START] = 1
+        opening[VERTICES:LID_START] = 1
         interior_attributes = np.zeros((len(model.interior_part), 3), np.float32)
         interior_attributes[np.arange(len(model.interior_part)), model.interior_part] = (
             model.interior_shade
@@ -171,7 +179,10 @@ class WarpMesh:
             measured=measured,
             _source_expression=np.asarray(expression, np.float32),
             _source_pose=pose,
-            _source=np.concatenate([points, points[HOLE], rings])[:, :2],
+            _source=np.concatenate(
+                [points, points[HOLE], lid_places(points[None], lid_gap(points))[0], rings]
+            )[:, :2],
+            _gap=lid_gap(measured),
             _eyes=_eyes(measured),
             _ring_rest=rings,
             _ring_head=pose.undo(rings[None])[0],
@@ -223,8 +234,10 @@ class WarpMesh:
         seen = face[:, HOLE]
         seen[..., :2] -= self._eyes * gaze
         behind = self._source_pose.apply(seen.reshape(1, -1, 3))
-        source[:, VERTICES:RING_START] = behind[..., :2].reshape(len(face), -1, 2)
-        vertices = np.concatenate([moved, hole, ring], 1, dtype=np.float32)
+        source[:, VERTICES:LID_START] = behind[..., :2].reshape(len(face), -1, 2)
+        source[:, LID_START:RING_START] = lid_source(face, self._gap, self._source)
+        lids = pose.apply(lid_places(face, self._gap))
+        vertices = np.concatenate([moved, hole, lids, ring], 1, dtype=np.float32)
         away = np.square((face[:, HOLE] - self.measured[HOLE])[..., :2]).sum(-1)
         stirred = np.sqrt(np.maximum.reduceat(away, OPENING_STARTS, 1))
         return Moved(vertices, interior, source, stirred)
@@ -243,64 +256,6 @@ def _eyes(measured: Float) -> Float:
         away = np.minimum(*(np.abs(across - end) for end in ends)) / width
         out.append(width * np.clip(away / CORNER, 0, 1))
     return np.concatenate(out, dtype=np.float32)[:, None]
-
-
-def _rings(
-    points: Float, size: int, margins: tuple[float, float, float, float]
-) -> tuple[Float, Float, Float]:
-    """The three rings around landmarks [468, 3] of a size² crop.
-
-    Places [3 · RING, 3], how far each vertex follows the head, 0 to 1 [3 · RING, 1], and by how
-    many pixels a breath lifts it [3 · RING]. The last ring is the edge of what is known of the
-    photo, ``margins`` beyond the crop. It stands still: nothing from beyond it is ever seen.
-    """
-    oval = points[list(FACE_OVAL)]
-    centre = oval.mean(0)
-    direction = oval - centre
-    left, top, right, bottom = (size * margin for margin in margins)
-    # Outer edges of the outermost pixels.
-    low = np.array([-left - 0.5, -top - 0.5], np.float32)
-    high = np.array([size + right - 0.5, size + bottom - 0.5], np.float32)
-    edge = _edge(centre[:2], direction[:, :2], low, high)
-    # A face may reach over the edge of its crop.
-    reach = np.maximum(_share(edge - centre[:2], direction[:, :2]), 1.05)
-    up = np.cos(2 * np.pi * np.arange(RING) / RING).astype(np.float32)[:, None]
-    stand_off = (
-        RING_SIDE
-        + (RING_TOP - RING_SIDE) * np.maximum(up, 0)
-        + (RING_SIDE - RING_BOTTOM) * np.minimum(up, 0)
-    )
-    first = centre + direction * np.minimum(stand_off, 1 + RING_SHARE * (reach - 1))
-    last = np.where(reach > 1.05, np.c_[edge, oval[:, 2:]], centre + direction * reach)
-    rings = np.concatenate([first, (first + last) / 2, last])
-    rings[:, 2] = np.tile(oval[:, 2], 3)
-    below = np.maximum(-up, 0)
-    shoulders = 0.4 * (1 - below) + SHOULDERS * below
-    follow = np.concatenate([1 - 0.5 * below, shoulders, np.zeros_like(up)])
-    lifted = np.concatenate([NECK * below, below, np.zeros_like(up)])
-    height = float(np.ptp(oval[:, 1]))
-    lift = BREATH * height * lifted[:, 0]
-    return rings.astype(np.float32), follow.astype(np.float32), lift.astype(np.float32)
-
-
-def _edge(centre: Float, direction: Float, low: Float, high: Float) -> Float:
-    """Where rays [RING, 2] from ``centre`` [2] leave the rectangle from ``low`` to ``high`` [2].
-
-    The four that come nearest to its corners end there: the points go all the way round.
-    """
-    with np.errstate(divide="ignore"):
-        to = np.where(direction > 0, high - centre, low - centre) / direction
-    edge = centre + direction * np.nan_to_num(to, nan=np.inf, posinf=np.inf).min(1, keepdims=True)
-    for corner in product((low[0], high[0]), (low[1], high[1])):
-        edge[np.linalg.norm(edge - corner, axis=1).argmin()] = corner
-    return np.asarray(edge, np.float32)
-
-
-def _share(long: Float, short: Float) -> Float:
-    """How many times as long as ``short`` [N, 2] each of ``long`` [N, 2] is: [N, 1]."""
-    return np.asarray(
-        np.linalg.norm(long, axis=1, keepdims=True) / np.linalg.norm(short, axis=1, keepdims=True)
-    )
 
 
 def _drawn(points: Float) -> Float:

@@ -11,9 +11,11 @@ from parlante.contract import ATLAS, BANDS, PATCHES, Float, Image
 from parlante.face.patches import Patches, own_places, through
 from parlante.face.topology import LIPS_INNER
 from parlante.portrait.portrait import Portrait
+from parlante.render.contact import EYES as EYE_LOOPS
 from parlante.render.contact import eye_openings
 from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
 from parlante.render.reference import NearestReference
+from parlante.render.silhouette import Outlines
 from parlante.render.stage import Grid, crop_grid
 
 # Of red, green and blue (BT.709); and how much of each is in skin, over that sum: the median of the
@@ -29,8 +31,9 @@ INSIDE = np.array([1.04, 0.58, 0.58], np.float32)
 GREY_LEVELS = 4
 # How far lips, right and left lids are from where the photo has them, at most: lips in pixels of
 # the atlas, lids as a share of the eye's opening. Up to the first the warp is the picture, and for
-# lids that are half shut the best one; from the second on the network draws what it may.
-STILL = np.array([1.0, 0.45, 0.45], np.float32)
+# lids that are half shut the best one; from the second on the network draws what it may. Of one
+# photo it draws the mouth alone: the warp shows lids in the photo's own colour and grain.
+STILL = np.array([1.0, 0.6, 0.6], np.float32)
 STIRRED = np.array([2.0, 0.8, 0.8], np.float32)
 SEEN = 512  # side of the crop as the networks see it, pixels: that of the training's sharp clips
 
@@ -69,7 +72,8 @@ class Scene:
     it; balance float32 [3]: factors by which its colours, and those of the references, are not the
     photo's; own float32 [512, 512]: 1 but where a mouth opens in which the photo does not show the
     inside; inside float32 [3]: the colour that is seen there before the network draws, in [−1, 1].
-    at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows where nothing moves.
+    outlines: where the mesh folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]:
+    the flows where nothing moves.
     """
 
     def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:
@@ -89,6 +93,8 @@ class Scene:
             self.inside[:] = self.inside @ LUMA
             references[:] = np.round(references @ LUMA)[..., None]
         self.references = NearestReference(references, portrait.reference_places)
+        skin = (mesh.opening[mesh.triangles] == 0).all(1)
+        self.outlines = Outlines(mesh.triangles[skin], *EYE_LOOPS)
         self.at_rest = np.zeros((grid.rows, grid.columns, 2), np.float32)
         self.at_rest[..., 1], self.at_rest[..., 0] = np.mgrid[: grid.rows, : grid.columns]
         # Where the mesh covers nothing: the photo as it lies.
@@ -124,6 +130,8 @@ class Scene:
         places = through(maps, moved.vertices[0, :, :2])
         stirred = moved.stirred[0] / self._unit
         shares = np.clip((stirred - STILL) / (STIRRED - STILL), 0, 1)
+        if not self.references:
+            shares[1:] = 0  # lids that the photo alone has to show are best warped
         aim = Aim(moved, maps, places, np.asarray(shares, np.float32), [None] * len(BANDS))
         for patch in aim.patches if self.references else ():
             aim.references[patch] = self.references.choose(patch, places[patch])

@@ -14,16 +14,18 @@ class Warp:
     """Arrays that `draw` fills for a frame.
 
     flow float32 [rows, columns, 2] of the scene's grid: x and y of the source pixel, in pixels of
-    that grid; places float32 [3, 2, 3]: affine maps from it to the atlas, one a patch; and of the
-    tiles that are drawn atlas_flow float32 [256, 128, 6] and condition float32 [2, 192, 32, 32]:
-    what `pack` reads and makes of it; cover float32 [256, 128]: how far what is drawn covers the
-    warp, instead of adding to it.
+    that grid; outlines float32 [N, 2, 2]: ends of lines in it along which the flow may jump; places
+    float32 [3, 2, 3]: affine maps from it to the atlas, one a patch; and of the tiles that are
+    drawn atlas_flow float32 [256, 128, 6] and condition float32 [2, 192, 32, 32]: what `pack` reads
+    and makes of it; cover float32 [256, 128]: how far what is drawn covers the warp, instead of
+    adding to it.
     """
 
     def __init__(self, ops: Ops, scene: Scene) -> None:
         self._ops, self._scene = ops, scene
         self.flow = np.empty_like(scene.at_rest)
         self._depth = np.empty(self.flow.shape[:2], np.float32)
+        self.outlines = np.empty((0, 2, 2), np.float32)
         self.places = np.empty((len(BANDS), 2, 3), np.float32)
         self.atlas_flow = np.empty_like(scene.atlas_rest)
         self.cover, self._edges = np.zeros((2, *ATLAS), np.float32)
@@ -43,8 +45,10 @@ class Warp:
         scene, mesh = self._scene, self._scene.mesh
         vertices, source = aim.moved.vertices[0], aim.moved.source[0]
         np.copyto(self.flow, scene.at_rest)
+        places = scene.grid(vertices[:, :2])
+        self.outlines = scene.outlines.of(places)
         self._ops.rasterize(
-            np.column_stack([scene.grid(vertices[:, :2]), vertices[:, 2]]),
+            np.column_stack([places, vertices[:, 2]]),
             mesh.triangles,
             scene.grid(source),
             self.flow,

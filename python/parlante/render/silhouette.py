@@ -1,0 +1,136 @@
+"""The outline of a turned face: in the photo, and where a frame has one that the photo has not.
+
+The landmarks of a face that is turned away go around its far cheek. A mesh of them is folded there:
+where the head turns back it would show the cheek twice, once as in a mirror, with the photo's
+outline in between. Unfolded, it draws out the skin that is seen. Where the head turns further away
+the mesh folds, and a pixel shows either what is before or what is behind: a row of steps, which is
+softened. So it is along the lids, which slide over the eyes and over one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from parlante.contract import VERTICES, Float, Image
+from parlante.face.topology import EYE_LEFT, EYE_RIGHT, FACE_OVAL, LIPS_OUTER
+
+MARGIN = 0.003  # widths of the face by which its oval lies around all else
+LOOPS = 3  # of vertices, from the oval on, that may be moved
+THIN = 0.02  # share of a common triangle's area under which one counts as folded
+ROUNDS = 60
+JUMP = 3.0  # pixels of the flow's grid: neighbours that show what is as far apart show two things
+# How a pixel of an outline and its neighbours make its colour.
+SOFT = tuple(
+    (row, column, (4 - 3 * abs(row)) * (4 - 3 * abs(column)) / 36)
+    for row in (-1, 0, 1)
+    for column in (-1, 0, 1)
+)
+_SHIFT = 4  # binary digits of a pixel's part that OpenCV draws to
+
+
+def unfolded(points: Float, triangles: NDArray[np.int32]) -> Float:
+    """Landmarks float32 [468, 3] of a photo, of which none near the outline lie behind others.
+
+    triangles int32 [T, 3] of the face. Depths, lips and lids stay as they are.
+    """
+    out = points.astype(np.float64)
+    oval = list(FACE_OVAL)
+    out[oval, :2] = _around(out[:, :2], oval)
+    beside = np.zeros((VERTICES, VERTICES), bool)
+    for a, b in ((0, 1), (1, 2), (2, 0)):
+        beside[triangles[:, a], triangles[:, b]] = beside[triangles[:, b], triangles[:, a]] = True
+    near = np.isin(np.arange(VERTICES), oval)
+    for _ in range(LOOPS):
+        near |= beside[near].any(0)
+    near[[*oval, *EYE_LEFT, *EYE_RIGHT, *LIPS_OUTER]] = False
+    middle = beside / beside.sum(1, keepdims=True)
+    for _ in range(ROUNDS):
+        area = _area(out, triangles)
+        folded = np.zeros(VERTICES, bool)
+        folded[triangles[area * np.sign(np.median(area)) < THIN * abs(np.median(area))]] = True
+        folded &= near
+        if not folded.any():
+            break
+        out[folded, :2] = (out[folded, :2] + middle[folded] @ out[:, :2]) / 2
+    return out.astype(np.float32)
+
+
+class Outlines:
+    """Where a mesh of triangles int32 [T, 3] is folded in a frame; and its ``loops``, always."""
+
+    def __init__(self, triangles: NDArray[np.int32], *loops: Sequence[int]) -> None:
+        self._triangles = triangles
+        self._loops = np.array(
+            [pair for loop in loops for pair in zip(loop, np.roll(loop, -1), strict=True)], np.int64
+        ).reshape(-1, 2)
+        edges: dict[tuple[int, int], list[int]] = {}
+        for number, (a, b, c) in enumerate(triangles.tolist()):
+            for edge in ((a, b), (b, c), (c, a)):
+                edges.setdefault((min(edge), max(edge)), []).append(number)
+        inner = [(*edge, *both) for edge, both in edges.items() if len(both) == 2]
+        self._edges = np.array(inner, np.int64)
+
+    def of(self, vertices: Float) -> Float:
+        """Ends of the lines: float32 [N, 2, 2] of vertices [V, 2]."""
+        front = _area(vertices, self._triangles) > 0
+        first, second = front[self._edges[:, 2:]].T
+        ends = np.concatenate([self._edges[first != second, :2], self._loops])
+        return np.asarray(vertices[ends], np.float32)
+
+
+def soften(image: Image, outlines: Float, flow: Float) -> None:
+    """Soften a picture uint8 [H, W, ...], in place, along outlines [N, 2, 2] where they are seen.
+
+    flow float32 [rows, columns, 2] of the picture, and the outlines, in pixels of its grid.
+    """
+    if not len(outlines):
+        return
+    rows, columns = flow.shape[:2]
+    scale = np.array([image.shape[1] / columns, image.shape[0] / rows])
+    ends = (outlines + 0.5) * scale - 0.5
+    low = np.clip(ends.min((0, 1)) - 2, 1, None).astype(int)
+    high = np.minimum(ends.max((0, 1)) + 3, np.array(image.shape[1::-1]) - 1).astype(int)
+    if (high <= low).any():
+        return
+    drawn = np.zeros((high - low)[::-1], np.uint8)
+    lines = np.round((ends - low) * (1 << _SHIFT)).astype(np.int32)
+    cv2.polylines(drawn, list(lines), False, 1, 3, cv2.LINE_8, _SHIFT)
+    y, x = np.nonzero(drawn)
+    y, x = y + low[1], x + low[0]
+    row = np.clip(y / scale[1], 1, rows - 2).astype(int)
+    column = np.clip(x / scale[0], 1, columns - 2).astype(int)
+    across = flow[row, column + 1] - flow[row, column - 1] - (2, 0)
+    down = flow[row + 1, column] - flow[row - 1, column] - (0, 2)
+    seen = np.maximum(np.abs(across).max(1), np.abs(down).max(1)) > JUMP
+    y, x = y[seen], x[seen]
+    mean = sum(weight * image[y + j, x + i] for j, i, weight in SOFT)
+    image[y, x] = np.round(mean)
+
+
+def _around(points: NDArray[np.float64], oval: list[int]) -> NDArray[np.float64]:
+    """The oval's points [RING, 2], as far from its middle as all that lies in their direction."""
+    away = points - points[oval].mean(0)
+    angle, radius = np.arctan2(away[:, 1], away[:, 0]), np.hypot(*away.T)
+    between = np.abs(_turn(angle[oval], angle[np.roll(oval, 1)]))
+    reach = np.maximum(between, np.roll(between, -1))[:, None]
+    inner = np.delete(np.arange(len(points)), oval)
+    seen = np.abs(_turn(angle[inner], angle[oval][:, None])) <= reach
+    furthest = np.where(seen, radius[inner], 0).max(1) + MARGIN * np.ptp(points[:, 0])
+    factor = np.maximum(furthest / radius[oval], 1)[:, None]
+    return np.asarray(points[oval] + (factor - 1) * away[oval])
+
+
+def _turn(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angles from b to a, in [−π, π]."""
+    return np.asarray((a - b + np.pi) % (2 * np.pi) - np.pi)
+
+
+def _area(points: NDArray[np.floating], triangles: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Twice the signed area of each triangle."""
+    a, b, c = (points[triangles[:, k], :2] for k in range(3))
+    (x1, y1), (x2, y2) = (b - a).T, (c - a).T
+    return np.asarray(x1 * y2 - x2 * y1)

@@ -1,0 +1,92 @@
+"""The outline of a turned face: the demo photo's landmarks turned away, and folds drawn."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from parlante.contract import Float, Image
+from parlante.face.topology import EYE_LEFT, EYE_RIGHT, FACE_OVAL, LIPS_INNER, LIPS_OUTER
+from parlante.render.silhouette import Outlines, soften, unfolded
+from tests.support.portrait_samples import avatar, model
+
+
+def landmarks(yaw: float) -> Float:
+    """Float32 [468, 3] of the demo photo's head, turned by so many radians."""
+    portrait = avatar().portrait
+    pose = portrait.pose.changed_by(np.array([[0, yaw, 0, 0, 0, 0]], np.float32))
+    return pose.apply(portrait.pose.undo(portrait.landmarks[None]))[0]
+
+
+def folded(points: Float) -> int:
+    """How many triangles at the face's outline show their backs."""
+    triangles = model().face_triangles
+    outer = triangles[np.isin(triangles, FACE_OVAL).any(1)]
+    corners = points[outer, :2].astype(np.float64)
+    area = np.linalg.det(corners[:, 1:] - corners[:, :1])
+    return int((area * np.sign(np.median(area)) <= 0).sum())
+
+
+@pytest.mark.parametrize("yaw", [-0.6, -0.4, 0.4, 0.6])
+def test_turned_face_is_unfolded(yaw: float) -> None:
+    turned = landmarks(yaw)
+    flat = unfolded(turned, model().face_triangles)
+    assert folded(turned) > 15
+    assert folded(flat) <= folded(turned) // 4
+    # Nothing of the face lies outside of its oval.
+    outline = np.ascontiguousarray(flat[list(FACE_OVAL), None, :2])
+    assert min(cv2.pointPolygonTest(outline, (float(x), float(y)), True) for x, y, _ in flat) > -1
+    kept = [*EYE_LEFT, *EYE_RIGHT, *LIPS_OUTER, *LIPS_INNER]
+    np.testing.assert_allclose(flat[kept], turned[kept], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(flat[:, 2], turned[:, 2], rtol=0, atol=1e-4)
+
+
+def test_level_face_stays_as_it_is() -> None:
+    level = landmarks(-float(avatar().portrait.rotation[0, 1]))
+    moved = np.linalg.norm(unfolded(level, model().face_triangles) - level, axis=1)
+    assert np.median(moved) == pytest.approx(0, abs=1e-4)
+    assert moved.max() < 0.05 * np.ptp(level[:, 0])
+
+
+def test_fold_is_found() -> None:
+    """Of a strip of two quads, of which the second is laid back over the first."""
+    triangles = np.array([[0, 1, 2], [1, 3, 2], [2, 3, 4], [3, 5, 4]], np.int32)
+    flat = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]], np.float32)
+    outlines = Outlines(triangles)
+    assert len(outlines.of(flat)) == 0
+    flat[4:, 0] = 0.5
+    np.testing.assert_array_equal(outlines.of(flat), [flat[[2, 3]]])
+
+
+def half(side: int, scale: int = 1) -> Image:
+    """A picture of which all that is right of a slanting line is white."""
+    y, x = np.mgrid[: side * scale, : side * scale]
+    image = np.uint8(255 * ((x + 0.5) / scale > 20 + 0.3 * (y + 0.5) / scale))
+    return np.repeat(image[..., None], 3, 2)
+
+
+def test_outline_is_softened_where_the_flow_jumps() -> None:
+    """Nearer to a finely sampled picture than before; nothing else changes."""
+    side = 64
+    steps, fine = half(side), half(side, 8)
+    true = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA).astype(float)
+    flow = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32)
+    line = np.array([[[20, 0], [20 + 0.3 * side, side]]], np.float32) - np.float32(0.5)
+    still = steps.copy()
+    soften(still, line, flow)
+    np.testing.assert_array_equal(still, steps)
+    flow[steps[..., 0] > 0] += 9
+    made = steps.copy()
+    soften(made, line, flow)
+    error = [np.square(image - true).mean() for image in (made, steps)]
+    assert error[0] < 0.6 * error[1]
+    changed = np.flatnonzero((made != steps).any((1, 2)) == 0)
+    assert len(changed) <= 4
+    away = np.abs(np.mgrid[:side, :side][1] - 20 - 0.3 * np.mgrid[:side, :side][0]) > 4
+    np.testing.assert_array_equal(made[away], steps[away])
+    # At another size than the grid's, and without any line.
+    large = half(2 * side)
+    kept = large.copy()
+    soften(large, np.zeros((0, 2, 2), np.float32), flow)
+    np.testing.assert_array_equal(large, kept)
