@@ -22,12 +22,13 @@ from torch import Tensor, nn
 
 from models.attributes import Attributes
 from models.dynamics import MOTION, Dynamics, DynamicsReader, DynamicsSampler
-from models.renderer import LIMITS, Renderer, diffusion_of
+from models.renderer import Renderer, diffusion_of
 from models.sync import CONTEXT, MEL_WINDOW, SpokenLips, Sync
 from models.train.loop import load_weights, made_by
 from parlante.contract import (
     ATTRIBUTES,
     BLINK,
+    CELL_PIXELS,
     CELLS,
     COLOR_PLANES,
     CONDITION,
@@ -86,7 +87,7 @@ def halved(network: Network) -> Network:
 
     What another network or `denoise_step` gives it is that already.
     """
-    given = {"x_t", "context1", "context2", "limits"}
+    given = {"x_t", "context1", "context2", "gate"}
     inputs = {k: v.half() if k in given else v for k, v in network.inputs.items()}
     return replace(network, module=_Half(network.module), inputs=inputs)
 
@@ -142,7 +143,7 @@ def networks(weights: Path) -> dict[str, Network]:
         "condition": Network(
             renderer.condition,
             {"condition": noise(CONDITION, *CELLS), "attributes": noise(ATTRIBUTES)},
-            ("context1", "context2", "limits"),
+            ("context1", "context2", "gate"),
         ),
         "denoise": Network(
             renderer.denoiser,
@@ -150,7 +151,7 @@ def networks(weights: Path) -> dict[str, Network]:
                 "x_t": noise(COLOR_PLANES, *CELLS),
                 "context1": noise(widths[0], *CELLS),
                 "context2": noise(widths[1], *(n // 2 for n in CELLS)),
-                "limits": torch.rand(1, LIMITS, *CELLS, generator=generator),
+                "gate": torch.rand(1, CELL_PIXELS, *CELLS, generator=generator),
                 "timestep": torch.tensor([123.0]),
             },
             ("residual",),

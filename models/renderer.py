@@ -5,10 +5,6 @@ tiles of one atlas (`parlante.face.patches`), and the rest of the picture stays 
 `ConditionNet` runs once for each tile that has to be drawn, `Denoiser` once a diffusion step, both
 on the 32×32 cells of a tile (pixel-unshuffle ×4). The last layer starts at zero, so an untrained
 renderer returns the warp unchanged.
-
-What a warp shows well it keeps (`keep_skin`): of lips and of the skin around them only the light
-changes, smoothly, and skin has the photo's hue. In full detail the network draws the inside of the
-mouth, and the eyes.
 """
 
 from __future__ import annotations
@@ -28,10 +24,8 @@ from parlante.contract import (
     COLOR_PLANES,
     CONDITION,
     DRAWN_PLANES,
-    EYES,
     TILES,
 )
-from parlante.render.scene import LUMA
 from parlante.render.schedule import (
     SHIFT_NOISE,
     Sampler,
@@ -43,16 +37,7 @@ from parlante.render.schedule import (
 )
 
 DEPTH = 3  # blocks at the coarsest scale, where a mouth is seen as a whole
-OPENING_PLANES = slice(4 * CELL_PIXELS, 5 * CELL_PIXELS)
 TEETH_PLANES = slice(5 * CELL_PIXELS, 8 * CELL_PIXELS)
-# Pixels: a gap between the lips that is no wider than twice the first has no detail (a tooth would
-# be a crumb in it); of wider ones, what lies up to the second beside them has it, too.
-THIN, REACH = 2, 3
-SMOOTH = 5  # cells: what is drawn of skin has no detail finer than that
-WIDE = 11  # cells over which skin's hue is taken
-# How far skin that is drawn brighter or darker has the hue of the photo's (1), not that of grey.
-HUED = 0.6
-LIMITS = 3 * CELL_PIXELS + 3  # planes of `bounds`
 
 
 @dataclass(frozen=True)
@@ -113,65 +98,12 @@ class ResBlock(nn.Module):
         return x + self.conv2(F.silu(h))
 
 
-def luma_of(colours: Tensor) -> Tensor:
-    """Of colours [N, 3, h, w], [N, 1, h, w]."""
-    luma = torch.from_numpy(LUMA).to(colours)
-    return (colours * luma[:, None, None]).sum(1, keepdim=True)
-
-
-def around(colours: Tensor, weight: Tensor, side: int = SMOOTH) -> Tensor:
-    """Mean colours of skin in so many cells around each, [N, 3, h, w].
-
-    colours [N, 48, h, w], weight [N, 16, h, w]: of each pixel, which the colours have in them.
-    """
-
-    def mean(planes: Tensor) -> Tensor:
-        cells = planes.unflatten(1, (-1, CELL_PIXELS)).mean(2)
-        return F.avg_pool2d(cells, side, 1, side // 2)
-
-    return mean(colours) / mean(weight).clamp(min=1e-3)
-
-
-def bounds(condition: Tensor, eyes: Tensor) -> Tensor:
-    """Where and how a tile may be drawn, for `keep_skin`: [N, 51, h, w].
-
-    16 planes of how far each pixel may be drawn, 16 of how far in detail, 16 of how far it is skin,
-    and 3 of skin's hue, which has a luma of 1. condition [N, 192, h, w]; eyes [N]: 1 for their
-    tile, of which all is skin and all is drawn in detail.
-    """
-    gate, own = condition[:, DRAWN_PLANES], eyes[:, None, None, None]
-    opening = F.pixel_shuffle(condition[:, OPENING_PLANES], 4)
-    wide = -F.max_pool2d(-opening, 2 * THIN + 1, 1, THIN)
-    wider = F.max_pool2d(wide, 2 * (THIN + REACH) + 1, 1, THIN + REACH)
-    inside = F.pixel_unshuffle(F.avg_pool2d(wider, SMOOTH, 1, SMOOTH // 2), 4)
-    skin = 1 - inside * (1 - own)
-    weight = gate * skin
-    warp = (condition[:, :COLOR_PLANES] + 1) * torch.cat([weight] * 3, 1)
-    colour = around(warp, weight, WIDE)
-    hue = colour / luma_of(colour).clamp(min=0.05)
-    return torch.cat([gate, inside + (1 - inside) * own, skin, hue], 1)
-
-
-def keep_skin(drawn: Tensor, limits: Tensor) -> Tensor:
-    """A residual [N, 48, h, w] within `bounds`."""
-    gate, detail, skin, hue = limits.split([CELL_PIXELS, CELL_PIXELS, CELL_PIXELS, 3], 1)
-    gates, details, skins = (torch.cat([v] * 3, 1) for v in (gate, detail, skin))
-    drawn = drawn * gates
-    light = around(drawn * skins, gate * skin)
-    tinted = luma_of(light) * (1 + HUED * (hue - 1))
-    smooth, change = (
-        F.pixel_unshuffle(F.interpolate(v, scale_factor=4.0, mode="bilinear"), 4)
-        for v in (light, tinted - light)
-    )
-    return details * drawn + gates * ((1 - details) * smooth + skins * change)
-
-
 class ConditionNet(nn.Module):
     """What every diffusion step of a tile shares.
 
     condition [N, 192, 32, 32] (from `pack`), attributes [N, 38] (lip, blink and residual code less
     the photo's own, pose change, 1 for the tile) → context maps [N, 32, 32, 32] and [N, 96, 16,
-    16], and `bounds`.
+    16], gate [N, 16, 32, 32]: how far each pixel may be drawn.
     """
 
     def __init__(self, widths: tuple[int, int, int] = (32, 96, 160)) -> None:
@@ -204,7 +136,7 @@ class ConditionNet(nn.Module):
         x2 = x2 + F.interpolate(self.up2(x3), scale_factor=2.0, mode="nearest")
         x2 = self.mix2(x2, vector)
         x1 = x1 + F.interpolate(self.up1(x2), scale_factor=2.0, mode="nearest")
-        return self.mix1(x1, vector), x2, bounds(condition, attributes[:, EYES - TILES])
+        return self.mix1(x1, vector), x2, condition[:, DRAWN_PLANES]
 
 
 class Denoiser(nn.Module):
@@ -232,14 +164,14 @@ class Denoiser(nn.Module):
         )
 
     def forward(
-        self, x_t: Tensor, context1: Tensor, context2: Tensor, limits: Tensor, timestep: Tensor
+        self, x_t: Tensor, context1: Tensor, context2: Tensor, gate: Tensor, timestep: Tensor
     ) -> Tensor:
         angle = timestep[:, None] * self.frequencies
         vector = self.time(torch.cat([angle.sin(), angle.cos()], 1).to(x_t.dtype))
         x1 = self.stem(x_t) + context1
         x2 = self.middle(self.to2(x1) + context2, vector)
         x1 = x1 + F.interpolate(self.up1(x2), scale_factor=2.0, mode="nearest")
-        return keep_skin(self.head(F.silu(self.mix1(x1, vector))), limits)
+        return self.head(F.silu(self.mix1(x1, vector))) * torch.cat([gate, gate, gate], 1)
 
 
 class Renderer(nn.Module):

@@ -227,8 +227,7 @@ def test_gain_of_lips_is_seen() -> None:
         return lip_aperture(np.stack([find.landmarks(f.image, roi)[0] for f in frames]))
 
     off, natural, double = (openings(gain) for gain in (0, 1, 2))
-    # Lips that touch, drawn without a dark line between them, are seen 0.18 of a width apart.
-    assert np.ptp(off) < 0.02 < 0.09 < np.ptp(natural)
+    assert np.ptp(off) < 0.02 < 0.12 < np.ptp(natural)
     # What the network says of a wide mouth saturates; of the mean it does not.
     assert np.ptp(double) > np.ptp(natural)
     shut = off.mean()  # the network sees lips that touch a little apart

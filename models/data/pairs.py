@@ -24,7 +24,7 @@ from parlante.face.model import FaceModel
 from parlante.face.patches import own_places, through
 from parlante.face.topology import LIPS_INNER
 from parlante.render.atlas import draw_edges, draw_flow, draw_interior, unseen
-from parlante.render.mesh import EYES_START, LID_START, WarpMesh
+from parlante.render.mesh import EYES_START, RING_START, WarpMesh
 from parlante.runtime.bundle import Bundle
 
 TARGETS = 4  # target frames drawn for one source: moving the mesh for several at once is cheaper
@@ -254,7 +254,7 @@ def _own_inside(held: Held, source: int) -> Float:
 def _look(shown: Float, patch: int, turn: Float) -> None:
     """Let the eye of a patch look elsewhere: by the way [2, 2] that the irises went since then."""
     if patch:
-        shown[patch, EYES_START:LID_START] -= turn[patch - 1]
+        shown[patch, EYES_START:RING_START] -= turn[patch - 1]
 
 
 def _target(rng: np.random.Generator, held: Held, source: int) -> int:

@@ -32,7 +32,7 @@ from models.data.atlases import DEFAULT_ATLASES, Held, load_atlases
 from models.data.dataset import is_validation
 from models.data.pairs import PairBatch, Pairs, mirror, mixed
 from models.perceptual import Critic, Perceptual
-from models.renderer import TEETH_PLANES, Renderer, diffusion_of, luma_of, sample
+from models.renderer import TEETH_PLANES, Renderer, diffusion_of, sample
 from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack
 from parlante.contract import (
@@ -47,7 +47,7 @@ from parlante.contract import (
     Float,
 )
 from parlante.face.patches import own_places
-from parlante.render.scene import INSIDE, balance
+from parlante.render.scene import INSIDE, LUMA, balance
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ TINT, LIGHT, OTHER = 0.2, 0.6, 0.12
 GAMMA, SATURATION, GREY_SHARE = 0.4, (0.4, 1.5), 0.08
 SOFT_SHARE, SOFTNESS = 0.125, (2, 3)  # of the pairs, as if the photo had so many times fewer pixels
 OPENING_WEIGHT = 3.0  # of what lies between lips or lids, more than of what is around
-L2_WEIGHT, GRADIENT_WEIGHT, FEATURE_WEIGHT, TINT_WEIGHT = 0.5, 0.5, 1.2, 1.0
+L2_WEIGHT, GRADIENT_WEIGHT, FEATURE_WEIGHT, TINT_WEIGHT = 0.5, 0.5, 0.8, 1.0
 CRITIC_WEIGHT, CRITIC_FROM = 0.35, 0.05  # from this share of the training on
 # Of the eyes of a batch, those whose lids move most: at run time eyes that stay open are not drawn.
 EYES_SHARE = 0.5
@@ -178,6 +178,12 @@ def some_grey(n: int, device: torch.device) -> Light:
     """Some of N pairs black and white."""
     grey = (torch.rand(n, 1, 1, 1, device=device) < GREY_SHARE).float()
     return lambda image: image + grey * (luma_of(image) - image)
+
+
+def luma_of(image: Tensor) -> Tensor:
+    """Of pictures [N, 3, H, W], [N, 1, H, W]."""
+    luma = torch.from_numpy(LUMA).to(image.device)[None, :, None, None]
+    return (image * luma).sum(1, keepdim=True)
 
 
 def softened(n: int) -> Light:

@@ -88,7 +88,7 @@ def test_network_in_float16(random_networks: dict[str, Network], tmp_path: Path,
     assert {t.data_type for t in weights} == {onnx.TensorProto.FLOAT16}
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     halves = {v.name for v in session.get_inputs() + session.get_outputs() if "16" in v.type}
-    wanted = {"context1", "context2", "limits"} | ({"x_t"} if name == "denoise" else set())
+    wanted = {"context1", "context2", "gate"} | ({"x_t"} if name == "denoise" else set())
     assert halves == wanted
 
 

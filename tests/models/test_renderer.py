@@ -13,15 +13,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from models import renderer
 from models.train import renderer as train_renderer
-from parlante.contract import (
-    ATTRIBUTES,
-    CELL_PIXELS,
-    CELLS,
-    COLOR_PLANES,
-    CONDITION,
-    DRAWN_PLANES,
-    TILE,
-)
+from parlante.contract import ATTRIBUTES, CELLS, COLOR_PLANES, CONDITION, DRAWN_PLANES, TILE
 from tests.support.network_samples import randomised
 
 
@@ -64,38 +56,15 @@ def test_renderer_draws_only_what_it_may() -> None:
     condition[:, DRAWN_PLANES] = pixel_unshuffle(drawn, 4)
     x_t, time = torch.randn(1, COLOR_PLANES, *CELLS), torch.tensor([123.0])
     with torch.no_grad():
-        *context, limits = module.condition(condition, attributes)
-        whole = pixel_shuffle(module.denoiser(x_t, *context, limits, time), 4)
-        limits[:, :CELL_PIXELS] /= 2
-        half = pixel_shuffle(module.denoiser(x_t, *context, limits, time), 4)
+        *context, gate = module.condition(condition, attributes)
+        whole, half = (
+            pixel_shuffle(module.denoiser(x_t, *context, share * gate, time), 4)
+            for share in (1.0, 0.5)
+        )
     inside = (drawn > 0).expand_as(whole)
     assert (whole[~inside] == 0).all()
     assert whole[inside].abs().mean() > 1e-4
     torch.testing.assert_close(half, whole / 2)
-
-
-def test_skin_keeps_its_detail_and_its_hue() -> None:
-    """Around the mouth the residual is smooth and of the warp's hue; within it, it is free."""
-    cells = torch.zeros(2, CONDITION, *CELLS)
-    skin = torch.tensor([0.6, 0.1, -0.2])
-    cells[:, :COLOR_PLANES] = skin.repeat_interleave(CELL_PIXELS)[:, None, None]
-    cells[:, DRAWN_PLANES] = 1
-    opening = torch.zeros(2, 1, TILE, TILE)
-    opening[..., 50:70, 40:90] = 1
-    cells[:, renderer.OPENING_PLANES] = pixel_unshuffle(opening, 4)
-    limits = renderer.bounds(cells, torch.tensor([0.0, 1.0]))
-    given = torch.randn(2, 3, TILE, TILE, generator=torch.Generator().manual_seed(0)) - 0.5
-    made = pixel_shuffle(renderer.keep_skin(pixel_unshuffle(given, 4), limits), 4)
-    mouth, eyes = made
-    torch.testing.assert_close(mouth[:, 55:65, 45:85], given[0, :, 55:65, 45:85])
-    below = mouth[:, 90:]
-    assert below.diff(dim=-1).abs().max() < 0.05 < given[0].diff(dim=-1).abs().mean()
-    # An eye has its detail everywhere, and both have the hue of skin.
-    assert eyes.diff(dim=-1).abs().mean() > 1
-    own = (skin + 1) / renderer.luma_of((skin + 1)[None, :, None, None]).squeeze()
-    for drawn in (below.mean((1, 2)), eyes.mean((1, 2))):
-        hue = drawn / renderer.luma_of(drawn[None, :, None, None]).squeeze()
-        torch.testing.assert_close(hue - 1, renderer.HUED * (own - 1), rtol=0, atol=0.02)
 
 
 def test_renderer_without_diffusion_learns_from_the_bare_warp() -> None:

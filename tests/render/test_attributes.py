@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from parlante.contract import Float
-from parlante.face.topology import LID_PAIRS_LEFT, LID_PAIRS_RIGHT, lip_aperture
+from parlante.face.topology import eye_aperture, lip_aperture
 from parlante.options import RenderOptions
 from parlante.render.renderer import FrameRenderer
 from parlante.runtime.bundle import Bundle
@@ -51,12 +51,6 @@ def test_gain_of_lips() -> None:
     assert np.mean(double) > 1.3 * np.mean(natural)
 
 
-def eye_openings(face: Float) -> Float:
-    """How far the upper lid is above the lower one, right and left, of landmarks [468, 3]."""
-    pairs = np.array([LID_PAIRS_RIGHT, LID_PAIRS_LEFT])
-    return (face[pairs[..., 1], 1] - face[pairs[..., 0], 1]).mean(1)
-
-
 @pytest.mark.parametrize("eye", [0, 1])
 def test_gain_of_blinks(eye: int) -> None:
     closure = np.zeros(2, np.float32)
@@ -65,11 +59,11 @@ def test_gain_of_blinks(eye: int) -> None:
     blinking = Motion(rest.lip, rest.pose, closure)
     gains = (0.0, 0.5, 1.0, 2.0)
     opened = [
-        eye_openings(mesh_of(renderer(blink=gain), blinking)[0])[[eye, 1 - eye]] for gain in gains
+        eye_aperture(mesh_of(renderer(blink=gain), blinking))[0, [eye, 1 - eye]] for gain in gains
     ]
     wide, half, shut, double = (own for own, _ in opened)
-    assert wide == pytest.approx(eye_openings(avatar().portrait.landmarks)[eye], abs=0.2)
-    assert -0.2 * wide < shut < 0  # the upper lid lies over the lower one
+    assert wide == pytest.approx(eye_aperture(avatar().portrait.landmarks[None])[0, eye], abs=0.01)
+    assert shut < 0.15 * wide
     assert shut < half < 0.85 * wide
     assert double == shut  # a lid that is shut shuts no further
     assert np.ptp([other for _, other in opened]) < 1e-3

@@ -16,7 +16,10 @@ from parlante.contract import (
     ATLAS,
     BANDS,
     CELLS,
+    COLOR_PLANES,
     DRAWN_PLANES,
+    EYES,
+    MOUTH,
     PATCHES,
     TILES,
     VERTICES,
@@ -27,7 +30,7 @@ from parlante.options import RenderOptions
 from parlante.portrait.encoder import PortraitEncoder
 from parlante.portrait.portrait import Portrait
 from parlante.render.renderer import FrameRenderer
-from parlante.render.scene import is_grey
+from parlante.render.scene import LUMA, is_grey
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
 from parlante.speech.motion import Motion, MotionStream
@@ -88,17 +91,8 @@ def test_a_photo_at_rest_is_the_photo(size: int) -> None:
 
 
 def test_what_has_not_moved_is_not_drawn() -> None:
-    """Each of mouth and eyes alone, and the more, the further lips or lids have moved.
-
-    Eyes are drawn where references show them; those of one photo are warped.
-    """
+    """Each of mouth and eyes alone, and the more, the further lips or lids have moved."""
     portrait = avatar().portrait
-    shut = portrait.expression.copy()
-    shut[[mode("eyeBlink_R"), mode("eyeBlink_L")]] = 1
-    assert renderer(portrait)._scene.aim(shut, np.zeros(6, np.float32)).tiles == []
-    references = np.zeros((1, *ATLAS, 3), np.uint8)
-    places = np.zeros((1, 3, VERTICES, 2), np.float32)
-    portrait = replace(portrait, references=references, reference_places=places)
     scene = renderer(portrait)._scene
     for name, tile, patch in (("jawOpen", 0, 0), ("eyeBlink_R", 1, 1), ("eyeBlink_L", 1, 2)):
         shares = []
@@ -111,6 +105,36 @@ def test_what_has_not_moved_is_not_drawn() -> None:
             assert not np.delete(aim.shares, patch).any()
         assert shares == sorted(shares)
         assert (shares[0], shares[-1]) == (0, 1)
+
+
+def test_nothing_of_a_mouth_is_made_bluer() -> None:
+    portrait = avatar().portrait
+    draws = renderer(portrait)
+    expression = portrait.expression.copy()
+    expression[mode("jawOpen")] = 0.6
+    draws.draw(expression, np.zeros(6, np.float32))
+    canvas = draws._canvases[0]
+    warp = canvas._warp.condition[MOUTH, :COLOR_PLANES].reshape(3, -1)
+    drawn = (canvas._x0[MOUTH].reshape(3, -1) - warp) * draws._scene.balance[:, None]
+    assert np.abs(drawn).max() > 0.3
+    assert (drawn[2] <= drawn[1] + 1e-5).all()
+
+
+@pytest.mark.parametrize("light", [0.3, -0.3])
+def test_lids_are_lit_and_shaded_in_the_hue_of_skin(light: float) -> None:
+    """Grey that is drawn on them takes on most of it, where it may be drawn; its light stays."""
+    canvas = renderer(avatar().portrait)._canvases[0]
+    gate = canvas._warp.condition[EYES, DRAWN_PLANES]
+    gate[:] = 0
+    gate[:, 8:24, 8:24] = 1
+    skin = np.array([1.4, 1.0, 0.7], np.float32)
+    drawn = np.full((3, *gate.shape), light, np.float32) * gate
+    warp = np.ones_like(drawn) * (skin[:, None, None, None] - 1)
+    canvas._keep_the_tint(drawn, warp)
+    assert (drawn[:, gate == 0] == 0).all()
+    colour = drawn[:, gate == 1].mean(1)
+    assert colour @ LUMA == pytest.approx(light, rel=1e-3)
+    np.testing.assert_allclose(colour / light - 1, 0.6 * (skin / (skin @ LUMA) - 1), atol=1e-3)
 
 
 def test_frames_drawn_at_once_are_those_drawn_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import cv2
 import numpy as np
 
 from parlante.contract import (
@@ -12,6 +13,8 @@ from parlante.contract import (
     CELL_PIXELS,
     CELLS,
     COLOR_PLANES,
+    DRAWN_PLANES,
+    EYES,
     PATCHES,
     TILE,
     TILES,
@@ -32,6 +35,10 @@ BAND_ROWS = np.array(BANDS, np.int32)
 # How much of what the network changes in a reference is kept: real pixels that are nearly right are
 # best left alone. Chosen on validation people, by the feature distance.
 REFERRED = 0.6
+TINTED = 11  # cells: what is as large has no tint of its own in the eyes' tile
+# How far skin that is drawn brighter or darker has the hue of the photo's (1), not that of grey.
+HUED = 0.6
+LEAST = 1e-3  # of what a mean is taken of
 
 
 class Canvas:
@@ -56,6 +63,7 @@ class Canvas:
         # What the condition network is told of the frame, and 1 for the tile.
         self._told = np.zeros((TILES, ATTRIBUTES), np.float32)
         self._told[:, -TILES:] = np.eye(TILES)
+        self._taken = np.empty((CELL_PIXELS, *CELLS), np.float32)
         self._x0 = np.empty((TILES, COLOR_PLANES, *CELLS), np.float32)
         self.chains = [
             Chain(
@@ -92,13 +100,18 @@ class Canvas:
     def _in_the_photos_colours(self, tile: int) -> None:
         """Undo the balance of warp and drawing; what is drawn in a grey photo is grey.
 
-        And of references less is changed than the network would.
+        Of references less is changed than the network would. And nothing of a mouth is made bluer
+        than it is: unsure of its colour, the network draws the inside violet.
         """
         warp = self._warp.condition[tile, :COLOR_PLANES].reshape(3, CELL_PIXELS, *CELLS)
         drawn = self._x0[tile].reshape(warp.shape)  # both are views
         drawn -= warp
         if self._scene.references:
             drawn *= REFERRED
+        if tile == EYES:
+            self._keep_the_tint(drawn, warp)
+        else:
+            np.minimum(drawn[1], drawn[2], out=drawn[2])
         for planes, middle in ((drawn, 0), (warp, 1)):
             planes += middle
             planes /= self._scene.balance[:, None, None, None]
@@ -106,6 +119,21 @@ class Canvas:
         if self._scene.grey:
             drawn[:] = np.tensordot(LUMA, drawn, 1)
         drawn += warp
+
+    def _keep_the_tint(self, drawn: Float, warp: Float) -> None:
+        """Give what is drawn of the eyes the hue of the skin that is there in the photo."""
+        gate = self._warp.condition[EYES, DRAWN_PLANES]
+        given, made, seen = (
+            cv2.blur(np.moveaxis((planes * gate).mean(-3), 0, -1), (TINTED, TINTED))
+            for planes in (warp + 1, drawn, np.ones((3, *gate.shape), np.float32))
+        )
+        luma = made @ LUMA
+        hue = given / np.maximum(given @ LUMA, LEAST)[..., None]
+        change = luma[..., None] * (1 + HUED * (hue - 1)) - made
+        change /= np.maximum(seen, LEAST)
+        for channel, planes in enumerate(drawn):
+            np.multiply(change[..., channel], gate, out=self._taken)
+            planes += self._taken
 
     def _compose(self, tiles: list[int]) -> Image:
         stage, pixels, warp = self._stage, self._pixels, self._warp

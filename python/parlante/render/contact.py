@@ -19,9 +19,6 @@ EYES = (EYE_RIGHT, EYE_LEFT)
 # Model units (about a pixel of the crop): lids nearer than that are shut, lest slivers of the eye
 # shine through.
 LID_GAP = 0.12
-# How far the upper lid comes over the lower one, whose moist edge is bright: of the eye's opening;
-# and how far before it, model units.
-OVERLAP, BEFORE = 0.12, 0.3
 LIP_GAP = 0.2  # model units: up to which lips come to one depth
 # Of lips that come together: the share of the gap that the upper one bridges, and how far it comes
 # down at most (model units); and how far the outer edges of upper and lower lip go with the inner
@@ -62,22 +59,19 @@ def part_lips(face: Float, measured: Float) -> None:
 
 
 def shut_lids(face: Float, measured: Float, eye: tuple[int, ...]) -> None:
-    """Let lids that have passed through each other meet, the upper one over the lower one.
+    """Let lids that have passed through each other meet.
 
     Those of an eye of face [N, ≥468, 3] (model axes), also where they are less than `LID_GAP`
     apart; up to twice that they come nearer. What is that narrow in the photo, ``measured`` [≥468,
     3], stays as it is.
     """
     top, bottom = _sides(eye)
-    opening = measured[top, 1] - measured[bottom, 1]
-    least = np.clip(opening / 4, 1e-3, LID_GAP)
+    least = np.clip((measured[top, 1] - measured[bottom, 1]) / 4, 1e-3, LID_GAP)
     gap = face[:, top, 1] - face[:, bottom, 1]
     share = np.clip(2 * least / np.maximum(gap, least) - 1, 0, 1)[..., None]
     nearer = share * (face[:, top] - face[:, bottom]) / 2
     face[:, top] -= nearer
     face[:, bottom] += nearer
-    face[:, top, 1] -= share[..., 0] * OVERLAP * np.maximum(opening, 0)
-    face[:, top, 2] += share[..., 0] * BEFORE
 
 
 def shut_lips(model: FaceModel, measured: Float) -> Float:

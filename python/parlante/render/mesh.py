@@ -4,8 +4,7 @@ Motion is relative: the landmarks measured on the photo are the geometry, the 3D
 change. Around the 468 face vertices three rings (hair and neck, surroundings, border) carry the
 motion outwards until it vanishes, so the mesh covers the whole crop. The openings between the lips
 and between the lids are surfaces of their own. What is seen through them stays where it is in the
-head: lips part before the photo's teeth, lids slide over its eyes, and where they come down new
-skin is seen (`parlante.render.lids`).
+head: lips part before the photo's teeth, lids slide over its eyes.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from parlante.face.topology import (
 )
 from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES, closed_blink, part_lips, shut_lids
-from parlante.render.lids import LID_VERTICES, lid_gap, lid_places, lid_source, with_lids
 from parlante.render.rings import RING, rings_around
 from parlante.render.silhouette import unfolded
 
@@ -37,8 +35,7 @@ OPENINGS = (LIPS_INNER, *EYES)
 HOLE = [vertex for loop in OPENINGS for vertex in loop]
 OPENING_STARTS = np.cumsum([0, *map(len, OPENINGS[:-1])])  # in HOLE
 EYES_START = VERTICES + len(LIPS_INNER)
-LID_START = VERTICES + len(HOLE)
-RING_START = LID_START + LID_VERTICES
+RING_START = VERTICES + len(HOLE)
 WARP_VERTICES = RING_START + 3 * RING
 
 # How far each ring goes with the jaw and the cheeks: the shadow under a chin stays under it.
@@ -63,7 +60,7 @@ def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
 
     Those between the lips or the lids are moved to vertices of their own.
     """
-    out = with_lids(face, LID_START)
+    out = face.tolist()
     first = VERTICES
     for opening in OPENINGS:
         hole_of = {vertex: first + k for k, vertex in enumerate(opening)}
@@ -115,7 +112,6 @@ class WarpMesh:
     _source_expression: Float
     _source_pose: Pose
     _source: Float
-    _gap: Float
     _eyes: Float
     _ring_rest: Float
     _ring_head: Float
@@ -162,7 +158,7 @@ class WarpMesh:
 
         rings, follow, lift = rings_around(points, size, margins, matte)
         opening = np.zeros(WARP_VERTICES, np.float32)
-        opening[VERTICES:LID_START] = 1
+        opening[VERTICES:RING_START] = 1
         interior_attributes = np.zeros((len(model.interior_part), 3), np.float32)
         interior_attributes[np.arange(len(model.interior_part)), model.interior_part] = (
             model.interior_shade
@@ -179,10 +175,7 @@ class WarpMesh:
             measured=measured,
             _source_expression=np.asarray(expression, np.float32),
             _source_pose=pose,
-            _source=np.concatenate(
-                [points, points[HOLE], lid_places(points[None], lid_gap(points))[0], rings]
-            )[:, :2],
-            _gap=lid_gap(measured),
+            _source=np.concatenate([points, points[HOLE], rings])[:, :2],
             _eyes=_eyes(measured),
             _ring_rest=rings,
             _ring_head=pose.undo(rings[None])[0],
@@ -234,10 +227,8 @@ class WarpMesh:
         seen = face[:, HOLE]
         seen[..., :2] -= self._eyes * gaze
         behind = self._source_pose.apply(seen.reshape(1, -1, 3))
-        source[:, VERTICES:LID_START] = behind[..., :2].reshape(len(face), -1, 2)
-        source[:, LID_START:RING_START] = lid_source(face, self._gap, self._source)
-        lids = pose.apply(lid_places(face, self._gap))
-        vertices = np.concatenate([moved, hole, lids, ring], 1, dtype=np.float32)
+        source[:, VERTICES:RING_START] = behind[..., :2].reshape(len(face), -1, 2)
+        vertices = np.concatenate([moved, hole, ring], 1, dtype=np.float32)
         away = np.square((face[:, HOLE] - self.measured[HOLE])[..., :2]).sum(-1)
         stirred = np.sqrt(np.maximum.reduceat(away, OPENING_STARTS, 1))
         return Moved(vertices, interior, source, stirred)

@@ -31,8 +31,7 @@ INSIDE = np.array([1.04, 0.58, 0.58], np.float32)
 GREY_LEVELS = 4
 # How far lips, right and left lids are from where the photo has them, at most: lips in pixels of
 # the atlas, lids as a share of the eye's opening. Up to the first the warp is the picture, and for
-# lids that are half shut the best one; from the second on the network draws what it may. Of one
-# photo it draws the mouth alone: the warp shows lids in the photo's own colour and grain.
+# lids that are half shut the best one; from the second on the network draws what it may.
 STILL = np.array([1.0, 0.6, 0.6], np.float32)
 STIRRED = np.array([2.0, 0.8, 0.8], np.float32)
 SEEN = 512  # side of the crop as the networks see it, pixels: that of the training's sharp clips
@@ -130,8 +129,6 @@ class Scene:
         places = through(maps, moved.vertices[0, :, :2])
         stirred = moved.stirred[0] / self._unit
         shares = np.clip((stirred - STILL) / (STIRRED - STILL), 0, 1)
-        if not self.references:
-            shares[1:] = 0  # lids that the photo alone has to show are best warped
         aim = Aim(moved, maps, places, np.asarray(shares, np.float32), [None] * len(BANDS))
         for patch in aim.patches if self.references else ():
             aim.references[patch] = self.references.choose(patch, places[patch])
