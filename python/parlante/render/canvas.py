@@ -123,10 +123,11 @@ class Canvas:
     def _keep_the_tint(self, drawn: Float, warp: Float) -> None:
         """Give what is drawn of the eyes the hue of the skin that is there in the photo."""
         gate = self._warp.condition[EYES, DRAWN_PLANES]
-        given, made, seen = (
-            cv2.blur(np.moveaxis((planes * gate).mean(-3), 0, -1), (TINTED, TINTED))
-            for planes in (warp + 1, drawn, np.ones((3, *gate.shape), np.float32))
+        given, made = (
+            cv2.blur(np.moveaxis((planes * gate).mean(1), 0, -1), (TINTED, TINTED))
+            for planes in (warp + 1, drawn)
         )
+        seen = cv2.blur(gate.mean(0), (TINTED, TINTED))[..., None]
         luma = made @ LUMA
         hue = given / np.maximum(given @ LUMA, LEAST)[..., None]
         change = luma[..., None] * (1 + HUED * (hue - 1)) - made
