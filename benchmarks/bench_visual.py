@@ -78,7 +78,7 @@ def test_rasterize(benchmark: BenchmarkFixture, name: str) -> None:
 @pytest.mark.parametrize("name", [ONE, TWO, "OpenCV and NumPy", "torch", "torch.compile"])
 def test_pack(benchmark: BenchmarkFixture, name: str) -> None:
     arrays: dict[str, Any] = samples.pack_sample(np.random.default_rng(0), ATLAS)
-    condition = np.zeros((1, 192, ATLAS[0] // 4, ATLAS[1] // 4), np.float32)
+    condition = np.zeros((1, 144, ATLAS[0] // 4, ATLAS[1] // 4), np.float32)
     _core.pack(**arrays, condition=condition)
     count(benchmark, "pack", [*arrays.values(), condition], PACK_FLOP * PIXELS)
     if name.startswith("parlante"):

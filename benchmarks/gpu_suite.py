@@ -364,7 +364,7 @@ def make_kernels(serving: bool) -> Iterator[Callable[[], Kernel]]:
     yield lambda: make(
         f"pack {rows} x {columns}",
         samples.pack_sample(rng, atlas),
-        {"condition": zeros(1, 192, rows // 4, columns // 4)},
+        {"condition": zeros(1, 144, rows // 4, columns // 4)},
         {},
         peers.torch_pack,
     )
@@ -446,7 +446,7 @@ def exercise() -> int:
     mesh = upload(samples.random_mesh(rng, (50, 70), 300, 3))
     _cuda.rasterize(**mesh, out=zeros(50, 70, 3), depth=zeros(50, 70), stream=stream)
     pack = upload(samples.pack_sample(rng, (36, 52)))
-    _cuda.pack(**pack, condition=zeros(1, 192, 9, 13), stream=stream)
+    _cuda.pack(**pack, condition=zeros(1, 144, 9, 13), stream=stream)
     denoise = upload(samples.denoise_sample(rng, (36, 52)))
     options = {"c_x0": 0.4, "c_xt": 0.7, "sigma": 0.3, "seed": 1, "step": 1}
     _cuda.denoise_step(**denoise, out=zeros(1, 48, 9, 13), **options, stream=stream)

@@ -83,7 +83,7 @@ def opencv_pack(a: Arrays) -> NDArray[np.float32]:
     color += a["inside"][..., 3:] * (a["inside"][..., :3] - color)
     color += a["cover"][..., None] * (opencv_blur(color) - color)
     shown = color + valid * (seen[..., :3] * scale - one - color)
-    images = [shown, drawn[..., None], mask, mask * a["interior"], valid * color, valid]
+    images = [shown, drawn[..., None], mask, valid * color, valid]
     return numpy_unshuffle(np.concatenate(images, 2))[None]
 
 
@@ -169,13 +169,13 @@ def torch_pack(a: Tensors) -> torch.Tensor:
     reference = a["reference"].permute(2, 0, 1)[None].float()
     seen = functional.grid_sample(reference, grid_sample_positions(flow[..., 4:]), **options)
     opening, drawn = flow[None, None, ..., 2], flow[None, None, ..., 3]
-    interior, valid = a["interior"].permute(2, 0, 1)[None], seen[:, 3:] / 255
+    valid = seen[:, 3:] / 255
     inside, color = a["inside"].permute(2, 0, 1)[None], warped / 127.5 - 1
     color = color + inside[:, 3:] * (inside[:, :3] - color)
     blurred = functional.avg_pool2d(color, 5, 1, padding=2, count_include_pad=False)
     color = color + a["cover"] * (blurred - color)
     shown = color + valid * (seen[:, :3] / 127.5 - 1 - color)
-    images = [shown, drawn, opening, opening * interior, valid * color, valid]
+    images = [shown, drawn, opening, valid * color, valid]
     return functional.pixel_unshuffle(torch.cat(images, 1), 4)
 
 

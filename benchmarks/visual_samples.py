@@ -68,7 +68,6 @@ def pack_sample(rng: np.random.Generator, size: tuple[int, int]) -> Arrays:
         "source": rng.integers(0, 256, (*size, 4), dtype=np.uint8),
         "reference": rng.integers(0, 256, (*size, 4), dtype=np.uint8),
         "flow": smooth_flow(rng, size),
-        "interior": rng.uniform(-1, 1, (*size, 3)).astype(np.float32),
         "inside": rng.uniform(0, 1, (*size, 4)).astype(np.float32),
         # Along edges: a few pixels of a hundred.
         "cover": np.maximum(rng.uniform(-24, 1, size), 0).astype(np.float32),

@@ -22,7 +22,7 @@ inline constexpr double kMelFloor = 1e-10;
 // fills kColorPlanes planes, the images that `pack` writes kPackedPlanes.
 inline constexpr int kUnshuffle = 4;
 inline constexpr int kColorPlanes = 3 * kUnshuffle * kUnshuffle;
-inline constexpr int kPackedImages = 12;
+inline constexpr int kPackedImages = 9;
 inline constexpr int kPackedPlanes = kPackedImages * kUnshuffle * kUnshuffle;
 
 /// Pixels to all sides over which `pack` blurs the warp along edges of lips and lids.

@@ -2,9 +2,9 @@
 
 ``python -m export.face_model --assets DIR`` samples the 3DMM at the 468 vertices of the MediaPipe
 face mesh (barycentric correspondence, found by a thin-plate warp through the 68 landmarks both
-meshes name, then the closest point of ICT's face surface) and keeps a decimated mouth interior:
-front teeth of both rows, gums and tongue. Units stay ICT's (about 1 cm), x to the person's left, y
-up, z towards the camera.
+meshes name, then the closest point of ICT's face surface) and adds its upper teeth
+(`export.teeth`). Units stay ICT's (about 1 cm), x to the person's left, y up, z towards the
+camera.
 """
 
 from __future__ import annotations
@@ -19,19 +19,11 @@ from safetensors.torch import load_file
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
+from export.geometry import Array, Triangles
+from export.teeth import upper_teeth
 from parlante.face.topology import LANDMARKS_68
 
-Array = NDArray[np.float64]
-Triangles = NDArray[np.int64]
-
 FACE_SURFACE = 9409  # ICT vertices [0, 9409) are the face
-GUMS_AND_TONGUE = (14062, 17039)
-UPPER_TEETH = (17039, 19247)
-LOWER_TEETH = (19247, 21451)
-# Behind z = 7.7 the molars never show between the lips of a talking face.
-FRONT_TEETH_Z = 7.7
-TEETH_CELL = 0.32  # clustering cell of the decimation: about a third of an incisor's width
-FLESH_CELL = 0.7
 
 
 def read_obj(path: Path) -> tuple[Array, Triangles]:
@@ -80,39 +72,6 @@ def closest_on_surface(
     return corners, weights
 
 
-def decimate(vertices: Array, triangles: Triangles, cell: float) -> tuple[Triangles, Triangles]:
-    """Vertex clustering: kept vertex indices [K] and triangles over them [F, 3]."""
-    used = np.unique(triangles)
-    _, cluster = np.unique(np.floor(vertices[used] / cell), axis=0, return_inverse=True)
-    cluster = cluster.ravel()
-    kept = np.empty(cluster.max() + 1, np.int64)
-    for c in range(len(kept)):
-        members = used[cluster == c]
-        kept[c] = members[
-            np.linalg.norm(vertices[members] - vertices[members].mean(0), axis=1).argmin()
-        ]
-    of_vertex = np.full(len(vertices), -1)
-    of_vertex[used] = cluster
-    reduced = of_vertex[triangles]
-    reduced = reduced[
-        (reduced[:, 0] != reduced[:, 1])
-        & (reduced[:, 1] != reduced[:, 2])
-        & (reduced[:, 2] != reduced[:, 0])
-    ]
-    _, first = np.unique(np.sort(reduced, 1), axis=0, return_index=True)
-    return kept, reduced[first]
-
-
-def vertex_normals(vertices: Array, triangles: Triangles) -> Array:
-    """Area-weighted unit normals [V, 3]."""
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    face = np.cross(b - a, c - a)
-    normals = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(normals, triangles[:, k], face)
-    return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12))
-
-
 def reduce_face_model(assets: Path) -> dict[str, NDArray[np.generic]]:
     """Arrays of ``face_model.npz``; see `parlante.face.model.FaceModel` for their meaning."""
     with np.load(assets / "ict_facekit_full_f16.npz", allow_pickle=False) as ict:
@@ -136,53 +95,29 @@ def reduce_face_model(assets: Path) -> dict[str, NDArray[np.generic]]:
     def at_mesh(field: Array) -> Array:
         return np.asarray(np.einsum("vk,...vkx->...vx", weights, field[..., corners, :]))
 
-    kept_all, interior_triangles, part, shade = [], [], [], []
-    normals = vertex_normals(neutral, triangles)
-    offset = 0
-    for index, ((first, last), cell, nearest) in enumerate(
-        (
-            (UPPER_TEETH, TEETH_CELL, FRONT_TEETH_Z),
-            (LOWER_TEETH, TEETH_CELL, FRONT_TEETH_Z),
-            (GUMS_AND_TONGUE, FLESH_CELL, FRONT_TEETH_Z - 2.0),
-        )
-    ):
-        own = triangles[((triangles >= first) & (triangles < last)).all(1)]
-        own = own[(neutral[own][..., 2] > nearest).all(1)]
-        kept, reduced = decimate(neutral, own, cell)
-        depth = neutral[kept, 2]
-        front = (depth - depth.min()) / (depth.max() - depth.min())
-        lambert = np.clip(normals[kept] @ np.array([0.0, 0.3, 1.0]) / np.hypot(0.3, 1.0), 0, 1)
-        kept_all.append(kept)
-        interior_triangles.append(reduced + offset)
-        part.append(np.full(len(kept), index, np.int32))
-        shade.append((0.25 + 0.75 * lambert) * (0.4 + 0.6 * front))
-        offset += len(kept)
-    interior = np.concatenate(kept_all)
-
-    def join(field: Array) -> Array:
-        return np.concatenate([at_mesh(field), field[..., interior, :]], axis=-2)
-
+    falls = np.linalg.norm(expression[names.index("jawOpen")], axis=1)
     return {
-        "neutral": join(neutral).astype(np.float32),
-        "identity": join(identity).astype(np.float16),
-        "expression": join(expression).astype(np.float16),
-        "motion": join(expression).astype(np.float16),
+        "neutral": at_mesh(neutral).astype(np.float32),
+        "identity": at_mesh(identity).astype(np.float16),
+        "expression": at_mesh(expression).astype(np.float16),
+        "motion": at_mesh(expression).astype(np.float16),
+        "lip_spread": np.eye(
+            sum(name.startswith(("jaw", "mouth")) for name in names), dtype=np.float32
+        ),
         "expression_names": np.array(names),
         "face_triangles": face_triangles.astype(np.int32),
-        "interior_triangles": np.concatenate(interior_triangles).astype(np.int32),
-        "interior_part": np.concatenate(part),
-        "interior_shade": np.concatenate(shade).astype(np.float32),
+        **upper_teeth(neutral, triangles, falls),
     }
 
 
 def correct_motion(file: Path, modes: Path) -> None:
-    """Add the correction that `models.train.modes` found to the motion of ``face_model.npz``."""
+    """Add what `models.train.modes` found to ``face_model.npz``."""
     with np.load(file, allow_pickle=False) as stored:
         arrays = dict(stored)
-    change = load_file(modes)["change"].numpy()
-    motion = arrays["expression"].astype(np.float32)
-    motion[:, : change.shape[1]] += change
-    np.savez_compressed(file, **{**arrays, "motion": motion.astype(np.float16)})  # type: ignore[arg-type]
+    found = {name: tensor.numpy() for name, tensor in load_file(modes).items()}
+    motion = arrays["expression"].astype(np.float32) + found["change"]
+    arrays |= {"motion": motion.astype(np.float16), "lip_spread": found["lip_spread"]}
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def main() -> None:

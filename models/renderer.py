@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from parlante.contract import (
     ATTRIBUTES,
-    CELL_PIXELS,
     CELLS,
     COLOR_PLANES,
     CONDITION,
@@ -37,7 +36,6 @@ from parlante.render.schedule import (
 )
 
 DEPTH = 3  # blocks at the coarsest scale, where a mouth is seen as a whole
-TEETH_PLANES = slice(5 * CELL_PIXELS, 8 * CELL_PIXELS)
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class ResBlock(nn.Module):
 class ConditionNet(nn.Module):
     """What every diffusion step of a tile shares.
 
-    condition [N, 192, 32, 32] (from `pack`), attributes [N, 38] (lip, blink and residual code less
+    condition [N, 144, 32, 32] (from `pack`), attributes [N, 38] (lip, blink and residual code less
     the photo's own, pose change, 1 for the tile) → context maps [N, 32, 32, 32] and [N, 96, 16,
     16], gate [N, 16, 32, 32]: how far each pixel may be drawn.
     """

@@ -16,17 +16,16 @@ def pack(
     source: Tensor,
     reference: Tensor | None,
     flow: Tensor,
-    interior: Tensor,
     inside: Tensor | None = None,
     cover: Tensor | None = None,
 ) -> Tensor:
-    """Condition planes [N, 192, H/4, W/4].
+    """Condition planes [N, 144, H/4, W/4].
 
     source [N, 4, Hs, Ws] (RGB and a channel that is not used, 0–255), reference [N, 4, Hr, Wr] (RGB
     and 255 where it is valid) or None, flow [N, H, W, 6] (x and y in pixels of the source, opening
-    and drawn in 0–1, x and y in pixels of the reference), interior [N, H, W, 3], inside [N, 4, H,
-    W]: a colour in [−1, 1] laid over the source's, and how far; cover [N, 1, H, W]: how far the
-    source's colours are blurred.
+    and drawn in 0–1, x and y in pixels of the reference), inside [N, 4, H, W]: a colour in [−1, 1]
+    laid over the source's, and how far; cover [N, 1, H, W]: how far the source's colours are
+    blurred.
     """
     color = sample(source[:, :3], flow[..., :2]) / 127.5 - 1
     if inside is not None:
@@ -42,9 +41,7 @@ def pack(
         seen = sample(reference, flow[..., 4:])
     valid = seen[:, 3:] / 255
     shown = color + valid * (seen[:, :3] / 127.5 - 1 - color)
-    images = [shown, drawn, opening, opening * interior.permute(0, 3, 1, 2)]
-    images += [valid * color, valid]
-    return F.pixel_unshuffle(torch.cat(images, 1), 4)
+    return F.pixel_unshuffle(torch.cat([shown, drawn, opening, valid * color, valid], 1), 4)
 
 
 def sample(image: Tensor, at: Tensor) -> Tensor:

@@ -32,9 +32,8 @@ RasterizeArguments check_rasterize(const Array& vertices, const Array& triangles
 
 template <class Array>
 PackArguments check_pack(const Array& source, const std::optional<Array>& reference,
-                         const Array& flow, const Array& interior,
-                         const std::optional<Array>& inside, const std::optional<Array>& cover,
-                         Array& condition) {
+                         const Array& flow, const std::optional<Array>& inside,
+                         const std::optional<Array>& cover, Array& condition) {
   PackArguments arguments{};
   arguments.flow = input_image<float>(flow, "flow", kAny, kAny, kFlowChannels);
   const int rows = arguments.flow.rows;
@@ -49,7 +48,6 @@ PackArguments check_pack(const Array& source, const std::optional<Array>& refere
     arguments.reference = input_image<std::uint8_t>(*reference, "reference", kAny, kAny, 4);
     require_pixels(*reference, "reference");
   }
-  arguments.interior = input_image<float>(interior, "interior", rows, columns, 3);
   if (inside) {
     arguments.inside = input_image<float>(*inside, "inside", rows, columns, 4);
   }

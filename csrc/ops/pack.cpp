@@ -35,25 +35,14 @@ PARLANTE_LOOP void pack_colors_loop(const ImageView<const std::uint8_t>& source,
 }
 constexpr PerIsa<pack_colors_loop> pack_colors;
 
-PARLANTE_LOOP void pack_interior_loop(const float* opening, const float* interior, int columns,
-                                      float* first, float* second, float* third) {
-  PARLANTE_INDEPENDENT
-  for (int x = 0; x < columns; ++x) {
-    first[x] = opening[x] * interior[3 * x];
-    second[x] = opening[x] * interior[3 * x + 1];
-    third[x] = opening[x] * interior[3 * x + 2];
-  }
-}
-constexpr PerIsa<pack_interior_loop> pack_interior;
-
-/// Rows 0-2 of `images` hold the source's colours; fills these and 8-11.
+/// Rows 0-2 of `images` hold the source's colours; fills these and 5-8.
 PARLANTE_LOOP void pack_pairs_loop(const ImageView<const std::uint8_t>& reference,
                                    const float* at_x, const float* at_y, int columns,
                                    const Rows& images) {
   const ImageView<const std::uint8_t> view = reference;
   float *const red = images[0], *const green = images[1], *const blue = images[2];
-  float *const other_red = images[8], *const other_green = images[9];
-  float *const other_blue = images[10], *const valid = images[11];
+  float *const other_red = images[5], *const other_green = images[6];
+  float *const other_blue = images[7], *const valid = images[8];
   PARLANTE_INDEPENDENT
   for (int x = 0; x < columns; ++x) {
     const PackedPair pair = pack_pair({red[x], green[x], blue[x]}, view, at_x[x], at_y[x]);
@@ -71,7 +60,7 @@ constexpr PerIsa<pack_pairs_loop> pack_pairs;
 }  // namespace
 
 void pack(const PackArguments& arguments, int threads) {
-  const auto& [source, reference, flow, interior, inside, cover, condition] = arguments;
+  const auto& [source, reference, flow, inside, cover, condition] = arguments;
   const int columns = flow.columns;
   parallel_rows(condition.rows, threads, [&](int y_begin, int y_end, Scratch& scratch) {
     const auto photo = with_two_columns(source, scratch);
@@ -103,7 +92,7 @@ void pack(const PackArguments& arguments, int threads) {
     const auto color_at = [&](int y, int x) {
       return PackedColor{color_row(y, 0)[x], color_row(y, 1)[x], color_row(y, 2)[x]};
     };
-    std::fill(images[8], images[kPackedImages], 0.0f);  // what they are without a reference
+    std::fill(images[5], images[kPackedImages], 0.0f);  // what they are without a reference
     for (int y = y_begin; y < y_end; ++y) {
       for (int dy = 0; dy < kUnshuffle; ++dy) {
         const int image_y = y * kUnshuffle + dy;
@@ -119,7 +108,6 @@ void pack(const PackArguments& arguments, int threads) {
         split_flow(image_y, 2, kFlowChannels);
         std::copy_n(at[3], columns, images[3]);
         std::copy_n(at[2], columns, images[4]);
-        pack_interior(images[4], interior.row(image_y), columns, images[5], images[6], images[7]);
         if (seen.data) {
           pack_pairs(seen, at[4], at[5], columns, images);
         }

@@ -12,7 +12,7 @@ constexpr int kLanes = 32;  // along x: one warp writes 128 consecutive bytes of
 constexpr int kRows = 4;    // network rows a block
 
 __global__ void __launch_bounds__(kLanes* kRows) pack_kernel(PackArguments arguments) {
-  const auto& [source, reference, flow, interior, inside, cover, condition] = arguments;
+  const auto& [source, reference, flow, inside, cover, condition] = arguments;
   const int x = static_cast<int>(blockIdx.x * kLanes + threadIdx.x);
   const int y = static_cast<int>(blockIdx.y * kRows + threadIdx.y);
   const int dy = static_cast<int>(blockIdx.z);
@@ -22,9 +22,7 @@ __global__ void __launch_bounds__(kLanes* kRows) pack_kernel(PackArguments argum
   const int image_x = x * kUnshuffle;
   const int image_y = y * kUnshuffle + dy;
   float flow_values[kUnshuffle * kFlowChannels];
-  float interior_values[kUnshuffle * 3];
   load_floats(flow.at(image_y, image_x), flow_values);
-  load_floats(interior.at(image_y, image_x), interior_values);
   const auto color_at = [&](int v, int u) {
     const float* at = flow.at(v, u);
     const PackedColor color = pack_color(source, __ldg(at), __ldg(at + 1));
@@ -33,8 +31,6 @@ __global__ void __launch_bounds__(kLanes* kRows) pack_kernel(PackArguments argum
 #pragma unroll
   for (int dx = 0; dx < kUnshuffle; ++dx) {
     const float* at = flow_values + kFlowChannels * dx;
-    const float* within = interior_values + 3 * dx;
-    const float opening = at[2];
     const float blur = cover.data ? __ldg(cover.row(image_y) + image_x + dx) : 0.0f;
     const PackedColor color =
         blur > 0.0f ? soft_color(color_at, flow.rows, flow.columns, image_y, image_x + dx, blur)
@@ -42,9 +38,8 @@ __global__ void __launch_bounds__(kLanes* kRows) pack_kernel(PackArguments argum
     const PackedPair pair =
         reference.data ? pack_pair(color, reference, at[4], at[5]) : PackedPair{color, {}, 0.0f};
     const float values[kPackedImages] = {
-        pair.color.red, pair.color.green,    pair.color.blue,     at[3],
-        opening,        opening * within[0], opening * within[1], opening * within[2],
-        pair.other.red, pair.other.green,    pair.other.blue,     pair.valid};
+        pair.color.red, pair.color.green, pair.color.blue, at[3],     at[2],
+        pair.other.red, pair.other.green, pair.other.blue, pair.valid};
 #pragma unroll
     for (int image = 0; image < kPackedImages; ++image) {
       condition.row(unshuffled_plane(image, dy, dx), y)[x] = values[image];

@@ -25,18 +25,16 @@ struct PackArguments {
   /// [H, W, 6] source x, source y (pixels of the source), opening between lips or lids in 0..1, how
   /// far the network may draw in 0..1, reference x, reference y (pixels of the reference).
   ImageView<const float> flow;
-  /// [H, W, 3] maps of the inside of the mouth, drawn from the face model.
-  ImageView<const float> interior;
   /// [H, W, 4]: a colour in [-1, 1] laid over c, and how far, 0..1: where something is seen that
   /// the source does not show. Its data may be null: nowhere.
   ImageView<const float> inside;
   /// [H, W]: how far c is blurred, 0..1: along edges, where a mesh draws a row of steps. Its data
   /// may be null: nowhere.
   TableView<const float> cover;
-  /// [192, h, w]: twelve images, each pixel-unshuffled (unshuffle.h):
+  /// [144, h, w]: nine images, each pixel-unshuffled (unshuffle.h):
   ///   0-2  c, in [-1, 1]: the reference's colour where it is valid, else the source's
-  ///   3    drawn     4    opening     5-7  opening * interior
-  ///   8-10 valid * the source's colour, and 11 valid in [0, 1]; 0 without a reference
+  ///   3    drawn     4    opening
+  ///   5-7  valid * the source's colour, and 8 valid in [0, 1]; 0 without a reference
   PlanesView<float> condition;
 };
 
@@ -89,7 +87,7 @@ PARLANTE_HD PackedColor soft_color(const ColorAt& color_at, int rows, int column
           lerp(own.blue, sum.blue * share, cover)};
 }
 
-/// One pixel of the images 0-2 and 8-11.
+/// One pixel of the images 0-2 and 5-8.
 struct PackedPair {
   PackedColor color, other;
   float valid;

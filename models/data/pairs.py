@@ -23,8 +23,9 @@ from parlante.contract import ATLAS, BANDS, VERTICES, Float
 from parlante.face.model import FaceModel
 from parlante.face.patches import own_places, through
 from parlante.face.topology import LIPS_INNER
-from parlante.render.atlas import draw_edges, draw_flow, draw_interior, unseen
+from parlante.render.atlas import draw_edges, draw_flow, unseen
 from parlante.render.mesh import EYES_START, RING_START, WarpMesh
+from parlante.render.mouth import Mouth, in_tile, kept, shows_inside
 from parlante.runtime.bundle import Bundle
 
 TARGETS = 4  # target frames drawn for one source: moving the mesh for several at once is cheaper
@@ -42,10 +43,10 @@ class PairBatch:
 
     source, target int64 [N] and reference int64 [N, 3]: rows among all atlases, −1 for none; moved
     float16 [N, 256, 128, 4]: where source and reference are sampled, less the pixel's own place;
-    maps uint8 [N, 7, 256, 128]: opening, drawn, the three of the mouth's inside, edges, and where
-    an inside is seen that the source does not show; expression float32 [N, 53], that of the source
-    as ``own``; pose change float32 [N, 6]; mirrored bool [N]: all of it is of the pictures flipped
-    left to right.
+    maps uint8 [N, 8, 256, 128]: opening, drawn, edges, where an inside is seen that the source does
+    not show, RGB of that inside over `LIGHT`, and how far it is kept; expression float32 [N, 53],
+    that of the source as ``own``; pose change float32 [N, 6]; mirrored bool [N]: all of it is of
+    the pictures flipped left to right.
     """
 
     source: Tensor
@@ -140,7 +141,7 @@ class Pairs(IterableDataset[PairBatch]):
         source, target = np.empty(n, np.int64), np.empty(n, np.int64)
         reference = np.full((n, 3), -1, np.int64)
         flow = np.empty((n, *ATLAS, 6), np.float32)
-        interior, edges, hidden = (np.empty((n, *ATLAS, k), np.float32) for k in (3, 1, 1))
+        others = np.zeros((n, *ATLAS, 6), np.float32)
         pose = np.empty((n, 6), np.float32)
         expression, own = np.empty((n, 53), np.float32), np.empty((n, 53), np.float32)
         for start in range(0, n, TARGETS):
@@ -151,8 +152,7 @@ class Pairs(IterableDataset[PairBatch]):
             count = rows.stop - rows.start
             chosen = np.array([_target(rng, held, s) for _ in range(count)])
             nearest = np.array([_references(rng, held, t) for t in chosen])
-            drawn = flow[rows], interior[rows], edges[rows], hidden[rows]
-            _draw_pairs(rng, model, held, s, chosen, nearest, drawn)
+            _draw_pairs(rng, model, held, s, chosen, nearest, (flow[rows], others[rows]))
             source[rows], target[rows] = first + s, first + chosen
             reference[rows] = np.where(nearest < 0, -1, first + nearest)
             expression[rows], own[rows] = held.expression[chosen], held.expression[s]
@@ -164,7 +164,7 @@ class Pairs(IterableDataset[PairBatch]):
         pose[flip] *= np.float32([1, -1, -1, -1, 1, 1])
         reference[flip] = reference[flip][:, [0, 2, 1]]
         moved = (flow[..., [0, 1, 4, 5]] - np.tile(own_places(), 2)).astype(np.float16)
-        maps = np.concatenate([flow[..., 2:4], interior, edges, hidden], -1)
+        maps = np.concatenate([flow[..., 2:4], others], -1)
         maps = np.round(np.moveaxis(maps, -1, 1) * 255).astype(np.uint8)
         planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(moved, -1, 1)))
         flags = torch.from_numpy(mirrored)
@@ -190,14 +190,13 @@ def _draw_pairs(
     source: int,
     targets: NDArray[np.int64],
     references: NDArray[np.int64],
-    out: tuple[Float, Float, Float, Float],
+    out: tuple[Float, Float],
 ) -> None:
-    """Fill ``out`` of pairs of one source: flow [n, 256, 128, 6], interior [… 3], edges [… 1].
+    """Fill ``out`` of pairs of one source: flow and the other maps of `PairBatch`.
 
-    And where an inside is hidden in the source [… 1].
+    Both [n, 256, 128, 6].
     """
-    flow, interior, edges, hidden = out
-    seen = _own_inside(held, source)
+    flow, others = out
     depth, scratch = np.empty(ATLAS, np.float32), np.empty((2, *ATLAS), np.float32)
     mesh = WarpMesh.build(
         model,
@@ -208,7 +207,10 @@ def _draw_pairs(
     )
     pose = held.pose[targets]
     moved = mesh.move(held.expression[targets], pose)
-    measured = mesh.around(held.face[targets], pose, moved.interior)
+    measured = mesh.around(held.face[targets], pose)
+    shown_inside = shows_inside(mesh.measured)
+    seen, inside = _own_inside(held, source, shown=shown_inside), Mouth(_core.rasterize, model)
+    mouth, (edges, hidden) = slice(*BANDS[0]), np.empty((2, *ATLAS), np.float32)
     for k, target in enumerate(targets):
         of = measured if rng.random() < MEASURED else moved
         maps = held.to_atlas[target]
@@ -237,17 +239,25 @@ def _draw_pairs(
                 depth,
             )
             np.clip(flow[k, first:last, :, 1::4], first, last - 1, out=flow[k, first:last, :, 1::4])
-            draw_edges(patch, own[patch], edges[k, ..., 0])
-        draw_interior(_core.rasterize, mesh, of.interior[k], maps, interior[k], depth)
-        unseen(seen, flow[k], scratch, hidden[k, ..., 0])
+            draw_edges(patch, own[patch], edges)
+        unseen(seen, flow[k], scratch, hidden)
+        others[k, ..., 0], others[k, ..., 1] = edges, hidden
+        opening = flow[k, mouth, :, 2]
+        teeth = None if shown_inside else in_tile(of.teeth[k], maps)
+        inside.draw(teeth, opening, others[k, mouth, :, 2:5])
+        if not shown_inside:
+            others[k, mouth, :, 5] = kept(hidden[mouth], opening)
 
 
-def _own_inside(held: Held, source: int) -> Float:
-    """Of a source's atlas: 0 in the mouth's patch but for what is seen between the lips."""
+def _own_inside(held: Held, source: int, *, shown: bool) -> Float:
+    """Of a source's atlas: 0 in the mouth's patch but for what is seen between the lips.
+
+    shown: whether anything is.
+    """
     own = np.ones(ATLAS, np.float32)
     own[slice(*BANDS[0])] = 0
     lips = through(held.to_atlas[source][:1], held.landmarks[source][list(LIPS_INNER), :2])[0]
-    cv2.fillPoly(own, [np.round(lips).astype(np.int32)], 1)
+    cv2.fillPoly(own, [np.round(lips).astype(np.int32)], float(shown))
     return own
 
 

@@ -27,7 +27,6 @@ from parlante.contract import (
     MEL_PER_FRAME,
     POSE,
     SAMPLES_PER_FRAME,
-    VERTICES,
     Float,
 )
 from parlante.errors import ParlanteError
@@ -75,7 +74,7 @@ def swap(evaluation: Evaluation, clip: PreparedClip, seed: int) -> Scores:
     lips = list(evaluation.model.mode_groups["lip"])
     wanted = own.copy()
     wanted[:, lips] = other[:, lips]
-    basis = evaluation.model.expression[:, :VERTICES].reshape(len(wanted[0]), -1)
+    basis = evaluation.model.expression.reshape(len(wanted[0]), -1)
     miss, motion = ((np.abs((e - wanted) @ basis)).mean() for e in (np.stack(made), own))
     return {"swap_error": float(miss / max(motion, 1e-6))}
 

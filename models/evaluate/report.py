@@ -66,7 +66,7 @@ def real_synchrony(evaluation: Evaluation, clips: list[PreparedClip], prepared: 
 
 PICTURE = ("psnr_mouth", "lmd_mouth", "csim", "sharpness", "feature_mouth")
 # What a part of the networks has to do with; any other has to do with all of it.
-TOUCHED = dict.fromkeys(("diffusion", "shift", "teeth", "warp"), ("picture",)) | {
+TOUCHED = dict.fromkeys(("diffusion", "shift", "warp"), ("picture",)) | {
     "contrast": ("lips",),
     "teacher": ("lips",),
     "vae": ("head",),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.attributes import Attributes
 from models.data.dataset import load
 from models.train.loop import Settings, arguments, train
-from parlante.contract import EXPRESSION, VERTICES
+from parlante.contract import EXPRESSION
 from parlante.face.model import FaceModel
 from parlante.runtime.bundle import Bundle
 
@@ -63,7 +63,7 @@ def main() -> None:
     parsed, settings = arguments(__doc__, PRESETS, ("disentanglement",))
     device = torch.device(parsed.device)
     model = FaceModel.load(Bundle.default().path("face_model.npz"))
-    basis = torch.from_numpy(model.expression[:, :VERTICES].reshape(EXPRESSION, -1)).to(device)
+    basis = torch.from_numpy(model.expression.reshape(EXPRESSION, -1)).to(device)
     masks = {}
     for group, indices in model.mode_groups.items():
         masks[group] = torch.zeros(EXPRESSION, device=device)

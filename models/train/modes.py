@@ -5,7 +5,7 @@ drags the chin to the wrong place. Here a linear map from coefficients to what t
 training people do beyond the modes is found by ridge regression, in closed form. A mode is
 corrected only where it moves the face: two that people use together, as of both lids, stay apart.
 `export.bundle` adds the map to the modes as `FaceModel.motion`; the fit of coefficients keeps the
-modes themselves.
+modes themselves. Beside it goes how much people use which modes of the lips, and with which others.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def changes(
     measured = clip.pose[frames].undo(landmarks)
     still = int(clip.aperture[frames].argmin())
     coefficients = clip.expression[frames] - clip.expression[frames[still]]
-    moved = np.tensordot(coefficients, model.expression[:, :VERTICES], 1)
+    moved = np.tensordot(coefficients, model.expression, 1)
     return coefficients, np.asarray(measured - measured[still] - moved, np.float32)
 
 
@@ -95,15 +95,18 @@ def main() -> None:
     parsed = parser.parse_args()
     model = FaceModel.load(Bundle.default().path("face_model.npz"))
     folders = [(parsed.sharp_prepared, parsed.sharp), (parsed.prepared, parsed.data)]
-    modes = model.expression[:, :VERTICES]
-    change = fit(*gathered(folders, model, validation=False), modes)
+    coefficients, beyond = gathered(folders, model, validation=False)
+    change = fit(coefficients, beyond, model.expression)
+    lips = coefficients[:, list(model.mode_groups["lip"])]
+    spread = lips.T @ lips / len(lips)
     coefficients, beyond = gathered(folders, model, validation=True)
     left = beyond - np.tensordot(coefficients, change, 1)
     print(f"{len(beyond)} frames of validation people: error in x and y, model units")
     for part, vertices in PARTS.items():
         before, after = (np.sqrt(np.square(v[:, vertices, :2]).mean()) for v in (beyond, left))
         print(f"{part:<8} {before:.3f} of the modes alone, {after:.3f} with their correction")
-    save_file({"change": torch.from_numpy(change).half()}, parsed.weights / "modes.safetensors")
+    found = {"change": torch.from_numpy(change).half(), "lip_spread": torch.from_numpy(spread)}
+    save_file(found, parsed.weights / "modes.safetensors")
 
 
 if __name__ == "__main__":

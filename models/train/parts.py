@@ -23,7 +23,6 @@ PARTS = {
     WHOLE: ("sync", "dynamics", "renderer"),
     "diffusion": ("renderer",),
     "shift": ("renderer",),
-    "teeth": ("renderer",),
     "warp": ("renderer",),
     "contrast": ("sync",),
     "vae": ("dynamics",),

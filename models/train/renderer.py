@@ -32,7 +32,7 @@ from models.data.atlases import DEFAULT_ATLASES, Held, load_atlases
 from models.data.dataset import is_validation
 from models.data.pairs import PairBatch, Pairs, mirror, mixed
 from models.perceptual import Critic, Perceptual
-from models.renderer import TEETH_PLANES, Renderer, diffusion_of, sample
+from models.renderer import Renderer, diffusion_of, sample
 from models.train.loop import Settings, arguments, load_weights, train
 from models.warp import pack
 from parlante.contract import (
@@ -47,7 +47,8 @@ from parlante.contract import (
     Float,
 )
 from parlante.face.patches import own_places
-from parlante.render.scene import INSIDE, LUMA, balance
+from parlante.render.mouth import LIGHT
+from parlante.render.scene import LUMA, balance
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ SQUEEZENET = Path("../shared/assets/more/squeezenet1_1_imagenet.npz")
 PAIRS = 16  # that a loader process hands over at once
 SHARP_SHARE = 0.75  # of the pairs, from sharp clips
 # Range of the changes of tint and of light of a pair, and of its reference once more.
-TINT, LIGHT, OTHER = 0.2, 0.6, 0.12
+TINT, CONTRAST, OTHER = 0.2, 0.6, 0.12
 # Range of the logarithm of a pair's gamma, of its saturation; the share of black-and-white ones.
 GAMMA, SATURATION, GREY_SHARE = 0.4, (0.4, 1.5), 0.08
 SOFT_SHARE, SOFTNESS = 0.125, (2, 3)  # of the pairs, as if the photo had so many times fewer pixels
@@ -127,7 +128,7 @@ def _read(clip: Held) -> tuple[NDArray[np.uint8], Float]:
 class Inputs:
     """N tiles on the device, everything in [−1, 1] or [0, 1]."""
 
-    planes: Tensor  # [N, 192, 32, 32]
+    planes: Tensor  # [N, 144, 32, 32]
     target: Tensor  # [N, 3, 128, 128]
     attributes: Tensor  # [N, 38]
     sharp: Tensor  # [N]: 1 of sharp clips, else 0
@@ -213,11 +214,13 @@ def references(batch: PairBatch, images: Tensor) -> Tensor:
     return out
 
 
-def inside_colours(source: Tensor) -> Tensor:
-    """As `parlante.render.scene.inside_colour`: of atlases [N, 3, 256, 128], [N, 3, 1, 1]."""
-    inside = torch.from_numpy(INSIDE).to(source.device)[None, :, None, None]
-    mouth = source[:, :, slice(*BANDS[0])].mean((2, 3), keepdim=True)
-    return (inside * luma_of(mouth)).clamp(0, 255) / 127.5 - 1
+def insides(source: Tensor, made: Tensor) -> Tensor:
+    """Colours of insides of mouths that were made, [N, 3, 256, 128] over `LIGHT`, in [−1, 1].
+
+    In the light of the source's mouth, [N, 3, 256, 128]; as `parlante.render.warp`.
+    """
+    light = luma_of(source[:, :, slice(*BANDS[0])].mean((2, 3), keepdim=True)) / 255
+    return (2 * LIGHT * light * made).clamp(max=2) - 1
 
 
 def tiled(atlas: Tensor) -> Tensor:
@@ -251,23 +254,25 @@ def assemble(
     reference = references(batch, frames.atlases)
     other = balanced(reference[:, :3])
     if training:
-        light, style = other_light(n, device, TINT, LIGHT), other_style(n, device)
+        light, style = other_light(n, device, TINT, CONTRAST), other_style(n, device)
         grey, soft = some_grey(n, device), softened(n)
         source, target = (soft(grey(style(light(v)))) for v in (source, target))
         other = soft(grey(style(light(other_light(n, device, OTHER, OTHER)(other)))))
     reference = torch.cat([other, reference[:, 3:]], 1)
     own = torch.from_numpy(np.tile(own_places(), 2)).to(device)
     places, maps = batch.moved.float() + own, batch.maps.float().movedim(1, -1) / 255
-    edges, hidden = maps[..., 5].unsqueeze(1), maps[..., 6].unsqueeze(1)
-    flow = torch.cat([places[..., :2], maps[..., :2], places[..., 2:]], -1)
+    opening, drawn, edges, hidden, *_, held = maps.split(1, -1)
+    # What was made of the inside of a mouth stays, unless a reference shows it.
+    alone = (batch.reference[:, 0] < 0).view(n, 1, 1, 1)
+    flow = torch.cat([places[..., :2], opening, drawn * (1 - held * alone), places[..., 2:]], -1)
     opaque = source.new_full((n, 1, *ATLAS), 255)
-    inside = inside_colours(source)
+    inside = insides(source, maps[..., 4:7].movedim(-1, 1))
     if training:
         inside = grey(inside)
-    inside = torch.cat([inside.expand(-1, -1, *ATLAS), hidden], 1)
-    cover = edges * flow[..., 3].unsqueeze(1)
-    given = torch.cat([source, opaque], 1)
-    planes = pack(given, reference, flow, maps[..., 2:5], inside, cover)
+    inside = torch.cat([inside, hidden.movedim(-1, 1)], 1)
+    planes = pack(
+        torch.cat([source, opaque], 1), reference, flow, inside, (edges * drawn).movedim(-1, 1)
+    )
     # The change of the codes: absolute ones would tell the training people from one another.
     codes = torch.cat(attributes.encoder(batch.expression), 1)
     codes = codes - torch.cat(attributes.encoder(batch.own), 1)
@@ -425,7 +430,7 @@ def main() -> None:
     parsed, settings = arguments(
         __doc__,
         PRESETS,
-        ("diffusion", "shift", "teeth", "warp"),
+        ("diffusion", "shift", "warp"),
         {
             "--atlases": (DEFAULT_ATLASES, "folder that models.data.atlases wrote"),
             "--squeezenet": (SQUEEZENET, "weights of the perceptual loss"),
@@ -457,15 +462,7 @@ def main() -> None:
     diffusion = diffusion_of(parsed.without)
     levels = None if parsed.without == "diffusion" else diffusion.levels().to(device)
 
-    if parsed.without == "teeth":
-        # They stay at zero: what they see is zero, too.
-        nn.init.zeros_(module.condition.stem.weight[:, TEETH_PLANES])
-
     def seen(batch: PairBatch) -> PairBatch:
-        if parsed.without == "teeth":
-            return replace(
-                batch, maps=batch.maps * torch.tensor([1, 1, 0, 0, 0, 1, 1])[:, None, None]
-            )
         if parsed.without == "warp":
             return replace(batch, moved=torch.zeros_like(batch.moved))
         return batch

@@ -57,7 +57,6 @@ def pack(
     source: _U8,
     reference: _U8 | None,
     flow: _F32,
-    interior: _F32,
     condition: _F32,
     *,
     inside: _F32 | None = None,

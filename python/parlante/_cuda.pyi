@@ -23,7 +23,6 @@ def pack(
     source: _DeviceArray,
     reference: _DeviceArray | None,
     flow: _DeviceArray,
-    interior: _DeviceArray,
     condition: _DeviceArray,
     *,
     inside: _DeviceArray | None = None,

@@ -36,7 +36,7 @@ def test_tables_of_vertices() -> None:
     assert max(RIGID) < VERTICES
     assert not set(RIGID) & {*LIPS_INNER, *LIPS_OUTER, *EYE_RIGHT, *EYE_LEFT}
     assert model().face_triangles.max() == VERTICES - 1
-    assert model().interior_triangles.max() < len(model().interior_part)
+    assert model().teeth_triangles.max() == len(model().teeth_places) - 1
 
 
 def face_with(pairs: tuple[tuple[int, int], ...], corners: tuple[int, int]) -> Float:

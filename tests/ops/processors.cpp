@@ -72,7 +72,6 @@ int main(int, char** arguments) {
   const auto source = read<std::uint8_t>(kPixels * 4);
   const auto reference = read<std::uint8_t>(kPixels * 4);
   const auto flows = read<float>(kPixels * kFlowChannels);
-  const auto interior = read<float>(kPixels * 3);
   const auto inside = read<float>(kPixels * 4);
   const auto cover = read<float>(kPixels);
   std::vector<float> packed(kPackedPlanes * kPlane);
@@ -80,7 +79,6 @@ int main(int, char** arguments) {
   pack({{source.data(), kSide, kSide, 4},
         {reference.data(), kSide, kSide, 4},
         flow,
-        {interior.data(), kSide, kSide, 3},
         {inside.data(), kSide, kSide, 4},
         {cover.data(), kSide, kSide},
         planes(packed)},

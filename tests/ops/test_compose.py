@@ -56,7 +56,7 @@ def make_arrays(seed: int, size: int) -> Arrays:
     warp = np.zeros((GRID, GRID, 2), np.float32)
     warp[..., 0] = x + 6 * (smooth(rng, (GRID, GRID), 8) - 0.5)
     warp[..., 1] = y + 6 * (smooth(rng, (GRID, GRID), 8) - 0.5)
-    condition = np.zeros((1, 192, ATLAS[0] // 4, ATLAS[1] // 4), np.float32)
+    condition = np.zeros((1, 144, ATLAS[0] // 4, ATLAS[1] // 4), np.float32)
     condition[:, :48] = unshuffle(2 * smooth(rng, (*ATLAS, 3), 3) - 1)
     x0 = condition[:, :48] + unshuffle(1.2 * (smooth(rng, (*ATLAS, 3), 2) - 0.5))
     places = [

@@ -48,9 +48,9 @@ def test_mel_range() -> None:
 def test_planes() -> None:
     side, planes = 2 * _core.UNSHUFFLE, _core.PACKED_PLANES
     assert _core.COLOR_PLANES == 3 * _core.UNSHUFFLE**2
-    pixels, maps = np.zeros((side, side, 4), np.uint8), np.zeros((side, side, 3), np.float32)
+    pixels = np.zeros((side, side, 4), np.uint8)
     flow, condition = np.zeros((side, side, 6), np.float32), np.ones((1, planes, 2, 2), np.float32)
-    _core.pack(pixels, pixels, flow, maps, condition)
+    _core.pack(pixels, pixels, flow, condition)
     x0 = np.zeros((1, _core.COLOR_PLANES, 2, 2), np.float32)
     places, bands = np.zeros((1, 2, 3), np.float32), np.zeros((1, 2), np.int32)
     plate, warp = np.zeros((side, side, 3), np.uint8), np.zeros((side, side, 2), np.float32)

@@ -33,7 +33,6 @@ def make_arrays(
         "source": rng.integers(0, 256, (source_h, source_w, 4), dtype=np.uint8),
         "reference": rng.integers(0, 256, (12, 20, 4), dtype=np.uint8),
         "flow": flow,
-        "interior": rng.uniform(-1, 1, (h, w, 3)).astype(np.float32),
         "inside": None,
         "cover": None,
     }
@@ -41,7 +40,7 @@ def make_arrays(
 
 def run_pack(arrays: Arrays, threads: int = 1) -> NDArray[np.float32]:
     h, w = arrays["flow"].shape[:2]
-    condition = np.full((1, 192, h // 4, w // 4), np.nan, np.float32)
+    condition = np.full((1, 144, h // 4, w // 4), np.nan, np.float32)
     _core.pack(**arrays, condition=condition, threads=threads)
     return condition
 
@@ -64,11 +63,10 @@ def reference(arrays: Arrays) -> NDArray[np.float64]:
     flow = arrays["flow"].astype(np.float64).transpose(2, 0, 1)
     c = sample(arrays["source"][..., :3].transpose(2, 0, 1), *flow[:2]) / 127.5 - 1
     opening, drawn = torch.from_numpy(flow[2:4, None])
-    interior = torch.from_numpy(arrays["interior"].transpose(2, 0, 1).astype(np.float64))
     seen = sample(arrays["reference"].transpose(2, 0, 1), *flow[4:])
     valid = seen[3:] / 255
     shown = c + valid * (seen[:3] / 127.5 - 1 - c)
-    images = [shown, drawn, opening, opening * interior, c * valid, valid]
+    images = [shown, drawn, opening, c * valid, valid]
     return functional.pixel_unshuffle(torch.cat(images)[None], 4).numpy()
 
 
@@ -113,7 +111,7 @@ def test_identity_flow_is_exact() -> None:
     images = functional.pixel_shuffle(torch.from_numpy(run_pack(arrays)), 4)[0].numpy()
     levels = np.arange(256, dtype=np.float32)
     table = (levels - 127.5) * np.float32(1 / 127.5)
-    for name, first in (("reference", 0), ("source", 8)):
+    for name, first in (("reference", 0), ("source", 5)):
         colors = table[arrays[name][..., :3]].transpose(2, 0, 1)
         # The reference is blended in, if all the way.
         atol = 2.0**-23 if name == "reference" else 0
@@ -122,25 +120,25 @@ def test_identity_flow_is_exact() -> None:
     assert table[255] == 1
     np.testing.assert_array_equal(images[3], arrays["flow"][..., 3])
     np.testing.assert_array_equal(images[4], arrays["flow"][..., 2])
-    np.testing.assert_array_equal(images[11], 1)
+    np.testing.assert_array_equal(images[8], 1)
 
 
 def test_where_the_reference_is_not_valid_it_is_0() -> None:
     arrays = make_arrays(3)
     arrays["reference"][..., 3] = 0
     got = run_pack(arrays)
-    np.testing.assert_array_equal(got[:, 128:], 0)
+    np.testing.assert_array_equal(got[:, 80:], 0)
     np.testing.assert_array_equal(run_pack(arrays | {"reference": None}), got)
 
 
 def test_without_a_reference() -> None:
     arrays = make_arrays(6)
     got = run_pack(arrays | {"reference": None}, threads=2)
-    np.testing.assert_array_equal(got[:, 48:128], run_pack(arrays)[:, 48:128])
-    np.testing.assert_array_equal(got[:, 128:], 0)
+    np.testing.assert_array_equal(got[:, 48:80], run_pack(arrays)[:, 48:80])
+    np.testing.assert_array_equal(got[:, 80:], 0)
     # Where the reference is valid it takes the place of the source.
     arrays["reference"][..., 3] = 255
-    np.testing.assert_array_equal(run_pack(arrays)[:, 128:176], got[:, :48])
+    np.testing.assert_array_equal(run_pack(arrays)[:, 80:128], got[:, :48])
 
 
 def test_the_matte_is_not_read() -> None:
@@ -193,8 +191,8 @@ def test_a_colour_is_laid_over_the_source() -> None:
 def test_any_flow_is_safe(flow: NDArray[np.float32]) -> None:
     got = run_pack(make_arrays(4, (4, 8)) | {"flow": flow})
     assert (np.abs(got[:, :48]) <= 1).all()
-    assert (np.abs(got[:, 128:176]) <= 1).all()
-    assert ((got[:, 176:] >= 0) & (got[:, 176:] <= 1)).all()
+    assert (np.abs(got[:, 80:128]) <= 1).all()
+    assert ((got[:, 128:] >= 0) & (got[:, 128:] <= 1)).all()
 
 
 def test_unaligned_bytes() -> None:
@@ -231,18 +229,17 @@ def test_threads_do_not_change_a_bit(threads: int) -> None:
         ("flow", np.zeros((30, 48, 6), np.float32), ValueError, "flow.*multiples of 4"),
         ("flow", np.zeros((32, 48, 3), np.float32), ValueError, r"flow.*\(any, any, 6\)"),
         ("flow", np.zeros((32, 48, 6)), TypeError, "flow.*float32.*float64"),
-        ("interior", np.zeros((32, 48, 1), np.float32), ValueError, r"interior.*\(32, 48, 3\)"),
-        ("interior", None, TypeError, "incompatible function arguments"),
+        ("flow", None, TypeError, "incompatible function arguments"),
         ("inside", np.zeros((32, 48, 3), np.float32), ValueError, r"inside.*\(32, 48, 4\)"),
         ("cover", np.zeros((32, 47), np.float32), ValueError, r"cover.*\(32, 48\)"),
-        ("condition", np.zeros((1, 128, 8, 12), np.float32), ValueError, r"\(1, 192, 8, 12\)"),
+        ("condition", np.zeros((1, 128, 8, 12), np.float32), ValueError, r"\(1, 144, 8, 12\)"),
         ("threads", -1, ValueError, "threads.*at least 1, got -1"),
     ],
 )
 def test_bad_arguments(name: str, value: object, error: type[Exception], message: str) -> None:
     arguments: dict[str, object] = {
         **make_arrays(8),
-        "condition": np.zeros((1, 192, 8, 12), np.float32),
+        "condition": np.zeros((1, 144, 8, 12), np.float32),
     }
     arguments[name] = value
     with pytest.raises(error, match=message):

@@ -58,7 +58,7 @@ def check(program: list[str], folder: Path) -> None:
     sound = (0.3 * rng.standard_normal(16_000)).clip(-1, 1).astype(np.float32)
     packs["flow"][0, :4, :2] = np.nan
     arrays = [mesh[k] for k in ("vertices", "triangles", "attributes")]
-    arrays += [packs[k] for k in ("source", "reference", "flow", "interior", "inside", "cover")]
+    arrays += [packs[k] for k in ("source", "reference", "flow", "inside", "cover")]
     arrays += [step["residual"], step["x_t"]]
     arrays += [frame[k] for k in ("source", "plate", "warp", "places", "bands")] + [sound]
     given.write_bytes(b"".join(array.tobytes() for array in arrays))
@@ -66,7 +66,7 @@ def check(program: list[str], folder: Path) -> None:
 
     drawn, depth = np.zeros((*SIDE, 3), np.float32), np.zeros(SIDE, np.float32)
     _core.rasterize(**mesh, out=drawn, depth=depth)  # type: ignore[arg-type]
-    condition = np.zeros((1, 192, 16, 16), np.float32)
+    condition = np.zeros((1, 144, 16, 16), np.float32)
     _core.pack(**packs, condition=condition)  # type: ignore[arg-type]
     noised = np.zeros_like(step["x_t"], np.float32)
     halves, octets = np.zeros(noised.shape, np.float16), np.zeros(noised.shape, np.uint8)

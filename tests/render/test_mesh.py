@@ -376,16 +376,38 @@ def test_mask_lies_between_the_lips() -> None:
     assert not (mask & (around == 0)).any()
 
 
-def test_upper_teeth_stay_and_lower_teeth_fall() -> None:
+def test_parted_lips_leave_the_line_between_them() -> None:
+    """At rest lips show themselves; parted ones, at their edges, what lies further inside them."""
+    shut = rest()[0] + shut_lips(model(), mesh().measured)
+    frame = moved(shut)
+    portrait = avatar().portrait
+    built = WarpMesh.build(
+        model(), frame.vertices[0, :VERTICES], portrait.identity, shut[0], portrait.pose
+    )
+    lips = [UPPER_LIP, LOWER_LIP, *LIP_CORNERS]
+    parted = shut.copy()
+    parted[0, mode("jawOpen")] += 0.6
+    still, opened = (built.move(e, portrait.pose).source[0, lips] for e in (shut, parted))
+    np.testing.assert_allclose(still, frame.vertices[0, lips, :2], rtol=0, atol=1e-3)
+    up, down = (opened - still)[:2, 1]
+    width = np.ptp(still[2:, 0])
+    assert -0.04 * width < up < -0.005 * width
+    assert 0.005 * width < down < 0.04 * width
+    np.testing.assert_allclose(opened[2:], still[2:], rtol=0, atol=1e-4)  # the corners
+
+
+def test_teeth_stay_with_the_head() -> None:
     pose = rest()[1]
-    closed = mesh().move(expression(), pose).interior
-    shift = (mesh().move(expression(jawOpen=1), pose).interior - closed)[0]
-    part = model().interior_part
-    np.testing.assert_allclose(shift[part == 0], 0, atol=1e-3)
-    assert np.median(shift[part == 1, 1]) > pose.scale[0]  # down by more than a model unit
-    # They hang behind the lips: between the corners of the mouth, and not in front of them.
+    closed, opened = (mesh().move(expression(jawOpen=jaw), pose).teeth[0] for jaw in (0, 1))
+    np.testing.assert_array_equal(opened, closed)
+    # Between the corners of the mouth.
     corners = vertices_of(expression())[list(LIP_CORNERS)]
-    assert corners[0, 0] < closed[0, part == 0, 0].mean() < corners[1, 0]
+    assert corners[0, 0] < closed[:, 0].mean() < corners[1, 0]
+    aside = turned(ry=0.3)
+    went = mesh().move(expression(), aside).teeth[0, :, 0] - closed[:, 0]
+    assert np.ptp(went) > 1  # they are bent as the jaw is
+    lips = [vertices_of(expression(), p)[list(LIPS_INNER), 0].mean() for p in (pose, aside)]
+    assert abs(went.mean() - (lips[1] - lips[0])) < 3
 
 
 @pytest.mark.parametrize("jaw", [0.5, 0.8])

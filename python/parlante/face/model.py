@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from parlante.contract import VERTICES, Float
+from parlante.contract import VERTICES, Float, Image
 from parlante.face.pose import Pose, fit_pose
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, RIGID
 
@@ -51,25 +51,28 @@ class Fit:
 
 @dataclass(frozen=True)
 class FaceModel:
-    """ICT-FaceKit reduced to the face mesh (vertices 0–467) and the mouth interior (the rest).
+    """ICT-FaceKit reduced to the face mesh, and its upper teeth.
 
-    neutral float32 [V, 3]; identity float32 [100, V, 3]; expression float32 [53, V, 3] (deltas),
-    which coefficients are fitted with; motion float32 [53, V, 3]: how people's landmarks really
-    move with these coefficients (`models.train.modes`), which faces are moved with; face_triangles
-    int32 [898, 3]; interior_triangles int32 [T, 3] (indices from the first interior vertex);
-    interior_part int32 [V − 468]: 0 upper teeth, 1 lower teeth, 2 gums and tongue; interior_shade
-    float32 [V − 468] in [0, 1].
+    neutral float32 [468, 3]; identity float32 [100, 468, 3]; expression float32 [53, 468, 3]
+    (deltas), which coefficients are fitted with; motion, as large: how people's landmarks really
+    move with these coefficients (`models.train.modes`), which faces are moved with; lip_spread
+    float32 [27, 27]: mean products of people's changes of the lips' modes; face_triangles int32
+    [898, 3]. The teeth are a card that wears a picture: teeth_vertices float32 [C, 3], from
+    the edge of the middle ones on; teeth_places float32 [C, 2] in the picture; teeth_triangles
+    int32 [T, 3]; teeth_picture uint8 [H, W, 4]: RGB times alpha, and alpha.
     """
 
     neutral: Float
     identity: Float
     expression: Float
     motion: Float
+    lip_spread: Float
     expression_names: tuple[str, ...]
     face_triangles: NDArray[np.int32]
-    interior_triangles: NDArray[np.int32]
-    interior_part: NDArray[np.int32]
-    interior_shade: Float
+    teeth_vertices: Float
+    teeth_places: Float
+    teeth_triangles: NDArray[np.int32]
+    teeth_picture: Image
 
     @classmethod
     def load(cls, path: Path) -> FaceModel:
@@ -80,11 +83,10 @@ class FaceModel:
                 identity=arrays["identity"].astype(np.float32),
                 expression=arrays["expression"].astype(np.float32),
                 motion=arrays["motion"].astype(np.float32),
+                lip_spread=arrays["lip_spread"],
                 expression_names=tuple(str(name) for name in arrays["expression_names"]),
                 face_triangles=arrays["face_triangles"],
-                interior_triangles=arrays["interior_triangles"],
-                interior_part=arrays["interior_part"],
-                interior_shade=arrays["interior_shade"],
+                **{name: arrays[name] for name in arrays.files if name.startswith("teeth_")},
             )
 
     def shape(self, identity: Float, expression: Float) -> Float:
@@ -120,7 +122,7 @@ class FaceModel:
 
     @cached_property
     def _expression_system(self) -> tuple[Float, Float, float]:
-        basis = (self.expression[:, :VERTICES] * self._weights).reshape(len(self.expression), -1)
+        basis = (self.expression * self._weights).reshape(len(self.expression), -1)
         gram = basis @ basis.T + EXPRESSION_PRIOR * VERTICES / 10 * np.eye(
             len(basis), dtype=np.float32
         )
@@ -128,7 +130,7 @@ class FaceModel:
 
     @cached_property
     def _identity_system(self) -> tuple[Float, Float]:
-        basis = (self.identity[:, :VERTICES] * self._weights).reshape(len(self.identity), -1)
+        basis = (self.identity * self._weights).reshape(len(self.identity), -1)
         gram = basis @ basis.T + IDENTITY_PRIOR * VERTICES / 10 * np.eye(
             len(basis), dtype=np.float32
         )
@@ -174,20 +176,16 @@ class FaceModel:
         )
         chosen, chosen_epsilon = pixels[sample], epsilon[sample]
         for _ in range(0 if fixed else FIT_ROUNDS):
-            model = self.shape(alpha, chosen_epsilon)[:, :VERTICES]
+            model = self.shape(alpha, chosen_epsilon)
             observed = fit_pose(model[:, rigid], chosen[:, rigid]).undo(chosen)
-            chosen_epsilon = self._fit_expression(
-                observed - self.shape(alpha, chosen_epsilon * 0)[:, :VERTICES]
-            )
+            chosen_epsilon = self._fit_expression(observed - self.shape(alpha, chosen_epsilon * 0))
             basis, inverse = self._identity_system
-            bent = np.tensordot(chosen_epsilon, self.expression[:, :VERTICES], 1)
-            rest = ((observed - self.neutral[:VERTICES] - bent).mean(0) * self._weights).reshape(-1)
+            bent = np.tensordot(chosen_epsilon, self.expression, 1)
+            rest = ((observed - self.neutral - bent).mean(0) * self._weights).reshape(-1)
             alpha = np.asarray(inverse @ (basis @ rest), np.float32)
-        own = self.shape(alpha, np.zeros((1, len(self.expression)), np.float32))[:, :VERTICES]
+        own = self.shape(alpha, np.zeros((1, len(self.expression)), np.float32))
         for _ in range(2):
-            model = (own + np.tensordot(epsilon, self.expression[:, :VERTICES], 1)).astype(
-                np.float32
-            )
+            model = (own + np.tensordot(epsilon, self.expression, 1)).astype(np.float32)
             pose = fit_pose(model[:, rigid], pixels[:, rigid])
             epsilon = self._fit_expression(pose.undo(pixels) - own)
         return Fit(alpha, epsilon, pose)

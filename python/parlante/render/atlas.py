@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from parlante.contract import BANDS, EDGE_REACH, VERTICES, Float
-from parlante.face.patches import edge_window, through
+from parlante.face.patches import edge_window
 from parlante.render.mesh import OPENING_STARTS, OPENINGS, WarpMesh
 
 WINDOW = edge_window()
@@ -68,27 +68,3 @@ def unseen(own: Float, flow: Float, scratch: Float, out: Float) -> None:
     cv2.remap(own, scratch[0], scratch[1], cv2.INTER_LINEAR, dst=out)
     np.subtract(1, out, out=out)
     out *= flow[..., 2]
-
-
-def draw_interior(
-    rasterize: Callable[..., None],
-    mesh: WarpMesh,
-    interior: Float,
-    to_atlas: Float,
-    maps: Float,
-    depth: Float,
-) -> None:
-    """Draw the inside of the mouth, vertices [Vi, 3] in pixels of the 256-grid, into the atlas.
-
-    maps float32 [256, 128, 3]: upper teeth, lower teeth, gums and tongue; depth as in `draw_flow`.
-    """
-    first, last = BANDS[0]
-    maps.fill(0)
-    place = np.column_stack([through(to_atlas[:1], interior[:, :2])[0], interior[:, 2]])
-    rasterize(
-        place,
-        mesh.model.interior_triangles,
-        mesh.interior_attributes,
-        maps[first:last],
-        depth[first:last],
-    )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from parlante.contract import VERTICES, Float
+from parlante.contract import Float
 from parlante.face.model import BLINK_MODES, BROW_MODES, EXPRESSION_MAX, FaceModel
 from parlante.options import RenderOptions
 from parlante.portrait.portrait import Portrait
-from parlante.render.contact import shut_lips
+from parlante.render.contact import as_people_move, shut_lips
 from parlante.render.mesh import STRAIGHT, WarpMesh
 from parlante.render.mood import EASE, lasting
 from parlante.runtime.bundle import Bundle
@@ -46,6 +46,7 @@ class Attributes:
         self._codes = self._coded(self._own)
         self.shut = np.array(bundle.manifest.networks["lip_decode"]["shut"], np.float32)
         self._shut_lips = self._lips(self.shut)
+        self._likely = as_people_move(model)
         self.change(options)
         self._rest = self._resting
 
@@ -54,7 +55,7 @@ class Attributes:
         self._options = options
         self._looks = np.radians(np.array(options.gaze, np.float32))
         change = lasting(self._model, self._own, options)
-        moved = np.tensordot(change, self._model.motion[:, :VERTICES], 1)
+        moved = np.tensordot(change, self._model.motion, 1)
         # The expression that lips and lids start from, with lips that meet.
         self._resting = self._own + change + shut_lips(self._model, self._mesh.measured + moved)
 
@@ -77,7 +78,7 @@ class Attributes:
         self._rest = self._rest + np.float32(EASE) * (self._resting - self._rest)
         expression = self._rest.copy()
         lip = self.shut + np.float32(self._options.expression) * (motion.lip - self.shut)
-        expression[self._lip_modes] += self._lips(lip) - self._shut_lips
+        expression[self._lip_modes] += self._likely @ (self._lips(lip) - self._shut_lips)
         closure = np.clip(motion.closure * np.float32(self._options.blink), 0, 1)
         # The lid goes up and down with the eye.
         closure = np.clip(closure - gaze[1] / LID_TRAVEL, -WIDER, 1)

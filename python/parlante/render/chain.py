@@ -53,7 +53,7 @@ class Chain:
         options: RenderOptions,
         compute: Compute,
     ) -> None:
-        """Read are condition float32 [1, 192, 32, 32], flow [128, 128, 6] and told [1, 38].
+        """Read are condition float32 [1, 144, 32, 32], flow [128, 128, 6] and told [1, 38].
 
         Filled is x float32 [1, 48, 32, 32].
         """

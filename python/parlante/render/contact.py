@@ -26,6 +26,7 @@ LIP_GAP = 0.2  # model units: up to which lips come to one depth
 UPPER_SHARE, UPPER_MOST = 0.4, 0.5
 OUTER = 0.6, 0.9
 RIDGE = 0.3
+PLACE_ERROR, GAP_ERROR = 0.15, 0.005  # model units: see `as_people_move`
 
 
 def _sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
@@ -92,12 +93,28 @@ def shut_lips(model: FaceModel, measured: Float) -> Float:
     out = np.zeros(len(model.expression_names), np.float32)
     out[modes] = np.linalg.solve(system, moved @ wanted[lips].ravel())
     upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
-    change = np.tensordot(out, model.motion[:, :VERTICES, 1], 1)
+    change = np.tensordot(out, model.motion[..., 1], 1)
     left = measured[upper, 1] - measured[lower, 1] + change[upper] - change[lower]
     jaw = model.expression_names.index("jawOpen")
     rate = model.motion[jaw, upper, 1] - model.motion[jaw, lower, 1]
     out[jaw] -= left.max() / rate.mean()  # until the last of them has met
     return out
+
+
+def as_people_move(model: FaceModel) -> Float:
+    """Map float32 [27, 27] of changes of the lips' modes to likely ones that move lips alike.
+
+    A mouth can be opened by many modes; one that is asked for lips alone may drop the jaw too far
+    and shut the lips before it. Of all changes the map takes the most probable under people's
+    spread, given where lips come to be, and how far they are apart, with little error.
+    """
+    (top, bottom), lips = _sides(LIPS_INNER), [*LIPS_INNER, *LIPS_OUTER]
+    motion = model.motion[list(model.mode_groups["lip"])].astype(np.float64)
+    places = motion[:, lips, :2].reshape(len(motion), -1) / PLACE_ERROR
+    gaps = (motion[:, top, 1] - motion[:, bottom, 1]) / GAP_ERROR
+    seen = np.concatenate([places, gaps], 1).T
+    gain = model.lip_spread @ seen.T
+    return np.asarray(gain @ np.linalg.solve(seen @ gain + np.eye(len(seen)), seen), np.float32)
 
 
 def closed_blink(model: FaceModel, measured: Float, expression: Float) -> Float:
@@ -106,6 +123,6 @@ def closed_blink(model: FaceModel, measured: Float, expression: Float) -> Float:
     grid = np.linspace(0, 2.0, 41, dtype=np.float32)
     out = np.empty(2, np.float32)
     for eye, mode in enumerate(modes):
-        step = (grid - expression[mode])[:, None, None] * model.motion[mode, :VERTICES]
+        step = (grid - expression[mode])[:, None, None] * model.motion[mode]
         out[eye] = grid[eye_aperture(measured + step)[:, eye].argmin()]
     return out

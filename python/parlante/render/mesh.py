@@ -28,9 +28,11 @@ from parlante.face.topology import (
 )
 from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES, closed_blink, part_lips, shut_lids
+from parlante.render.mouth import teeth_of
 from parlante.render.rings import RING, rings_around
 from parlante.render.silhouette import unfolded
 
+OPPOSITE = [LIPS_INNER[-k] for k in range(len(LIPS_INNER))]  # of the other lip; corners: itself
 OPENINGS = (LIPS_INNER, *EYES)
 HOLE = [vertex for loop in OPENINGS for vertex in loop]
 OPENING_STARTS = np.cumsum([0, *map(len, OPENINGS[:-1])])  # in HOLE
@@ -47,10 +49,11 @@ RING_DEPTH = 40.0
 # them it fades out, in widths of the mouth and of the eye.
 DRAWN_MOUTH, FADE_MOUTH = 0.08, 0.22
 DRAWN_EYE, FADE_EYE = 0.30, 0.40
-# Model units by which upper teeth, lower teeth, gums and tongue are moved: more of the teeth is
-# seen than the fitted 3DMM shows, and none of the tongue before them.
-TEETH_SHIFT = np.array([[0, -0.4, 1.5], [0, 0.45, 1.5], [0, 0, 0]], np.float32)
 HOLE_DEPTH = 0.5  # pixels: an opening lies just behind the lips or lids
+# Between shut lips a photo has a dark line. Lips that part leave it behind: their edges show what
+# lies further from it, by so much of the mouth's width and of the lips' thickness at most, once
+# they are so many model units further apart.
+LINE, LINE_SHARE, PARTED = 0.022, 0.3, 0.3
 STRAIGHT: Float = np.zeros(2, np.float32)  # gaze: as in the photo
 CORNER = 0.35  # of an eye's width: so near to its corners it goes less with the gaze
 
@@ -79,14 +82,14 @@ def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
 class Moved:
     """Where N frames have the mesh, and what of the photo they show there.
 
-    vertices float32 [N, WARP_VERTICES, 3] and interior [N, Vi, 3]: positions, in pixels of the
+    vertices float32 [N, WARP_VERTICES, 3] and teeth [N, C, 3]: positions, in pixels of the
     256-grid; source float32 [N, WARP_VERTICES, 2]: places in the photo, in the same; stirred
     float32 [N, 3]: how far lips, right and left lids are from where they are in the photo, at most,
     in the head, model units.
     """
 
     vertices: Float
-    interior: Float
+    teeth: Float
     source: Float
     stirred: Float
 
@@ -97,28 +100,27 @@ class WarpMesh:
 
     triangles int32 [T, 3]; opening float32 [WARP_VERTICES]: 1 between lips or lids, else 0; drawn
     float32 [WARP_VERTICES]: how far the network may draw there, 1 on lips and lids, 0 away from
-    them; interior_attributes [Vi, 3]: shade of upper teeth, lower teeth, gums and tongue. All are
-    static; `move` gives the positions. closed_blink float32 [2]: coefficients that shut the
-    photo's lids. measured float32 [468, 3]: the photo's landmarks in the model's axes.
+    them. All are static; `move` gives the positions. closed_blink float32 [2]: coefficients that
+    shut the photo's lids. measured float32 [468, 3]: the photo's landmarks in the model's axes.
     """
 
     model: FaceModel
     triangles: NDArray[np.int32]
     opening: Float
     drawn: Float
-    interior_attributes: Float
     closed_blink: Float
     measured: Float
     _source_expression: Float
     _source_pose: Pose
     _source: Float
+    _from_line: Float
     _eyes: Float
     _ring_rest: Float
     _ring_head: Float
     _ring_follow: Float
     _ring_lift: Float
     _ring_dragged: Float
-    _interior_rest: Float
+    _teeth: Float
 
     @classmethod
     def of(cls, model: FaceModel, portrait: Portrait) -> WarpMesh:
@@ -154,37 +156,28 @@ class WarpMesh:
         """
         points = np.asarray(landmarks[:VERTICES], np.float32)
         measured = pose.undo(points[None])[0]
-        fitted = model.shape(identity, expression[None])[0]
 
         rings, follow, lift = rings_around(points, size, margins, matte)
         opening = np.zeros(WARP_VERTICES, np.float32)
         opening[VERTICES:RING_START] = 1
-        interior_attributes = np.zeros((len(model.interior_part), 3), np.float32)
-        interior_attributes[np.arange(len(model.interior_part)), model.interior_part] = (
-            model.interior_shade
-        )
-
-        lips = list(LIPS_OUTER)
         return cls(
             model=model,
             triangles=_triangles(model.face_triangles),
             opening=opening,
             drawn=_drawn(points),
-            interior_attributes=interior_attributes,
             closed_blink=closed_blink(model, measured, expression),
             measured=measured,
             _source_expression=np.asarray(expression, np.float32),
             _source_pose=pose,
             _source=np.concatenate([points, points[HOLE], rings])[:, :2],
+            _from_line=_from_line(points),
             _eyes=_eyes(measured),
             _ring_rest=rings,
             _ring_head=pose.undo(rings[None])[0],
             _ring_follow=follow,
             _ring_lift=lift,
             _ring_dragged=np.repeat(np.array(DRAGGED, np.float32), RING)[:, None],
-            _interior_rest=fitted[VERTICES:]
-            + (measured[lips] - fitted[lips]).mean(0)
-            + TEETH_SHIFT[model.interior_part],
+            _teeth=teeth_of(model, measured),
         )
 
     def move(
@@ -196,24 +189,22 @@ class WarpMesh:
         from where the photo has them, in the head, in widths of an eye, x and y.
         """
         change = np.tensordot(expression - self._source_expression, self.model.motion, 1)
-        face = np.asarray(self.measured + change[:, :VERTICES], np.float32)
+        face = np.asarray(self.measured + change, np.float32)
         part_lips(face, self.measured)
         for eye in EYES:
             shut_lids(face, self.measured, eye)
-        interior = np.asarray(self._interior_rest + change[:, VERTICES:], np.float32)
-        return self.around(face, pose, pose.apply(interior), breath, gaze)
+        return self.around(face, pose, breath, gaze)
 
     def around(
         self,
         face: Float,
         pose: Pose,
-        interior: Float,
         breath: float = 0.0,
         gaze: Float = STRAIGHT,
     ) -> Moved:
         """Positions for N frames, of faces float32 [N, 468, 3] in the model's axes.
 
-        interior [N, Vi, 3] as in `Moved`, breath and gaze as for `move`.
+        Breath and gaze as for `move`.
         """
         moved = pose.apply(face)
         hole = moved[:, HOLE] + np.array([0, 0, HOLE_DEPTH], np.float32)
@@ -224,6 +215,7 @@ class WarpMesh:
         ring[..., 1] -= np.float32(breath) * self._ring_lift
         ring[..., 2] += RING_DEPTH
         source = np.repeat(self._source[None], len(face), 0)
+        source[:, LIPS_INNER] += self._parted(face)[..., None] * self._from_line
         seen = face[:, HOLE]
         seen[..., :2] -= self._eyes * gaze
         behind = self._source_pose.apply(seen.reshape(1, -1, 3))
@@ -231,7 +223,24 @@ class WarpMesh:
         vertices = np.concatenate([moved, hole, ring], 1, dtype=np.float32)
         away = np.square((face[:, HOLE] - self.measured[HOLE])[..., :2]).sum(-1)
         stirred = np.sqrt(np.maximum.reduceat(away, OPENING_STARTS, 1))
-        return Moved(vertices, interior, source, stirred)
+        return Moved(vertices, pose.apply(self._teeth[None]), source, stirred)
+
+    def _parted(self, face: Float) -> Float:
+        """How far each vertex of the inner lips has parted since the photo: float32 [N, 20]."""
+        gaps = [f[..., LIPS_INNER, 1] - f[..., OPPOSITE, 1] for f in (face, self.measured)]
+        more = np.abs(gaps[0]) - np.abs(gaps[1])
+        return np.asarray(np.clip(more / PARTED, 0, 1), np.float32)
+
+
+def _from_line(points: Float) -> Float:
+    """Way from the line between the lips into the lips: float32 [20, 2], of `LIPS_INNER`.
+
+    points float32 [468, 3]: landmarks of the photo.
+    """
+    way = (points[list(LIPS_OUTER)] - points[list(LIPS_INNER)])[:, :2]
+    thick = np.linalg.norm(way, axis=1, keepdims=True)
+    most = LINE * np.ptp(points[list(LIPS_OUTER), 0])
+    return np.asarray(way * np.minimum(LINE_SHARE, most / np.maximum(thick, 1e-6)), np.float32)
 
 
 def _eyes(measured: Float) -> Float:

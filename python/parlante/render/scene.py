@@ -14,6 +14,7 @@ from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES as EYE_LOOPS
 from parlante.render.contact import eye_openings
 from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
+from parlante.render.mouth import shows_inside
 from parlante.render.reference import NearestReference
 from parlante.render.silhouette import Outlines
 from parlante.render.stage import Grid, crop_grid
@@ -23,9 +24,6 @@ from parlante.render.stage import Grid, crop_grid
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 SKIN = np.array([1.33, 0.92, 0.82], np.float32)
 BALANCE_RANGE = 0.6, 1.6
-# Red, green and blue of the inside of a mouth, over the brightness of the mouth's patch: the median
-# of the training people.
-INSIDE = np.array([1.04, 0.58, 0.58], np.float32)
 # Levels by which the channels of a black-and-white photo differ, at most, in all but one of a
 # thousand pixels: what compression leaves.
 GREY_LEVELS = 4
@@ -70,9 +68,9 @@ class Scene:
     grey: whether it is black and white; source uint8 [512, 512, 4]: the crop as the networks see
     it; balance float32 [3]: factors by which its colours, and those of the references, are not the
     photo's; own float32 [512, 512]: 1 but where a mouth opens in which the photo does not show the
-    inside; inside float32 [3]: the colour that is seen there before the network draws, in [−1, 1].
-    outlines: where the mesh folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]:
-    the flows where nothing moves.
+    inside; shows_inside: whether it shows any; light: of skin around the mouth, 0 to 1. outlines:
+    where the mesh folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows
+    where nothing moves.
     """
 
     def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:
@@ -85,11 +83,11 @@ class Scene:
         self.grey = is_grey(source[..., :3])
         self.balance = np.ones(3, np.float32) if self.grey else balance(_at(source, seen))
         self.source = balanced(source, self.balance)
+        self.shows_inside = shows_inside(mesh.measured)
         self.own = self._own_inside(portrait)
-        self.inside = inside_colour(_at(self.source, seen[slice(*BANDS[0])]))
+        self.light = light_of(_at(self.source, seen[slice(*BANDS[0])]))
         references = balanced(portrait.references, self.balance)
         if self.grey:
-            self.inside[:] = self.inside @ LUMA
             references[:] = np.round(references @ LUMA)[..., None]
         self.references = NearestReference(references, portrait.reference_places)
         skin = (mesh.opening[mesh.triangles] == 0).all(1)
@@ -106,7 +104,8 @@ class Scene:
         corners = np.array([[-0.5, -0.5], [columns, -0.5], [columns, rows], [-0.5, rows]])
         patch = through(self._patches.to_picture(portrait.pose)[:1], corners)[0]
         own = np.ones((SEEN, SEEN), np.float32)
-        for level, points in ((0, patch), (1, portrait.landmarks[list(LIPS_INNER), :2])):
+        lips = portrait.landmarks[list(LIPS_INNER), :2]
+        for level, points in ((0, patch), (float(self.shows_inside), lips)):
             cv2.fillPoly(own, [np.round(self.seen(points)).astype(np.int32)], level)
         return own
 
@@ -135,13 +134,9 @@ class Scene:
         return aim
 
 
-def inside_colour(mouth: Image) -> Float:
-    """Of the inside of a mouth before anything is drawn in it, in [−1, 1]; float32 [3].
-
-    mouth uint8 [..., 3]: the patch in the photo, whose brightness it goes by.
-    """
-    luma = float(mouth.reshape(-1, 3).mean(0) @ LUMA)
-    return np.asarray(np.clip(INSIDE * luma, 0, 255) / 127.5 - 1, np.float32)
+def light_of(mouth: Image) -> float:
+    """How bright the skin around a mouth is, 0 to 1; uint8 [..., 3]: its patch in the photo."""
+    return float(mouth.reshape(-1, 3).mean(0) @ LUMA) / 255
 
 
 def _at(photo: Image, places: Float) -> Image:

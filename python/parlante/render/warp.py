@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from parlante.contract import ATLAS, BANDS, CELLS, CONDITION, MOUTH, PATCHES, TILE, TILES, Float
-from parlante.render.atlas import draw_edges, draw_flow, draw_interior, unseen
+from parlante.render.atlas import draw_edges, draw_flow, unseen
+from parlante.render.mouth import LIGHT, Mouth, in_tile, kept
 from parlante.render.ops import Ops
-from parlante.render.scene import Aim, Scene
+from parlante.render.scene import LUMA, Aim, Scene
+
+GREY = np.tile(LUMA[:, None], 3)  # of colours, what a black-and-white photo has
 
 
 class Warp:
@@ -16,7 +19,7 @@ class Warp:
     flow float32 [rows, columns, 2] of the scene's grid: x and y of the source pixel, in pixels of
     that grid; outlines float32 [N, 2, 2]: ends of lines in it along which the flow may jump; places
     float32 [3, 2, 3]: affine maps from it to the atlas, one a patch; and of the tiles that are
-    drawn atlas_flow float32 [256, 128, 6] and condition float32 [2, 192, 32, 32]: what `pack` reads
+    drawn atlas_flow float32 [256, 128, 6] and condition float32 [2, 144, 32, 32]: what `pack` reads
     and makes of it; cover float32 [256, 128]: how far what is drawn covers the warp, instead of
     adding to it.
     """
@@ -30,9 +33,9 @@ class Warp:
         self.atlas_flow = np.empty_like(scene.atlas_rest)
         self.cover, self._edges = np.zeros((2, *ATLAS), np.float32)
         self._atlas_depth = np.empty(ATLAS, np.float32)
-        self._interior = np.zeros((*ATLAS, 3), np.float32)
+        self._mouth = Mouth(ops.rasterize, scene.mesh.model)
+        self._made = np.zeros((TILE, TILE, 3), np.float32)
         self._inside = np.zeros((*ATLAS, 4), np.float32)  # colour, and how far it is laid over
-        self._inside[..., :3] = scene.inside
         self._hidden = np.empty((TILE, TILE), np.float32)
         self._scratch = np.empty((2, TILE, TILE), np.float32)
         self.condition = np.empty((TILES, CONDITION, *CELLS), np.float32)
@@ -61,8 +64,7 @@ class Warp:
             for patch in PATCHES[tile]:
                 self._draw_patch(patch, aim, vertices[:, 2], scene.seen(source))
             if tile == MOUTH:
-                unseen(scene.own, self.atlas_flow[rows], self._scratch, self._hidden)
-                self._inside[rows, :, 3] = self._hidden
+                self._draw_inside(aim)
             drawn = self.atlas_flow[rows, :, 3]
             np.maximum(self._edges[rows], self._inside[rows, :, 3], out=self.cover[rows])
             for patch in PATCHES[tile]:
@@ -70,16 +72,27 @@ class Warp:
                     self.cover[slice(*BANDS[patch])] = 1
             self.cover[rows] *= drawn
             self._edges[rows] *= drawn
-        if MOUTH in aim.tiles:
-            draw_interior(
-                self._ops.rasterize,
-                mesh,
-                aim.moved.interior[0],
-                aim.maps,
-                self._interior,
-                self._atlas_depth,
-            )
+            if tile == MOUTH and self._as_made(aim):
+                drawn *= 1 - kept(self._hidden, self.atlas_flow[rows, :, 2])
         self.pack(aim.tiles)
+
+    def _draw_inside(self, aim: Aim) -> None:
+        """Of the mouth, where the photo does not show it."""
+        scene, rows = self._scene, slice(*BANDS[0])
+        unseen(scene.own, self.atlas_flow[rows], self._scratch, self._hidden)
+        teeth = None
+        if not scene.shows_inside:
+            teeth = in_tile(aim.moved.teeth[0], aim.maps)
+        self._mouth.draw(teeth, self.atlas_flow[rows, :, 2], self._made)
+        made = self._made @ GREY if scene.grey else self._made
+        inside = self._inside[rows]
+        np.minimum(2 * LIGHT * scene.light * made, 2, out=inside[..., :3])
+        inside[..., :3] -= 1
+        inside[..., 3] = self._hidden
+
+    def _as_made(self, aim: Aim) -> bool:
+        """Whether the inside of the mouth is not the photo's or a reference's, but made."""
+        return not self._scene.shows_inside and aim.references[0] is None
 
     def _draw_patch(self, patch: int, aim: Aim, depths: Float, source: Float) -> None:
         """Of `atlas_flow` and the edges."""
@@ -115,7 +128,6 @@ class Warp:
                 self._scene.source,
                 self._reference if self._scene.references else None,
                 self.atlas_flow[rows],
-                self._interior[rows],
                 self.condition[tile : tile + 1],
                 inside=self._inside[rows],
                 cover=self._edges[rows],

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.cuda
 
 def assert_same(cuda: ModuleType, arrays: dict[str, Any]) -> None:
     h, w = arrays["flow"].shape[:2]
-    condition = np.full((1, 192, h // 4, w // 4), np.nan, np.float32)
+    condition = np.full((1, 144, h // 4, w // 4), np.nan, np.float32)
     device_condition = upload(condition)
     device = {k: None if array is None else upload(array) for k, array in arrays.items()}
     _core.pack(**arrays, condition=condition)
@@ -50,7 +50,7 @@ def test_positions_that_are_no_numbers_or_far_away(cuda: ModuleType) -> None:
 
 def test_host_arrays_are_refused(cuda: ModuleType) -> None:
     arrays = pack_sample(np.random.default_rng(3), (8, 8))
-    condition = upload(np.zeros((1, 192, 2, 2), np.float32))
+    condition = upload(np.zeros((1, 144, 2, 2), np.float32))
     with pytest.raises(TypeError, match=r"expected an array in device memory.*ndarray"):
         cuda.pack(**arrays, condition=condition, stream=current_stream())
 
@@ -58,7 +58,7 @@ def test_host_arrays_are_refused(cuda: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "message"),
     [
-        ("flow", (8, 12, 6), r"interior.*\(8, 12, 3\)"),
+        ("flow", (8, 12, 6), r"inside.*\(8, 12, 4\)"),
         ("source", (8, 8, 3), r"source.*\(any, any, 4"),
         ("reference", (8, 8, 3), r"reference.*\(any, any, 4"),
     ],
@@ -69,14 +69,14 @@ def test_shapes_are_checked(
     arrays = pack_sample(np.random.default_rng(3), (8, 8))
     arrays[name] = np.zeros(shape, arrays[name].dtype)
     device = {name: upload(array) for name, array in arrays.items()}
-    condition = upload(np.zeros((1, 192, 2, 2), np.float32))
+    condition = upload(np.zeros((1, 144, 2, 2), np.float32))
     with pytest.raises(ValueError, match=message):
         cuda.pack(**device, condition=condition, stream=current_stream())
 
 
 def test_layout_and_alignment_are_checked(cuda: ModuleType) -> None:
     arrays = pack_sample(np.random.default_rng(4), (8, 8))
-    condition = upload(np.zeros((1, 192, 2, 2), np.float32))
+    condition = upload(np.zeros((1, 144, 2, 2), np.float32))
     device = {name: upload(array) for name, array in arrays.items()}
     shifted = upload(np.zeros(8 * 8 * 6 + 1, np.float32))[1:].reshape(8, 8, 6)
     transposed = device["flow"].swapaxes(0, 1)

@@ -1,0 +1,140 @@
+"""The inside of a mouth that the photo does not show: upper teeth before the dark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from parlante.contract import TILE, Float
+from parlante.face.model import FaceModel
+from parlante.face.patches import through
+from parlante.face.topology import LIPS_OUTER
+
+LIGHT = 2.0  # what a colour of 1 is brighter than skin around the mouth is on average
+# Colours of the throat and of what is seen of the tongue above the lower lip; and how wide lips are
+# parted, pixels of the tile, before there is any tongue, and for all of it.
+DARK, TONGUE = np.array([[0.17, 0.052, 0.045], [0.43, 0.165, 0.15]], np.float32)
+TONGUE_SEEN = 14.0, 34.0
+TEETH_SEEN = 8.0, 20.0  # as wide for teeth: in a slit they are in the dark
+# How much darker than the front it is just under the upper lip, and over how many pixels of the
+# tile; the least light of teeth, and over how many pixels light from the opening is spread.
+SHADOW, SHADOW_REACH, AMBIENT, SPREAD = 0.2, 2.5, 0.5, 6.0
+SOFT = 0.9  # pixels of the tile: as sharp as photos are
+# Lips further apart in the photo, over the width of the mouth, show an inside of its own.
+PARTED = 0.08
+# Pixels of the tile: lips that are parted wider show what is made here as it is, from the first on
+# a little; near lips, over so many pixels, the network draws what is between, less near the upper
+# one.
+WIDE, RIM, UPPER_RIM = (10.0, 18.0), 3.0, 3
+# Teeth: how far they are seen below the upper lip of the photo, in widths of the mouth, and how far
+# behind it they are, model units; their size, and that for the smallest and the widest mouths, over
+# the average person's.
+BELOW, BEHIND, SIZE, SIZES = 0.085, 0.3, 0.92, (0.45, 1.05)
+UPPER, LOWER = 13, 14  # landmarks: middles of the inner lips
+
+
+def teeth_of(model: FaceModel, measured: Float) -> Float:
+    """Where the teeth of a photographed head are, in the model's axes: float32 [C, 3].
+
+    measured float32 [468, 3]: the photo's landmarks. Teeth go by the mouth: by its width, and by
+    where the upper lip ends.
+    """
+    lips, upper = measured[list(LIPS_OUTER)], measured[UPPER]
+    width = _width(measured)
+    size = SIZE * np.clip(width / _width(model.neutral), *SIZES)
+    edge = lips[:, 0].mean(), upper[1] - BELOW * width, upper[2] - BEHIND
+    return np.asarray(size * model.teeth_vertices + edge, np.float32)
+
+
+def shows_inside(measured: Float) -> bool:
+    """Whether a photo shows the inside of the mouth; landmarks [468, 3] in the model's axes."""
+    return float(measured[UPPER, 1] - measured[LOWER, 1]) > PARTED * _width(measured)
+
+
+def _width(landmarks: Float) -> float:
+    return float(np.ptp(landmarks[list(LIPS_OUTER), 0]))
+
+
+class Mouth:
+    """Draws insides of mouths into the first tile of the atlas; not for several threads at once."""
+
+    def __init__(self, rasterize: Callable[..., None], model: FaceModel) -> None:
+        self._rasterize, self._model = rasterize, model
+        self._places = np.empty((TILE, TILE, 2), np.float32)
+        self._depth = np.empty((TILE, TILE), np.float32)
+
+    def draw(self, teeth: Float | None, opening: Float, out: Float) -> None:
+        """Fill ``out`` float32 [128, 128, 3] where lips are parted: RGB over `LIGHT`, 0 to 1.
+
+        teeth float32 [C, 3]: their places in the tile and their depths; None: the photo's own are
+        seen. opening float32 [128, 128]: 1 between the lips, else 0.
+        """
+        around = _box(opening, int(3 * SOFT) + 1)
+        if around is None:
+            return
+        model, places = self._model, self._places
+        places.fill(-9)  # where the picture of the teeth has nothing
+        if teeth is not None:
+            self._rasterize(teeth, model.teeth_triangles, model.teeth_places, places, self._depth)
+        x, y = places[around][..., 0], places[around][..., 1]
+        seen = cv2.remap(model.teeth_picture, x, y, cv2.INTER_LINEAR) * np.float32(1 / 255)
+        parted = np.ascontiguousarray(opening[around])
+        below = np.cumsum(parted, 0)  # pixels under the upper lip
+        height = _evenly(below[-1:])
+        share = np.asarray(below / np.maximum(below[-1:], 1), np.float32)
+        light = np.minimum(1.12 * cv2.GaussianBlur(parted, (0, 0), SPREAD), 1)
+        tongue = _smooth(share, 0.45, 1) * _ramp(height, *TONGUE_SEEN)
+        throat = light[..., None] * (DARK + tongue[..., None] * (TONGUE - DARK))
+        front = (AMBIENT + (1 - AMBIENT) * light) * (1 - SHADOW * np.exp(-below / SHADOW_REACH))
+        shown = _ramp(height, *TEETH_SEEN)
+        colour = (shown * front)[..., None] * seen[..., :3]
+        colour += (1 - shown[..., None] * seen[..., 3:]) * throat
+        out[around] = np.minimum(cv2.GaussianBlur(colour, (0, 0), SOFT), 1)
+
+
+def in_tile(teeth: Float, to_atlas: Float) -> Float:
+    """Teeth [C, 3] of a frame, in pixels of the 256-grid, as `Mouth.draw` takes them."""
+    return np.column_stack([through(to_atlas[:1], teeth[:, :2])[0], teeth[:, 2]])
+
+
+def kept(hidden: Float, opening: Float) -> Float:
+    """How far what `Mouth.draw` made stays as it is: float32 [128, 128], 0 to 1.
+
+    hidden, opening float32 [128, 128]: how far the inside is one that the photo does not show, and
+    how far it is an inside.
+    """
+    out = np.zeros_like(hidden)
+    around = _box(hidden, int(3 * RIM))
+    if around is None:
+        return out
+    own = np.ascontiguousarray(hidden[around])
+    inner = np.asarray(cv2.GaussianBlur(own, (0, 0), RIM), np.float32)
+    wide = _ramp(_evenly(opening[around].sum(0, keepdims=True)), *WIDE)
+    out[around] = own * wide * _ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
+    return out
+
+
+def _box(mask: Float, margin: int) -> tuple[slice, slice] | None:
+    """Rows and columns of an image that hold what is not 0, and those around; None: nothing."""
+    x, y, width, height = cv2.boundingRect((mask > 0).view(np.uint8))
+    if not width:
+        return None
+    rows = slice(max(y - margin, 0), y + height + margin)
+    return rows, slice(max(x - margin, 0), x + width + margin)
+
+
+def _evenly(heights: Float) -> Float:
+    """Heights of columns [1, W] as of a smooth outline."""
+    return np.asarray(cv2.GaussianBlur(heights, (0, 0), 4), np.float32)
+
+
+def _ramp(values: Float, first: float, last: float) -> Float:
+    """0 up to ``first``, 1 from ``last`` on."""
+    return np.asarray(np.clip((values - first) / (last - first), 0, 1), np.float32)
+
+
+def _smooth(values: Float, first: float, last: float) -> Float:
+    share = _ramp(values, first, last)
+    return share * share * (3 - 2 * share)

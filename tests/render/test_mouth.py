@@ -1,0 +1,143 @@
+"""Insides of mouths that the photo does not show."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+
+from parlante import Avatar, RenderOptions, _core
+from parlante.contract import TILE, Float
+from parlante.face.topology import LIP_CORNERS, LIPS_INNER
+from parlante.render.contact import shut_lips
+from parlante.render.mesh import WarpMesh
+from parlante.render.mouth import Mouth, kept, shows_inside, teeth_of
+from parlante.render.renderer import FrameRenderer
+from parlante.runtime.bundle import Bundle
+from tests.support.portrait_samples import avatar, mode, model
+
+UPPER = 13  # landmark: middle of the upper inner lip
+PIXELS = 16  # of the tile, per model unit
+STILL = np.zeros(6, np.float32)  # change of the pose
+TOP = 40  # row of the tile in which the upper lip ends
+
+
+@cache
+def measured() -> Float:
+    return WarpMesh.of(model(), avatar().portrait).measured
+
+
+def opening(height: int, width: int = 80) -> Float:
+    """A mouth whose upper lip is straight."""
+    out = np.zeros((TILE, TILE), np.float32)
+    cv2.ellipse(out, (TILE // 2, TOP), (width // 2, height), 0, 0, 180, 1, -1)
+    out[:TOP] = 0
+    return out
+
+
+def teeth() -> Float:
+    """From the front, as far below the upper lip as a third of a wide mouth."""
+    out = model().teeth_vertices * (PIXELS, -PIXELS, -PIXELS) + (TILE / 2, TOP + 12, 0)
+    return np.asarray(out, np.float32)
+
+
+def drawn(height: int, *, given: bool = True) -> Float:
+    out = np.zeros((TILE, TILE, 3), np.float32)
+    Mouth(_core.rasterize, model()).draw(teeth() if given else None, opening(height), out)
+    return out
+
+
+def test_teeth_go_by_the_mouth() -> None:
+    own = teeth_of(model(), measured())
+    left, right = sorted(measured()[list(LIP_CORNERS), 0])
+    across = model().teeth_vertices[:, :2]
+    _, edge = np.polyfit(across[:, 1], own[:, 1], 1)
+    assert 0 < (measured()[UPPER, 1] - edge) / (right - left) < 0.15
+    assert left < np.polyfit(across[:, 0], own[:, 0], 1)[1] < right
+    sizes = [
+        np.ptp(teeth_of(model(), model().neutral * np.float32([width, 1, 1]))[:, 0])
+        for width in (0.6, 0.9)
+    ]
+    assert sizes[0] / sizes[1] == pytest.approx(2 / 3, rel=1e-3)
+
+
+def test_teeth_are_bright_and_the_throat_is_dark() -> None:
+    made = drawn(36)
+    front, throat = made[TOP + 4 : TOP + 9, 58:70], made[TOP + 16 : TOP + 22, 58:70]
+    assert front.mean() > 3 * throat.mean()
+    red_of_teeth, red_of_throat = (
+        part[..., 0].mean() / part[..., 1].mean() for part in (front, throat)
+    )
+    assert 1 < red_of_teeth < 1.6 < red_of_throat
+    # What lies in the corners gets less light than the middle; the tongue, lower down, more.
+    assert made[TOP + 4, 30:34].mean() < 0.7 * front.mean()
+    assert made[TOP + 30, 62:66].mean() > throat.mean()
+
+
+def test_teeth_stay_where_they_are_in_the_head() -> None:
+    rows = [drawn(height)[TOP + 3 : TOP + 8, 44:84].mean((0, 2)) for height in (26, 44)]
+    assert np.corrcoef(*rows)[0, 1] > 0.98
+    assert rows[0].std() > 0.02  # one tooth can be told from the next
+
+
+def test_no_teeth_in_a_slit_or_where_the_photo_has_its_own() -> None:
+    wide = drawn(36).max()
+    assert drawn(6).max() < 0.4 * wide
+    assert drawn(36, given=False).max() < 0.6 * wide
+
+
+def test_nothing_in_a_shut_mouth() -> None:
+    out = np.full((TILE, TILE, 3), 7, np.float32)
+    Mouth(_core.rasterize, model()).draw(teeth(), np.zeros((TILE, TILE), np.float32), out)
+    assert (out == 7).all()
+    assert not kept(np.zeros((TILE, TILE), np.float32), opening(30)).any()
+
+
+def test_the_middle_of_a_wide_mouth_is_kept() -> None:
+    wide = opening(36)
+    out = kept(wide, wide)
+    assert (out[TOP + 8 : TOP + 24, 56:72] > 0.99).all()
+    assert not out[wide == 0].any()
+    middle = out[:, TILE // 2]
+    upper, lower = middle[TOP : TOP + 3].mean(), middle[TOP + 33 : TOP + 36].mean()
+    assert lower < 0.2 < upper  # lips fade into the dark, teeth touch the upper one
+    assert not kept(opening(8), opening(8)).any()
+    half = wide.copy()
+    half[:, : TILE // 2] = 0  # the other half is shown by the photo
+    assert not kept(half, wide)[:, : TILE // 2].any()
+
+
+def test_parted_lips_show_an_inside() -> None:
+    shut, parted = measured().copy(), measured().copy()
+    for face, gap in ((shut, 0.02), (parted, 0.2)):
+        width = np.ptp(face[list(LIP_CORNERS), 0])
+        face[14, 1] = face[UPPER, 1] - gap * width
+    assert not shows_inside(shut)
+    assert shows_inside(parted)
+
+
+def test_a_frame_shows_it_as_it_is() -> None:
+    """Steps of the chain change lips, but not what lies in the middle between them."""
+    photo = avatar().portrait
+    drawer = FrameRenderer(Bundle.default(), model(), photo)
+    shut = photo.expression + shut_lips(model(), measured())
+    portrait = Avatar(drawer.draw(shut, STILL), cache=False).portrait
+    shown = portrait.expression.copy()
+    shown[mode("jawOpen")] += 0.8
+    one, four = (
+        FrameRenderer(Bundle.default(), model(), portrait, RenderOptions(steps=steps))
+        for steps in (1, 4)
+    )
+    assert not shows_inside(one.mesh.measured)
+    frames = [one.draw(shown, STILL), four.draw(shown, STILL)]
+    moved = one.mesh.move(shown[None], portrait.pose).vertices[0]
+    lips = np.round(moved[list(LIPS_INNER), :2] * (len(frames[0]) / 256)).astype(np.int32)
+    inner = np.zeros(frames[0].shape[:2], np.uint8)
+    cv2.fillPoly(inner, [lips], 1)
+    middle = cv2.erode(inner, np.ones((19, 19), np.uint8)) > 0
+    assert middle.sum() > 20
+    np.testing.assert_array_equal(frames[0][middle], frames[1][middle])
+    around = cv2.dilate(inner, np.ones((9, 9), np.uint8)) > inner
+    assert (frames[0][around] != frames[1][around]).any()
