@@ -19,17 +19,17 @@ VIEW = np.array([[-3.2, -3.7], [3.2, -1.6]])  # of the picture: lower left and u
 CELL = 0.36  # of the card's mesh, units
 THICK = 1.0  # units: what lies so far behind the arch is the palate
 STILL = 0.35  # units that gums go with an open jaw, at most
-TOOTH, GUM = np.array([1.2, 0.965, 0.87]), np.array([1.35, 0.9, 0.88])  # colours over their light
-BRIGHT = 0.78, 0.47  # of teeth and of gums
+TOOTH, GUM = np.array([1.2, 0.965, 0.895]), np.array([1.35, 0.9, 0.88])  # colours over their light
+BRIGHT = 0.84, 0.5  # of teeth and of gums
 GLOSS, SHARPNESS = 0.5, 30  # of teeth, by Phong
 ABOVE = np.array([0.0, 0.3, 0.8])  # how far the light comes from above and from the front
 AMBIENT, LEAST = 0.1, 0.25  # of the light, of the shade
 # Creases: how dark depth below the mean of so many units around makes, per unit.
 CREASES = {0.075: 1.2, 0.2: 0.8}
-FADE = 3.5  # units behind the front by which light falls to 1 / e
-GAP, GAP_LIGHT = 0.22, 0.7  # between teeth: units, and the share of the light around
+FADE = 6.0  # units behind the front by which light falls to 1 / e
+GAP, GAP_LIGHT = 0.22, 0.6  # between teeth: units, and the share of the light around
 # Teeth are told apart less than the geometry has them: the share of the mean over so many units.
-EVEN, AROUND = 0.5, 0.1
+EVEN, AROUND = 0.3, 0.1
 
 
 def upper_teeth(

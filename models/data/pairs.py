@@ -25,7 +25,7 @@ from parlante.face.patches import own_places, through
 from parlante.face.topology import LIPS_INNER
 from parlante.render.atlas import draw_edges, draw_flow, unseen
 from parlante.render.mesh import EYES_START, RING_START, WarpMesh
-from parlante.render.mouth import Mouth, in_tile, kept, shows_inside
+from parlante.render.mouth import Mouth, are_parted, in_tile, kept
 from parlante.runtime.bundle import Bundle
 
 TARGETS = 4  # target frames drawn for one source: moving the mesh for several at once is cheaper
@@ -208,7 +208,7 @@ def _draw_pairs(
     pose = held.pose[targets]
     moved = mesh.move(held.expression[targets], pose)
     measured = mesh.around(held.face[targets], pose)
-    shown_inside = shows_inside(mesh.measured)
+    shown_inside = are_parted(mesh.measured)
     seen, inside = _own_inside(held, source, shown=shown_inside), Mouth(_core.rasterize, model)
     mouth, (edges, hidden) = slice(*BANDS[0]), np.empty((2, *ATLAS), np.float32)
     for k, target in enumerate(targets):
@@ -246,7 +246,7 @@ def _draw_pairs(
         teeth = None if shown_inside else in_tile(of.teeth[k], maps)
         inside.draw(teeth, opening, others[k, mouth, :, 2:5])
         if not shown_inside:
-            others[k, mouth, :, 5] = kept(hidden[mouth], opening)
+            others[k, mouth, :, 5] = kept(opening)
 
 
 def _own_inside(held: Held, source: int, *, shown: bool) -> Float:

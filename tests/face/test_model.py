@@ -26,6 +26,37 @@ def test_jaw_opens_downwards() -> None:
     assert np.abs(upper).max() < 0.15 * np.abs(lower).min()
 
 
+def test_the_card_of_the_teeth() -> None:
+    vertices, places = model().teeth_vertices, model().teeth_places
+    corners = vertices[model().teeth_triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert (normals[:, 2] < 0).all() or (normals[:, 2] > 0).all()  # nowhere folded
+    # Bent as a jaw is: the further aside, the further back.
+    aside, back = np.abs(vertices[:, 0]), vertices[:, 2]
+    assert back[aside > 2.5].max() < back[aside < 0.5].min() - 1
+    # It lies in the picture as it does in the head.
+    for axis in (0, 1):
+        assert abs(np.corrcoef(vertices[:, axis], places[:, axis])[0, 1]) > 0.9999
+
+
+def test_the_picture_of_the_teeth() -> None:
+    """Bright teeth below, gums above, both sides alike; colours are times their alpha."""
+    picture = model().teeth_picture.astype(float)
+    height, width = picture.shape[:2]
+    assert (picture[picture[..., 3] == 0] == 0).all()
+    whole = np.abs(picture - picture[:, ::-1])[:, width // 4 : -width // 4]
+    assert whole.mean() < 8
+    scale, edge = np.polyfit(model().teeth_vertices[:, 1], model().teeth_places[:, 1], 1)
+    row = round(edge)  # where the middle teeth end
+    assert scale < 0 < row < height
+    middle = slice(width // 2 - 12, width // 2 + 12)
+    teeth = picture[row - 12 : row - 4, middle].mean((0, 1))
+    gums = picture[row - 48 : row - 40, middle].mean((0, 1))
+    assert teeth[:3].sum() > 1.3 * gums[:3].sum()
+    assert teeth[0] / teeth[1] < 1.35 < gums[0] / gums[1]
+    assert picture[row + 5 :, middle, 3].max(initial=0) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "own", "lids", "other"),
     [

@@ -13,7 +13,7 @@ from parlante.contract import TILE, Float
 from parlante.face.topology import LIP_CORNERS, LIPS_INNER
 from parlante.render.contact import shut_lips
 from parlante.render.mesh import WarpMesh
-from parlante.render.mouth import Mouth, kept, shows_inside, teeth_of
+from parlante.render.mouth import Mouth, are_parted, are_teeth, kept, teeth_of
 from parlante.render.renderer import FrameRenderer
 from parlante.runtime.bundle import Bundle
 from tests.support.portrait_samples import avatar, mode, model
@@ -92,21 +92,18 @@ def test_nothing_in_a_shut_mouth() -> None:
     out = np.full((TILE, TILE, 3), 7, np.float32)
     Mouth(_core.rasterize, model()).draw(teeth(), np.zeros((TILE, TILE), np.float32), out)
     assert (out == 7).all()
-    assert not kept(np.zeros((TILE, TILE), np.float32), opening(30)).any()
+    assert not kept(np.zeros((TILE, TILE), np.float32)).any()
 
 
 def test_the_middle_of_a_wide_mouth_is_kept() -> None:
     wide = opening(36)
-    out = kept(wide, wide)
+    out = kept(wide)
     assert (out[TOP + 8 : TOP + 24, 56:72] > 0.99).all()
     assert not out[wide == 0].any()
     middle = out[:, TILE // 2]
     upper, lower = middle[TOP : TOP + 3].mean(), middle[TOP + 33 : TOP + 36].mean()
     assert lower < 0.2 < upper  # lips fade into the dark, teeth touch the upper one
-    assert not kept(opening(8), opening(8)).any()
-    half = wide.copy()
-    half[:, : TILE // 2] = 0  # the other half is shown by the photo
-    assert not kept(half, wide)[:, : TILE // 2].any()
+    assert not kept(opening(8)).any()
 
 
 def test_parted_lips_show_an_inside() -> None:
@@ -114,8 +111,17 @@ def test_parted_lips_show_an_inside() -> None:
     for face, gap in ((shut, 0.02), (parted, 0.2)):
         width = np.ptp(face[list(LIP_CORNERS), 0])
         face[14, 1] = face[UPPER, 1] - gap * width
-    assert not shows_inside(shut)
-    assert shows_inside(parted)
+    assert not are_parted(shut)
+    assert are_parted(parted)
+
+
+def test_teeth_are_brighter_than_skin() -> None:
+    """The demo's smile shows them; parted lips with the dark between them do not."""
+    scene = FrameRenderer(Bundle.default(), model(), avatar().portrait)._scene
+    assert scene.shows_teeth
+    assert not are_teeth(np.full(100, 0.3), 0.5)
+    assert are_teeth(np.linspace(0.1, 0.9, 100), 0.5)
+    assert not are_teeth(np.zeros(0), 0.5)
 
 
 def test_a_frame_shows_it_as_it_is() -> None:
@@ -130,7 +136,7 @@ def test_a_frame_shows_it_as_it_is() -> None:
         FrameRenderer(Bundle.default(), model(), portrait, RenderOptions(steps=steps))
         for steps in (1, 4)
     )
-    assert not shows_inside(one.mesh.measured)
+    assert not are_parted(one.mesh.measured)
     frames = [one.draw(shown, STILL), four.draw(shown, STILL)]
     moved = one.mesh.move(shown[None], portrait.pose).vertices[0]
     lips = np.round(moved[list(LIPS_INNER), :2] * (len(frames[0]) / 256)).astype(np.int32)

@@ -20,12 +20,13 @@ TONGUE_SEEN = 14.0, 34.0
 TEETH_SEEN = 8.0, 20.0  # as wide for teeth: in a slit they are in the dark
 # How much darker than the front it is just under the upper lip, and over how many pixels of the
 # tile; the least light of teeth, and over how many pixels light from the opening is spread.
-SHADOW, SHADOW_REACH, AMBIENT, SPREAD = 0.2, 2.5, 0.5, 6.0
+SHADOW, SHADOW_REACH, AMBIENT, SPREAD = 0.2, 2.5, 0.55, 6.0
 SOFT = 0.9  # pixels of the tile: as sharp as photos are
-# Lips further apart in the photo, over the width of the mouth, show an inside of its own.
-PARTED = 0.08
-# Pixels of the tile: lips that are parted wider show what is made here as it is, from the first on
-# a little; near lips, over so many pixels, the network draws what is between, less near the upper
+# Lips further apart in the photo, over the width of the mouth, show an inside of its own; there are
+# teeth in it where its brightest tenth is so much brighter than the skin around.
+PARTED, TEETH_LIGHT = 0.08, 1.0
+# Pixels of the tile: lips that are parted wider show the inside as it is, from the first on a
+# little; near lips, over so many pixels, the network draws what is between, less near the upper
 # one.
 WIDE, RIM, UPPER_RIM = (10.0, 18.0), 3.0, 3
 # Teeth: how far they are seen below the upper lip of the photo, in widths of the mouth, and how far
@@ -48,9 +49,17 @@ def teeth_of(model: FaceModel, measured: Float) -> Float:
     return np.asarray(size * model.teeth_vertices + edge, np.float32)
 
 
-def shows_inside(measured: Float) -> bool:
-    """Whether a photo shows the inside of the mouth; landmarks [468, 3] in the model's axes."""
+def are_parted(measured: Float) -> bool:
+    """Whether lips are open in a photo; landmarks [468, 3] in the model's axes."""
     return float(measured[UPPER, 1] - measured[LOWER, 1]) > PARTED * _width(measured)
+
+
+def are_teeth(inside: Float, light: float) -> bool:
+    """Whether there are teeth in what a photo shows between lips: brightnesses [N], over 255.
+
+    light: of the skin around, over 255.
+    """
+    return len(inside) > 0 and float(np.percentile(inside, 90)) > TEETH_LIGHT * light
 
 
 def _width(landmarks: Float) -> float:
@@ -86,8 +95,9 @@ class Mouth:
         share = np.asarray(below / np.maximum(below[-1:], 1), np.float32)
         light = np.minimum(1.12 * cv2.GaussianBlur(parted, (0, 0), SPREAD), 1)
         tongue = _smooth(share, 0.45, 1) * _ramp(height, *TONGUE_SEEN)
+        light = AMBIENT + (1 - AMBIENT) * light
         throat = light[..., None] * (DARK + tongue[..., None] * (TONGUE - DARK))
-        front = (AMBIENT + (1 - AMBIENT) * light) * (1 - SHADOW * np.exp(-below / SHADOW_REACH))
+        front = light * (1 - SHADOW * np.exp(-below / SHADOW_REACH))
         shown = _ramp(height, *TEETH_SEEN)
         colour = (shown * front)[..., None] * seen[..., :3]
         colour += (1 - shown[..., None] * seen[..., 3:]) * throat
@@ -99,19 +109,18 @@ def in_tile(teeth: Float, to_atlas: Float) -> Float:
     return np.column_stack([through(to_atlas[:1], teeth[:, :2])[0], teeth[:, 2]])
 
 
-def kept(hidden: Float, opening: Float) -> Float:
-    """How far what `Mouth.draw` made stays as it is: float32 [128, 128], 0 to 1.
+def kept(opening: Float) -> Float:
+    """How far the inside of a mouth stays as the warp has it: float32 [128, 128], 0 to 1.
 
-    hidden, opening float32 [128, 128]: how far the inside is one that the photo does not show, and
-    how far it is an inside.
+    opening float32 [128, 128]: 1 between the lips, else 0.
     """
-    out = np.zeros_like(hidden)
-    around = _box(hidden, int(3 * RIM))
+    out = np.zeros_like(opening)
+    around = _box(opening, int(3 * RIM))
     if around is None:
         return out
-    own = np.ascontiguousarray(hidden[around])
+    own = np.ascontiguousarray(opening[around])
     inner = np.asarray(cv2.GaussianBlur(own, (0, 0), RIM), np.float32)
-    wide = _ramp(_evenly(opening[around].sum(0, keepdims=True)), *WIDE)
+    wide = _ramp(_evenly(own.sum(0, keepdims=True)), *WIDE)
     out[around] = own * wide * _ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
     return out
 

@@ -14,7 +14,7 @@ from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES as EYE_LOOPS
 from parlante.render.contact import eye_openings
 from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
-from parlante.render.mouth import shows_inside
+from parlante.render.mouth import are_parted, are_teeth
 from parlante.render.reference import NearestReference
 from parlante.render.silhouette import Outlines
 from parlante.render.stage import Grid, crop_grid
@@ -67,8 +67,8 @@ class Scene:
 
     grey: whether it is black and white; source uint8 [512, 512, 4]: the crop as the networks see
     it; balance float32 [3]: factors by which its colours, and those of the references, are not the
-    photo's; own float32 [512, 512]: 1 but where a mouth opens in which the photo does not show the
-    inside; shows_inside: whether it shows any; light: of skin around the mouth, 0 to 1. outlines:
+    photo's; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo does; own
+    float32 [512, 512]: 1 but where a mouth opens in which it does not show the inside. outlines:
     where the mesh folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows
     where nothing moves.
     """
@@ -83,9 +83,11 @@ class Scene:
         self.grey = is_grey(source[..., :3])
         self.balance = np.ones(3, np.float32) if self.grey else balance(_at(source, seen))
         self.source = balanced(source, self.balance)
-        self.shows_inside = shows_inside(mesh.measured)
-        self.own = self._own_inside(portrait)
         self.light = light_of(_at(self.source, seen[slice(*BANDS[0])]))
+        inside = self._between_the_lips(portrait)
+        shown = self.source[..., :3][inside > 0] @ (LUMA / 255)
+        self.shows_teeth = are_parted(mesh.measured) and are_teeth(shown, self.light)
+        self.own = self._own_inside(portrait, inside)
         references = balanced(portrait.references, self.balance)
         if self.grey:
             references[:] = np.round(references @ LUMA)[..., None]
@@ -99,14 +101,21 @@ class Scene:
         self.atlas_rest[..., :2] = seen
         self.atlas_rest[..., 4:] = own_places()
 
-    def _own_inside(self, portrait: Portrait) -> Float:
+    def _between_the_lips(self, portrait: Portrait) -> Image:
+        """1 in the crop as the networks see it, uint8 [512, 512], but for the edges of the lips."""
+        out: Image = np.zeros((SEEN, SEEN), np.uint8)
+        lips = self.seen(portrait.landmarks[list(LIPS_INNER), :2])
+        cv2.fillPoly(out, [np.round(lips).astype(np.int32)], 1)
+        return np.asarray(cv2.erode(out, np.ones((3, 3), np.uint8)), np.uint8)
+
+    def _own_inside(self, portrait: Portrait, inside: Image) -> Float:
         rows, columns = BANDS[0][1] - 0.5, ATLAS[1] - 0.5
         corners = np.array([[-0.5, -0.5], [columns, -0.5], [columns, rows], [-0.5, rows]])
         patch = through(self._patches.to_picture(portrait.pose)[:1], corners)[0]
         own = np.ones((SEEN, SEEN), np.float32)
-        lips = portrait.landmarks[list(LIPS_INNER), :2]
-        for level, points in ((0, patch), (float(self.shows_inside), lips)):
-            cv2.fillPoly(own, [np.round(self.seen(points)).astype(np.int32)], level)
+        cv2.fillPoly(own, [np.round(self.seen(patch)).astype(np.int32)], 0)
+        if self.shows_teeth:
+            own[inside > 0] = 1
         return own
 
     def aim(

@@ -72,8 +72,8 @@ class Warp:
                     self.cover[slice(*BANDS[patch])] = 1
             self.cover[rows] *= drawn
             self._edges[rows] *= drawn
-            if tile == MOUTH and self._as_made(aim):
-                drawn *= 1 - kept(self._hidden, self.atlas_flow[rows, :, 2])
+            if tile == MOUTH and aim.references[0] is None:
+                drawn *= 1 - kept(self.atlas_flow[rows, :, 2])
         self.pack(aim.tiles)
 
     def _draw_inside(self, aim: Aim) -> None:
@@ -81,7 +81,7 @@ class Warp:
         scene, rows = self._scene, slice(*BANDS[0])
         unseen(scene.own, self.atlas_flow[rows], self._scratch, self._hidden)
         teeth = None
-        if not scene.shows_inside:
+        if not scene.shows_teeth:
             teeth = in_tile(aim.moved.teeth[0], aim.maps)
         self._mouth.draw(teeth, self.atlas_flow[rows, :, 2], self._made)
         made = self._made @ GREY if scene.grey else self._made
@@ -89,10 +89,6 @@ class Warp:
         np.minimum(2 * LIGHT * scene.light * made, 2, out=inside[..., :3])
         inside[..., :3] -= 1
         inside[..., 3] = self._hidden
-
-    def _as_made(self, aim: Aim) -> bool:
-        """Whether the inside of the mouth is not the photo's or a reference's, but made."""
-        return not self._scene.shows_inside and aim.references[0] is None
 
     def _draw_patch(self, patch: int, aim: Aim, depths: Float, source: Float) -> None:
         """Of `atlas_flow` and the edges."""
