@@ -38,6 +38,8 @@ REFERRED = 0.6
 TINTED = 11  # cells: what is as large has no tint of its own in the eyes' tile
 # How far skin that is drawn brighter or darker has the hue of the photo's (1), not that of grey.
 HUED = 0.6
+# Lids whose light is changed by so much, of 2, have the texture of the cheeks; over so many cells.
+CHANGED, NEAR = 0.12, 1.2
 LEAST = 1e-3  # of what a mean is taken of
 
 
@@ -110,6 +112,7 @@ class Canvas:
             drawn *= REFERRED
         if tile == EYES:
             self._keep_the_tint(drawn, warp)
+            self._add_texture(drawn)
         else:
             np.minimum(drawn[1], drawn[2], out=drawn[2])
         for planes, middle in ((drawn, 0), (warp, 1)):
@@ -135,6 +138,13 @@ class Canvas:
         for channel, planes in enumerate(drawn):
             np.multiply(change[..., channel], gate, out=self._taken)
             planes += self._taken
+
+    def _add_texture(self, drawn: Float) -> None:
+        """What is drawn is smooth: give lids the texture of the skin around."""
+        changed = cv2.GaussianBlur(np.abs(drawn).mean((0, 1)), (0, 0), NEAR)
+        np.multiply(self._scene.texture, np.minimum(changed / CHANGED, 1), out=self._taken)
+        self._taken *= self._warp.condition[EYES, DRAWN_PLANES]
+        drawn += self._taken
 
     def _compose(self, tiles: list[int]) -> Image:
         stage, pixels, warp = self._stage, self._pixels, self._warp

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from parlante.contract import ATLAS, BANDS, PATCHES, Float, Image
+from parlante.contract import ATLAS, BANDS, PATCHES, TILE, UNSHUFFLE, Float, Image
 from parlante.face.patches import Patches, own_places, through
 from parlante.face.topology import LIPS_INNER
 from parlante.portrait.portrait import Portrait
@@ -32,6 +32,9 @@ GREY_LEVELS = 4
 # lids that are half shut the best one; from the second on the network draws what it may.
 STILL = np.array([1.0, 0.6, 0.6], np.float32)
 STIRRED = np.array([2.0, 0.8, 0.8], np.float32)
+# Texture of skin is what is finer than so many pixels of the crop, up to so many times its median;
+# lids that are drawn have that of the cheek, so many heights of the patch below the eye.
+FINE, COARSEST, CHEEK = 2.0, 3.0, 0.55
 SEEN = 512  # side of the crop as the networks see it, pixels: that of the training's sharp clips
 
 
@@ -68,8 +71,9 @@ class Scene:
     grey: whether it is black and white; source uint8 [512, 512, 4]: the crop as the networks see
     it; balance float32 [3]: factors by which its colours, and those of the references, are not the
     photo's; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo does; own
-    float32 [512, 512]: 1 but where a mouth opens in which it does not show the inside. outlines:
-    where the mesh folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows
+    float32 [512, 512]: 1 but where a mouth opens in which it does not show the inside; texture
+    float32 [16, 32, 32]: of the cheeks, in the cells of the eyes' tile. outlines: where the mesh
+    folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows
     where nothing moves.
     """
 
@@ -85,9 +89,10 @@ class Scene:
         self.source = balanced(source, self.balance)
         self.light = light_of(_at(self.source, seen[slice(*BANDS[0])]))
         inside = self._between_the_lips(portrait)
-        shown = self.source[..., :3][inside > 0] @ (LUMA / 255)
+        shown = np.asarray(self.source[..., :3][inside > 0] @ LUMA / 255, np.float32)
         self.shows_teeth = are_parted(mesh.measured) and are_teeth(shown, self.light)
         self.own = self._own_inside(portrait, inside)
+        self.texture = in_cells(self._texture(seen))
         references = balanced(portrait.references, self.balance)
         if self.grey:
             references[:] = np.round(references @ LUMA)[..., None]
@@ -118,6 +123,20 @@ class Scene:
             own[inside > 0] = 1
         return own
 
+    def _texture(self, seen: Float) -> Float:
+        luma = (self.source[..., :3] @ LUMA).astype(np.float32) / 127.5
+        fine = luma - cv2.GaussianBlur(luma, (0, 0), FINE)
+        first = BANDS[1][0]
+        out = np.empty((TILE, TILE), np.float32)
+        for top, bottom in BANDS[1:]:
+            below = CHEEK * (bottom - top) * (seen[top + 1, 0] - seen[top, 0])
+            # Mirrored: next to the lower lid lies what is next to it.
+            at = np.asarray(seen[top:bottom][::-1] + below, np.float32)
+            own = cv2.remap(fine, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
+            out[top - first : bottom - first] = own
+        most = COARSEST * float(np.median(np.abs(out)))
+        return np.clip(out, -most, most)
+
     def aim(
         self,
         expression: Float,
@@ -141,6 +160,13 @@ class Scene:
         for patch in aim.patches if self.references else ():
             aim.references[patch] = self.references.choose(patch, places[patch])
         return aim
+
+
+def in_cells(image: Float) -> Float:
+    """An image [4 h, 4 w] as the networks have it: [16, h, w]."""
+    rows, columns = (side // UNSHUFFLE for side in image.shape)
+    blocks = image.reshape(rows, UNSHUFFLE, columns, UNSHUFFLE).transpose(1, 3, 0, 2)
+    return np.ascontiguousarray(blocks.reshape(-1, rows, columns))
 
 
 def light_of(mouth: Image) -> float:
