@@ -246,7 +246,7 @@ def _draw_pairs(
         teeth = None if shown_inside else in_tile(of.teeth[k], maps)
         inside.draw(teeth, opening, others[k, mouth, :, 2:5])
         if not shown_inside:
-            others[k, mouth, :, 5] = kept(opening)
+            others[k, mouth, :, 5] = kept(opening, own=False)
 
 
 def _own_inside(held: Held, source: int, *, shown: bool) -> Float:

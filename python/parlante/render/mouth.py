@@ -109,19 +109,22 @@ def in_tile(teeth: Float, to_atlas: Float) -> Float:
     return np.column_stack([through(to_atlas[:1], teeth[:, :2])[0], teeth[:, 2]])
 
 
-def kept(opening: Float) -> Float:
+def kept(opening: Float, *, own: bool) -> Float:
     """How far the inside of a mouth stays as the warp has it: float32 [128, 128], 0 to 1.
 
-    opening float32 [128, 128]: 1 between the lips, else 0.
+    opening float32 [128, 128]: 1 between the lips, else 0; own: whether the photo shows teeth,
+    which stay however narrow the opening is.
     """
     out = np.zeros_like(opening)
     around = _box(opening, int(3 * RIM))
     if around is None:
         return out
-    own = np.ascontiguousarray(opening[around])
-    inner = np.asarray(cv2.GaussianBlur(own, (0, 0), RIM), np.float32)
-    wide = _ramp(_evenly(own.sum(0, keepdims=True)), *WIDE)
-    out[around] = own * wide * _ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
+    parted = np.ascontiguousarray(opening[around])
+    inner = np.asarray(cv2.GaussianBlur(parted, (0, 0), RIM), np.float32)
+    share = _ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
+    if not own:
+        share *= _ramp(_evenly(parted.sum(0, keepdims=True)), *WIDE)
+    out[around] = parted * share
     return out
 
 

@@ -73,7 +73,7 @@ class Warp:
             self.cover[rows] *= drawn
             self._edges[rows] *= drawn
             if tile == MOUTH and aim.references[0] is None:
-                drawn *= 1 - kept(self.atlas_flow[rows, :, 2])
+                drawn *= 1 - kept(self.atlas_flow[rows, :, 2], own=scene.shows_teeth)
         self.pack(aim.tiles)
 
     def _draw_inside(self, aim: Aim) -> None:
