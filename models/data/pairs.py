@@ -25,7 +25,7 @@ from parlante.face.patches import own_places, through
 from parlante.face.topology import LIPS_INNER
 from parlante.render.atlas import draw_edges, draw_flow, unseen
 from parlante.render.mesh import EYES_START, RING_START, WarpMesh
-from parlante.render.mouth import Mouth, are_parted, in_tile, kept
+from parlante.render.mouth import Mouth, are_parted, in_tile, keep
 from parlante.runtime.bundle import Bundle
 
 TARGETS = 4  # target frames drawn for one source: moving the mesh for several at once is cheaper
@@ -246,7 +246,7 @@ def _draw_pairs(
         teeth = None if shown_inside else in_tile(of.teeth[k], maps)
         inside.draw(teeth, opening, others[k, mouth, :, 2:5])
         if not shown_inside:
-            others[k, mouth, :, 5] = kept(opening, own=False)
+            keep(opening, others[k, mouth, :, 5], own=False)
 
 
 def _own_inside(held: Held, source: int, *, shown: bool) -> Float:

@@ -13,7 +13,7 @@ from parlante.contract import TILE, Float
 from parlante.face.topology import LIP_CORNERS, LIPS_INNER
 from parlante.render.contact import shut_lips
 from parlante.render.mesh import WarpMesh
-from parlante.render.mouth import Mouth, are_parted, are_teeth, kept, teeth_of
+from parlante.render.mouth import Mouth, are_parted, are_teeth, keep, teeth_of
 from parlante.render.renderer import FrameRenderer
 from parlante.runtime.bundle import Bundle
 from tests.support.portrait_samples import avatar, mode, model
@@ -46,6 +46,12 @@ def teeth() -> Float:
 def drawn(height: int, *, given: bool = True) -> Float:
     out = np.zeros((TILE, TILE, 3), np.float32)
     Mouth(_core.rasterize, model()).draw(teeth() if given else None, opening(height), out)
+    return out
+
+
+def kept(parted: Float, *, own: bool) -> Float:
+    out = np.full_like(parted, np.nan)
+    keep(parted, out, own=own)
     return out
 
 

@@ -109,23 +109,22 @@ def in_tile(teeth: Float, to_atlas: Float) -> Float:
     return np.column_stack([through(to_atlas[:1], teeth[:, :2])[0], teeth[:, 2]])
 
 
-def kept(opening: Float, *, own: bool) -> Float:
-    """How far the inside of a mouth stays as the warp has it: float32 [128, 128], 0 to 1.
+def keep(opening: Float, out: Float, *, own: bool) -> None:
+    """How far the inside of a mouth stays as the warp has it: fill ``out`` float32 [128, 128].
 
-    opening float32 [128, 128]: 1 between the lips, else 0; own: whether the photo shows teeth,
-    which stay however narrow the opening is.
+    From 0 to 1. opening float32 [128, 128]: 1 between the lips, else 0; own: whether the photo
+    shows teeth, which stay however narrow the opening is.
     """
-    out = np.zeros_like(opening)
+    out.fill(0)
     around = _box(opening, int(3 * RIM))
     if around is None:
-        return out
+        return
     parted = np.ascontiguousarray(opening[around])
     inner = np.asarray(cv2.GaussianBlur(parted, (0, 0), RIM), np.float32)
     share = _ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
     if not own:
         share *= _ramp(_evenly(parted.sum(0, keepdims=True)), *WIDE)
     out[around] = parted * share
-    return out
 
 
 def _box(mask: Float, margin: int) -> tuple[slice, slice] | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from parlante.contract import ATLAS, BANDS, CELLS, CONDITION, MOUTH, PATCHES, TILE, TILES, Float
 from parlante.render.atlas import draw_edges, draw_flow, unseen
-from parlante.render.mouth import LIGHT, Mouth, in_tile, kept
+from parlante.render.mouth import LIGHT, Mouth, in_tile, keep
 from parlante.render.ops import Ops
 from parlante.render.scene import LUMA, Aim, Scene
 
@@ -36,7 +36,7 @@ class Warp:
         self._mouth = Mouth(ops.rasterize, scene.mesh.model)
         self._made = np.zeros((TILE, TILE, 3), np.float32)
         self._inside = np.zeros((*ATLAS, 4), np.float32)  # colour, and how far it is laid over
-        self._hidden = np.empty((TILE, TILE), np.float32)
+        self._hidden, self._kept = np.empty((2, TILE, TILE), np.float32)
         self._scratch = np.empty((2, TILE, TILE), np.float32)
         self.condition = np.empty((TILES, CONDITION, *CELLS), np.float32)
         # What is shown of the references: RGB and 255, and their numbers, by patch.
@@ -73,7 +73,8 @@ class Warp:
             self.cover[rows] *= drawn
             self._edges[rows] *= drawn
             if tile == MOUTH and aim.references[0] is None:
-                drawn *= 1 - kept(self.atlas_flow[rows, :, 2], own=scene.shows_teeth)
+                keep(self.atlas_flow[rows, :, 2], self._kept, own=scene.shows_teeth)
+                drawn *= np.subtract(1, self._kept, out=self._kept)
         self.pack(aim.tiles)
 
     def _draw_inside(self, aim: Aim) -> None:
@@ -84,11 +85,13 @@ class Warp:
         if not scene.shows_teeth:
             teeth = in_tile(aim.moved.teeth[0], aim.maps)
         self._mouth.draw(teeth, self.atlas_flow[rows, :, 2], self._made)
-        made = self._made @ GREY if scene.grey else self._made
-        inside = self._inside[rows]
-        np.minimum(2 * LIGHT * scene.light * made, 2, out=inside[..., :3])
-        inside[..., :3] -= 1
-        inside[..., 3] = self._hidden
+        colour = self._inside[rows, :, :3]
+        np.multiply(self._made, np.float32(2 * LIGHT * scene.light), out=colour)
+        if scene.grey:
+            colour[:] = colour @ GREY
+        np.minimum(colour, 2, out=colour)
+        colour -= 1
+        self._inside[rows, :, 3] = self._hidden
 
     def _draw_patch(self, patch: int, aim: Aim, depths: Float, source: Float) -> None:
         """Of `atlas_flow` and the edges."""
