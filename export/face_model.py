@@ -19,8 +19,7 @@ from safetensors.torch import load_file
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
-from export.geometry import Array, Triangles
-from export.teeth import upper_teeth
+from export.teeth import Array, Triangles, upper_teeth
 from parlante.face.topology import LANDMARKS_68
 
 FACE_SURFACE = 9409  # ICT vertices [0, 9409) are the face

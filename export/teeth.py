@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.geometry import Array, Triangles, vertex_normals
 from parlante import _core
+
+Array = NDArray[np.float64]
+Triangles = NDArray[np.int64]
 
 GUMS_AND_TONGUE = (14062, 17039)  # ICT vertices
 UPPER_TEETH = (17039, 19247)
@@ -65,7 +67,7 @@ def _photographed(
     width, height = np.round((VIEW[1] - VIEW[0]) * DENSITY).astype(int)
     place = (neutral - (VIEW[0, 0], VIEW[1, 1], 0)) * (DENSITY, -DENSITY, -DENSITY)
     seen = np.column_stack(
-        [vertex_normals(neutral, triangles), neutral[:, 2], tooth, np.ones(len(neutral))]
+        [_vertex_normals(neutral, triangles), neutral[:, 2], tooth, np.ones(len(neutral))]
     ).astype(np.float32)
     maps = np.zeros((height, width, seen.shape[1]), np.float32)
     depth = np.empty((height, width), np.float32)
@@ -81,6 +83,16 @@ def _photographed(
     glossy = (normals @ (ABOVE / np.linalg.norm(ABOVE))).clip(0)[..., None] ** SHARPNESS
     colour = colour * (LEAST + (1 - LEAST) * shade) + GLOSS * teeth * glossy * shade
     return _without_gaps(colour, there, behind > arch - THICK), arch
+
+
+def _vertex_normals(vertices: Array, triangles: Triangles) -> Array:
+    """Area-weighted unit normals [V, 3]."""
+    a, b, c = (vertices[triangles[:, k]] for k in range(3))
+    face = np.cross(b - a, c - a)
+    normals = np.zeros_like(vertices)
+    for k in range(3):
+        np.add.at(normals, triangles[:, k], face)
+    return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12))
 
 
 def _arch(deep: Array, there: NDArray[np.bool_]) -> Array:

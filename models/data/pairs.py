@@ -256,8 +256,9 @@ def _own_inside(held: Held, source: int, *, shown: bool) -> Float:
     """
     own = np.ones(ATLAS, np.float32)
     own[slice(*BANDS[0])] = 0
-    lips = through(held.to_atlas[source][:1], held.landmarks[source][list(LIPS_INNER), :2])[0]
-    cv2.fillPoly(own, [np.round(lips).astype(np.int32)], float(shown))
+    if shown:
+        lips = through(held.to_atlas[source][:1], held.landmarks[source][list(LIPS_INNER), :2])[0]
+        cv2.fillPoly(own, [np.round(lips).astype(np.int32)], 1)
     return own
 
 

@@ -73,8 +73,8 @@ class Scene:
     photo's; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo does; own
     float32 [512, 512]: 1 but where a mouth opens in which it does not show the inside; texture
     float32 [16, 32, 32]: of the cheeks, in the cells of the eyes' tile. outlines: where the mesh
-    folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows
-    where nothing moves.
+    folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows where nothing
+    moves.
     """
 
     def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:

@@ -10,8 +10,6 @@ from parlante.render.mouth import LIGHT, Mouth, in_tile, keep
 from parlante.render.ops import Ops
 from parlante.render.scene import LUMA, Aim, Scene
 
-GREY = np.tile(LUMA[:, None], 3)  # of colours, what a black-and-white photo has
-
 
 class Warp:
     """Arrays that `draw` fills for a frame.
@@ -88,7 +86,7 @@ class Warp:
         colour = self._inside[rows, :, :3]
         np.multiply(self._made, np.float32(2 * LIGHT * scene.light), out=colour)
         if scene.grey:
-            colour[:] = colour @ GREY
+            colour[:] = (colour @ LUMA)[..., None]
         np.minimum(colour, 2, out=colour)
         colour -= 1
         self._inside[rows, :, 3] = self._hidden
