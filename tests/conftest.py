@@ -49,7 +49,8 @@ def emulated_cuda(build: Path) -> ModuleType:
         done = subprocess.run([cmake, *step], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     (path,) = build.glob("_cuda.*")
-    spec = importlib.util.spec_from_file_location("parlante._cuda", path)
+    # Under the name of the real module pybind11 would give that one, once it has been imported.
+    spec = importlib.util.spec_from_file_location("emulated._cuda", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -27,6 +27,10 @@
 #define __launch_bounds__(...)
 #define __shared__ static thread_local
 
+struct float2 {
+  float x, y;
+};
+
 struct float4 {
   float x, y, z, w;
 };
