@@ -38,7 +38,6 @@ from parlante.media.photo import Photo
 from parlante.options import RenderOptions
 from parlante.portrait.encoder import PortraitEncoder
 from parlante.portrait.manner import manner_of, motion_of
-from parlante.portrait.plate import background_plate
 from parlante.portrait.portrait import Portrait, resized
 from parlante.portrait.references import References
 from parlante.render.renderer import FrameRenderer
@@ -183,8 +182,7 @@ def portrait_of(clip: PreparedClip, image: NDArray[np.uint8]) -> Portrait:
         photo=np.zeros(0, np.uint8),
         box=np.zeros(3),
         canvas=np.dstack([image, matte]),
-        corner=np.zeros(2, np.int64),
-        plate=background_plate(image, matte),
+        crop=np.array([0, 0, len(image)]),
         landmarks=clip.source_landmarks[0],
         identity=clip.identity,
         expression=clip.expression[frame],

@@ -56,7 +56,7 @@ def row(
     renderer = FrameRenderer(bundle, encoder.model, portrait, RenderOptions(size=size, steps=steps))
     names = encoder.model.expression_names
     rest = Motion(renderer.shut, np.zeros(6, np.float32), np.zeros(2, np.float32))
-    pictures = [portrait.at(size)[0][..., :3]]
+    pictures = [portrait.at(size)[..., :3]]
     for modes, turn in POSES.values():
         closure = np.full(2, modes.get("blink", 0.0), np.float32)
         expression = renderer.expression(replace(rest, closure=closure))

@@ -62,7 +62,6 @@ def test_shapes_and_ranges() -> None:
     portrait = reference()
     side = portrait.image.shape[0]
     assert portrait.image.shape == (side, side, 4)
-    assert portrait.plate.shape == (side, side, 3)
     portrait._check("the reference")
     points = portrait.landmarks[:, :2]
     extent = np.ptp(points, axis=0)
@@ -172,7 +171,7 @@ def test_4k_photo() -> None:
     portrait = encode(wide)
     assert portrait.image.shape == (MAX_SIDE, MAX_SIDE, 4)
     assert distance(portrait) < 1.5
-    # The background plate and the matte come at that size too, and say the same.
+    # The matte comes at that size too, and says the same.
     small = cv2.resize(portrait.image[..., 3], reference().image.shape[:2], cv2.INTER_AREA)
     both = np.stack([small > 127, reference().image[..., 3] > 127])
     assert both.all(0).sum() > 0.9 * both.any(0).sum()

@@ -41,7 +41,6 @@ def test_the_largest_face_fits(tmp_path: Path) -> None:
     with demo() as (photo, _):
         portrait = Avatar(photo, cache=False).portrait
     noise = np.random.default_rng(0).integers(0, 256, (1620, 1620, 4), np.uint8)
-    plate = np.ascontiguousarray(noise[:1080, :1080, :3])
-    large = replace(portrait, canvas=noise, corner=np.array([270, 270]), plate=plate)
+    large = replace(portrait, canvas=noise, crop=np.array([270, 270, 1080]))
     large.save(tmp_path / "large.npz")
     assert np.array_equal(read_portrait(tmp_path / "large.npz").canvas, noise)

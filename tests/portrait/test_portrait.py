@@ -23,12 +23,10 @@ from tests.support.portrait_samples import PHOTO, assert_same_portrait, avatar, 
 def test_sizes_are_cached_and_exact() -> None:
     portrait = replace(avatar().portrait)
     side = portrait.image.shape[0]
-    image, plate = portrait.at(side)
-    assert np.shares_memory(image, portrait.image)
-    assert np.shares_memory(plate, portrait.plate)
-    image, plate = portrait.at(300)
-    assert (image.shape, plate.shape) == ((300, 300, 4), (300, 300, 3))
-    assert portrait.at(300)[0] is image
+    assert np.shares_memory(portrait.at(side), portrait.image)
+    image = portrait.at(300)
+    assert image.shape == (300, 300, 4)
+    assert portrait.at(300) is image
     back = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     # Cubic enlargement and area reduction keep all but the finest detail.
     assert np.abs(back.astype(int) - portrait.image).mean() < 3
@@ -124,14 +122,14 @@ def plain_zip() -> bytes:
         stored(format=np.int64(99)),
         stored(canvas=np.zeros((10, 11, 3), np.uint8)),
         stored(canvas=np.zeros((8, 11, 4), np.uint8)),
-        stored(canvas=np.zeros((0, 0, 4), np.uint8), plate=np.zeros((0, 0, 3), np.uint8)),
+        stored(canvas=np.zeros((0, 0, 4), np.uint8), crop=np.zeros(3, np.int64)),
         stored(canvas=np.zeros((10, 11, 4), np.float32)),
         stored(canvas=np.zeros(10, np.uint8)),
-        stored(corner=np.array([-1, 0])),
-        stored(corner=np.array([4, 1])),
-        stored(corner=np.zeros(3, np.int64)),
-        stored(plate=np.zeros((7, 8, 3), np.uint8)),
-        stored(plate=np.uint8(7)),
+        stored(crop=np.array([-1, 0, 8])),
+        stored(crop=np.array([4, 1, 8])),
+        stored(crop=np.array([2, 1, 0])),
+        stored(crop=np.array([2, 1, -8])),
+        stored(crop=np.zeros(2, np.int64)),
         stored(landmarks=np.full((468, 3), np.nan, np.float32)),
         stored(reference_places=np.zeros((1, 3, 468, 2), np.float32)),
         stored(expression=np.zeros(53)),

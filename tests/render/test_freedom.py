@@ -20,8 +20,7 @@ def portrait(rotation: tuple[float, float, float], scale: float = 7.0, margin: i
     return replace(
         blank(),
         canvas=np.zeros((side, side, 4), np.uint8),
-        corner=np.array([margin, margin]),
-        plate=np.zeros((256, 256, 3), np.uint8),
+        crop=np.array([margin, margin, 256]),
         landmarks=points,
         rotation=np.float32([rotation]),
     )

@@ -26,6 +26,7 @@ from parlante.face.topology import (
 )
 from parlante.render.contact import shut_lips
 from parlante.render.mesh import RING, RING_START, WARP_VERTICES, Moved, WarpMesh
+from parlante.render.rings import FADING, RINGS
 from parlante.render.silhouette import unfolded
 from tests.support.portrait_samples import avatar, expression, mode, model
 
@@ -170,19 +171,20 @@ def test_whole_crop_is_covered(
     assert (warp[..., 2] <= 1 + 1e-5).all()
 
 
-def with_matte(matte: Image | None) -> tuple[Float, Float]:
-    """Rings [3, RING, 2] of the demo photo with another matte.
+def with_matte(matte: Image | None, goes_on: bool = False, **change: float) -> tuple[Float, Float]:
+    """Rings [RINGS, RING, 2] of the demo photo with another matte, and how far a change moves them.
 
-    And how far they move where the head does, in its pixels.
+    In model units. goes_on: as if more of the photo were around it.
     """
     p = avatar().portrait
+    margins = (0.25, 0.25, 0.25, 0.25) if goes_on else p.margins
     built = WarpMesh.build(
-        model(), p.landmarks, p.identity, p.expression, p.pose, margins=p.margins, matte=matte
+        model(), p.landmarks, p.identity, p.expression, p.pose, margins=margins, matte=matte
     )
     still = built.move(*rest()).source[0]
-    shift = built.move(rest()[0], turned(x=1)).vertices[0, :, 0] - still[:, 0]
-    rings = still[RING_START:].reshape(3, RING, 2)
-    return rings, shift[RING_START:].reshape(3, RING) / float(rest()[1].scale[0])
+    shift = built.move(rest()[0], turned(**change)).vertices[0, :, :2] - still
+    rings = still[RING_START:].reshape(RINGS, RING, 2)
+    return rings, shift[RING_START:].reshape(rings.shape) / float(rest()[1].scale[0])
 
 
 def everywhere() -> Image:
@@ -194,18 +196,29 @@ def test_head_that_ends_before_the_edge_moves_as_a_whole() -> None:
     """Nothing of it is drawn out towards the edge; and where it is cut off, it stays there."""
     matte = everywhere()
     matte[: len(matte) // 2] = 0
-    rings, shift = with_matte(matte)
-    whole, shift_whole = with_matte(everywhere())
+    rings, shift = with_matte(matte, y=1)
+    whole, shift_whole = with_matte(everywhere(), y=1)
     top, bottom = 0, RING // 2
-    np.testing.assert_allclose(shift[:, top], [1, 1, 0], atol=1e-3)
-    np.testing.assert_allclose(rings[1, top], whole[2, top], atol=1e-3)
-    assert rings[2, top, 1] < whole[2, top, 1] - SIZE / 8
-    assert 0 < shift_whole[1, top] < 0.5
+    np.testing.assert_allclose(shift[:, top, 1], [1, 1, *FADING, 0], atol=1e-3)
+    assert whole[1, top, 1] < rings[1, top, 1] < rings[0, top, 1]  # next to the person
+    assert (np.diff(shift_whole[:, top, 1]) < 0).all()
+    assert 0 < shift_whole[1, top, 1] < 0.5
     for own, other in ((rings, whole), (shift, shift_whole)):
         np.testing.assert_array_equal(own[:, bottom], other[:, bottom])
     # A lock of hair that the photo cuts off holds all the hair.
     matte[:, matte.shape[1] // 2 :][:, :20] = 255
-    np.testing.assert_allclose(with_matte(matte)[1], shift_whole, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(with_matte(matte, y=1)[1], shift_whole, rtol=0, atol=1e-3)
+
+
+def test_what_the_photo_cuts_off_may_leave_the_picture() -> None:
+    """Upwards hair at the upper edge moves as the head does, to both sides, too."""
+    top, bottom = 0, RING // 2
+    for change, axis in (({"y": -1}, 1), ({"x": 1}, 0), ({"x": -1}, 0)):
+        _, shift = with_matte(everywhere(), **change)
+        np.testing.assert_allclose(shift[:, top, axis], next(iter(change.values())), atol=1e-3)
+        assert (shift[-1, bottom] == 0).all()
+        # Not where the photo goes on: there what is around does not move.
+        assert (with_matte(everywhere(), goes_on=True, **change)[1][-1] == 0).all()
 
 
 @pytest.mark.parametrize("matte", [None, everywhere()], ids=["unknown", "everywhere"])
@@ -218,9 +231,9 @@ def test_rings_go_round_and_outwards(matte: Image | None) -> None:
     assert areas == sorted(areas)
     # The outermost one is the edge of what the portrait shows, corners and all.
     low, high = known()
-    assert float(cv2.contourArea(rings[2].copy())) == pytest.approx(np.prod(high - low), rel=1e-5)
-    np.testing.assert_allclose(rings[2].min(0), low, atol=1e-4)
-    np.testing.assert_allclose(rings[2].max(0), high, atol=1e-4)
+    assert float(cv2.contourArea(rings[-1].copy())) == pytest.approx(np.prod(high - low), rel=1e-5)
+    np.testing.assert_allclose(rings[-1].min(0), low, atol=1e-4)
+    np.testing.assert_allclose(rings[-1].max(0), high, atol=1e-4)
 
 
 @pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
@@ -245,17 +258,19 @@ def test_face_at_the_edge_of_the_crop(side: str) -> None:
 # Motion
 
 
-def test_border_does_not_move() -> None:
-    pose = turned(rx=0.2, ry=-0.4, rz=0.3, x=1, y=-1, grown=0.2)
-    vertices = vertices_of(with_modes(jawOpen=1), pose)
-    still = places()[-RING:]
-    np.testing.assert_array_equal(vertices[-RING:, :2], still)
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_nothing_from_beyond_the_border_is_seen(sign: int) -> None:
+    pose = turned(rx=0.2 * sign, ry=-0.4, rz=0.3 * sign, x=sign, y=-sign, grown=0.2 * sign)
+    border = vertices_of(with_modes(jawOpen=1), pose)[-RING:, :2]
+    still, (low, high) = places()[-RING:], known()
+    assert (border[still < low + 0.1] <= still[still < low + 0.1]).all()
+    assert (border[still > high - 0.1] >= still[still > high - 0.1]).all()
 
 
 def test_motion_dies_away_outwards() -> None:
     vertices = vertices_of(rest()[0], turned(x=1))
     shift = (vertices[:, :2] - places())[:, 0]
-    first, second = shift[RING_START : RING_START + RING], shift[RING_START + RING : -RING]
+    first, second = shift[RING_START:].reshape(RINGS, RING)[:2]
     scale = float(rest()[1].scale[0])
     np.testing.assert_allclose(shift[:VERTICES], scale, rtol=1e-3)
     assert scale + 1e-3 > first.max() > first.mean() > second.mean() > 1
@@ -268,10 +283,10 @@ def test_what_is_under_the_chin_goes_with_it() -> None:
     """Where the jaw falls, the neck is drawn together below it: the chin does not slide over it."""
     before, after = places(), vertices_of(with_modes(jawOpen=1))[:, :2]
     chin = FACE_OVAL.index(152)
-    column = [FACE_OVAL[chin], *(RING_START + ring * RING + chin for ring in range(3))]
+    column = [FACE_OVAL[chin], *(RING_START + ring * RING + chin for ring in range(RINGS))]
     fallen = (after - before)[column, 1]
     assert fallen[0] > 4
-    assert fallen[0] > fallen[1] > fallen[2] > fallen[3] == 0
+    assert (np.diff(fallen) < 0).all() and fallen[-1] == 0
     assert (np.diff(after[column, 1]) > 0).all()
     # The edge of what is known stands still, all around.
     np.testing.assert_allclose(after[-RING:], before[-RING:], rtol=0, atol=1e-4)
@@ -318,7 +333,7 @@ def test_breath_lifts_the_shoulders() -> None:
     still, lifted = (mesh().move(*rest(), breath=b).vertices[0] for b in (0.0, 1.0))
     shift = (lifted - still)[:, :2]
     assert (shift[:RING_START] == 0).all() and (shift[:, 0] == 0).all()
-    first, second, last = shift[RING_START:, 1].reshape(3, RING)
+    first, second, *_, last = shift[RING_START:, 1].reshape(RINGS, RING)
     below = RING // 2
     assert (last == 0).all() and first[0] == second[0] == 0
     height = np.ptp(avatar().portrait.landmarks[list(FACE_OVAL), 1])

@@ -1,6 +1,6 @@
 """The portrait encoder: everything about a face that is computed once and kept.
 
-Photo → face → landmarks → square crop of head and shoulders → 3DMM fit, matte, background plate;
+Photo → face → landmarks → square crop of head and shoulders → 3DMM fit, matte;
 further photos become references.
 """
 
@@ -32,7 +32,6 @@ from parlante.face.topology import NOSE_TIP, eye_aperture, lip_aperture
 from parlante.media.photo import Photo
 from parlante.portrait.manner import manner_of
 from parlante.portrait.matte import Matte
-from parlante.portrait.plate import background_plate
 from parlante.portrait.portrait import FORMAT, Box, Portrait, cut, resized, scaled_around
 from parlante.portrait.references import Look, References, references_of
 from parlante.runtime.bundle import Bundle
@@ -171,8 +170,6 @@ class PortraitEncoder:
         box = crop_box(points, photo.rgb.shape[1], photo.rgb.shape[0])
         side = min(box[2], MAX_SIDE)
         canvas, corner = self._canvas(photo, box, side, points)
-        inner = *corner, side
-        image, matte = cut(canvas[..., :3], inner), cut(canvas[..., 3], inner)
         landmarks = _on_grid(points, box)
         fitted = self.model.fit(landmarks[None], identity)
         nothing = References.none()
@@ -181,8 +178,7 @@ class PortraitEncoder:
             photo=jpeg,
             box=whole,
             canvas=canvas,
-            corner=np.array(corner, np.int64),
-            plate=background_plate(image, matte),
+            crop=np.array((*corner, side), np.int64),
             landmarks=landmarks,
             identity=fitted.identity,
             expression=fitted.expression[0],
@@ -233,7 +229,7 @@ class PortraitEncoder:
 
 def _own_look(portrait: Portrait) -> Look:
     """The portrait's own picture."""
-    image, _ = portrait.at(2 * GRID)  # about as dense as an atlas
+    image = portrait.at(2 * GRID)  # about as dense as an atlas
     patches, pose = portrait.patches, portrait.pose
     columns, rows = np.moveaxis(patches.seen(pose, len(image)), -1, 0).copy()
     atlas = np.asarray(cv2.remap(image[..., :3], columns, rows, cv2.INTER_LINEAR), np.uint8)

@@ -24,7 +24,7 @@ from parlante.media.files import write_whole
 from parlante.media.photo import load_image
 from parlante.speech.dynamics import ANYBODY
 
-FORMAT = 4  # of the .npz
+FORMAT = 5  # of the .npz
 SUFFIX = ".npz"
 MAX_BYTES = 32 * 2**20  # unpacked; the largest face has half of that
 
@@ -51,8 +51,8 @@ class Portrait:
 
     photo uint8 [n]: the whole photo as a JPEG, and box float64 [3]: left, top and side of the crop
     in it; canvas uint8 [H, W, 4]: the crop, a square of side S ≤ 1080, and what the photo shows
-    around it, RGB and straight-alpha matte; corner int64 [2]: x, y of the crop in it; plate uint8
-    [S, S, 3]; landmarks float32 [468, 3] in pixels of the 256-grid; identity float32 [100];
+    around it, RGB and straight-alpha matte; crop int64 [3]: left, top and side of the crop in it;
+    landmarks float32 [468, 3] in pixels of the 256-grid; identity float32 [100];
     expression float32 [53]; rotation, translation float32 [1, 3] and scale float32 [1]: the photo's
     own pose; manner float32 [2, 32]: how the person moves head and lids
     (`parlante.portrait.manner`); references uint8 [R, 256, 128, 3] and reference_places float32
@@ -63,8 +63,7 @@ class Portrait:
     photo: NDArray[np.uint8]
     box: NDArray[np.float64]
     canvas: Image
-    corner: NDArray[np.int64]
-    plate: Image
+    crop: NDArray[np.int64]
     landmarks: Float
     identity: Float
     expression: Float
@@ -94,23 +93,24 @@ class Portrait:
     @property
     def _box(self) -> Box:
         """Where the crop lies on the canvas."""
-        return int(self.corner[0]), int(self.corner[1]), len(self.plate)
+        left, top, side = self.crop
+        return int(left), int(top), int(side)
 
     @property
     def margins(self) -> tuple[float, float, float, float]:
         """What the canvas shows left of, above, right of and below the crop, in its sides."""
-        side, (left, top), (height, width) = len(self.plate), self.corner, self.canvas.shape[:2]
+        (left, top, side), (height, width) = self.crop, self.canvas.shape[:2]
         pixels = left, top, width - side - left, height - side - top
         return tuple(float(count / side) for count in pixels)  # type: ignore[return-value]
 
     @cached_property
-    def _resized(self) -> dict[int, tuple[Image, Image]]:
+    def _resized(self) -> dict[int, Image]:
         return {}
 
-    def at(self, size: int) -> tuple[Image, Image]:
-        """Image [size, size, 4] and plate [size, size, 3], kept once made."""
+    def at(self, size: int) -> Image:
+        """The crop, [size, size, 4], kept once made."""
         if size not in self._resized:
-            self._resized[size] = (resized(self.image, size), resized(self.plate, size))
+            self._resized[size] = resized(self.image, size)
         return self._resized[size]
 
     def around(self, size: int) -> tuple[Image, tuple[int, int]]:
@@ -174,13 +174,11 @@ class Portrait:
         return portrait
 
     def _check(self, name: str) -> None:
-        side = len(self.plate) if self.plate.ndim == 3 else 0
         wanted = {
             "photo": (np.uint8, (self.photo.size,)),
             "box": (np.float64, (3,)),
             "canvas": (np.uint8, (*self.canvas.shape[:2], 4)),
-            "corner": (np.int64, (2,)),
-            "plate": (np.uint8, (side, side, 3)),
+            "crop": (np.int64, (3,)),
             "landmarks": (np.float32, (VERTICES, 3)),
             "identity": (np.float32, (IDENTITY,)),
             "expression": (np.float32, (EXPRESSION,)),
@@ -193,18 +191,14 @@ class Portrait:
         }
         for field, (dtype, shape) in wanted.items():
             array = getattr(self, field)
-            if (
-                array.dtype != dtype
-                or array.shape != shape
-                or not (side and np.isfinite(array).all())
-            ):
+            if array.dtype != dtype or array.shape != shape or not np.isfinite(array).all():
                 raise ImageError(
                     f"{name}: {field} is {array.dtype} {array.shape}, expected finite "
                     f"{np.dtype(dtype)} {shape}; the file is damaged, encode the photo again"
                 )
-        if min(self.margins) < 0:
+        if self.crop[2] < 1 or min(self.margins) < 0:
             raise ImageError(
-                f"{name}: the crop at {self.corner.tolist()} does not lie within the canvas of "
+                f"{name}: the crop {self.crop.tolist()} does not lie within the canvas of "
                 f"{self.canvas.shape}; the file is damaged, encode the photo again"
             )
 

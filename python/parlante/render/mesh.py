@@ -1,7 +1,7 @@
 """The warp mesh: how one photographed head moves when the 3DMM's expression and pose move.
 
 Motion is relative: the landmarks measured on the photo are the geometry, the 3DMM supplies the
-change. Around the 468 face vertices three rings (hair and neck, surroundings, border) carry the
+change. Around the 468 face vertices rings (hair and neck, surroundings, border) carry the
 motion outwards until it vanishes, so the mesh covers the whole crop. The openings between the lips
 and between the lids are surfaces of their own. What is seen through them stays where it is in the
 head: lips part before the photo's teeth, lids slide over its eyes.
@@ -29,7 +29,7 @@ from parlante.face.topology import (
 from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES, closed_blink, part_lips, shut_lids
 from parlante.render.mouth import teeth_of
-from parlante.render.rings import RING, rings_around
+from parlante.render.rings import FADING, RING, RINGS, Rings
 from parlante.render.silhouette import unfolded
 
 OPPOSITE = [LIPS_INNER[-k] for k in range(len(LIPS_INNER))]  # of the other lip; corners: itself
@@ -38,10 +38,10 @@ HOLE = [vertex for loop in OPENINGS for vertex in loop]
 OPENING_STARTS = np.cumsum([0, *map(len, OPENINGS[:-1])])  # in HOLE
 EYES_START = VERTICES + len(LIPS_INNER)
 RING_START = VERTICES + len(HOLE)
-WARP_VERTICES = RING_START + 3 * RING
+WARP_VERTICES = RING_START + RINGS * RING
 
 # How far each ring goes with the jaw and the cheeks: the shadow under a chin stays under it.
-DRAGGED = 0.9, 0.35, 0.0
+DRAGGED = 0.9, *(0.35 * share for share in (1, *FADING, 0))
 # Pixels by which the rings lie behind the face: where a turned cheek and the hair beside it
 # overlap, the cheek is seen, whole.
 RING_DEPTH = 40.0
@@ -69,7 +69,8 @@ def _triangles(face: NDArray[np.int32]) -> NDArray[np.int32]:
         hole_of = {vertex: first + k for k, vertex in enumerate(opening)}
         out = [[hole_of[v] for v in t] if set(t) <= hole_of.keys() else t for t in out]
         first += len(opening)
-    loops = [list(FACE_OVAL)] + [[RING_START + r * RING + k for k in range(RING)] for r in range(3)]
+    rings = np.arange(RINGS * RING).reshape(RINGS, RING) + RING_START
+    loops = [list(FACE_OVAL), *rings.tolist()]
     for inner, outer in pairwise(loops):
         for k in range(RING):
             n = (k + 1) % RING
@@ -115,10 +116,8 @@ class WarpMesh:
     _source: Float
     _from_line: Float
     _eyes: Float
-    _ring_rest: Float
+    _rings: Rings
     _ring_head: Float
-    _ring_follow: Float
-    _ring_lift: Float
     _ring_dragged: Float
     _teeth: Float
 
@@ -157,7 +156,7 @@ class WarpMesh:
         points = np.asarray(landmarks[:VERTICES], np.float32)
         measured = pose.undo(points[None])[0]
 
-        rings, follow, lift = rings_around(points, size, margins, matte)
+        rings = Rings.of(points, size, margins, matte)
         opening = np.zeros(WARP_VERTICES, np.float32)
         opening[VERTICES:RING_START] = 1
         return cls(
@@ -169,13 +168,11 @@ class WarpMesh:
             measured=measured,
             _source_expression=np.asarray(expression, np.float32),
             _source_pose=pose,
-            _source=np.concatenate([points, points[HOLE], rings])[:, :2],
+            _source=np.concatenate([points, points[HOLE], rings.places])[:, :2],
             _from_line=_from_line(points),
             _eyes=_eyes(measured),
-            _ring_rest=rings,
-            _ring_head=pose.undo(rings[None])[0],
-            _ring_follow=follow,
-            _ring_lift=lift,
+            _rings=rings,
+            _ring_head=pose.undo(rings.places[None])[0],
             _ring_dragged=np.repeat(np.array(DRAGGED, np.float32), RING)[:, None],
             _teeth=teeth_of(model, measured),
         )
@@ -208,11 +205,11 @@ class WarpMesh:
         """
         moved = pose.apply(face)
         hole = moved[:, HOLE] + np.array([0, 0, HOLE_DEPTH], np.float32)
-        ring = self._ring_rest + self._ring_follow * (pose.apply(self._ring_head) - self._ring_rest)
+        ring = self._rings.carried(pose.apply(self._ring_head))
         oval = list(FACE_OVAL)
         fallen = moved[:, oval] - pose.apply(self.measured[oval])
-        ring[..., :2] += self._ring_dragged * np.tile(fallen[..., :2], (1, 3, 1))
-        ring[..., 1] -= np.float32(breath) * self._ring_lift
+        ring[..., :2] += self._ring_dragged * np.tile(fallen[..., :2], (1, RINGS, 1))
+        ring[..., 1] -= np.float32(breath) * self._rings.lift
         ring[..., 2] += RING_DEPTH
         source = np.repeat(self._source[None], len(face), 0)
         source[:, LIPS_INNER] += self._parted(face)[..., None] * self._from_line

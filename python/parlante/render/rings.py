@@ -1,16 +1,27 @@
-"""The three rings around a face: how the motion of a head dies away in the photo around it."""
+"""How the motion of a head dies away in the photo around it: in three rings around the face.
+
+And in the background, which is stretched around the person: what is straight there bends a little,
+and nothing is torn, doubled or made up.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from parlante.contract import Float, Image
+from parlante.contract import GRID, Float, Image
 from parlante.face.topology import FACE_OVAL
 
 RING = len(FACE_OVAL)
+# Rings between the second and the last one: their shares of the way, and how far they still follow.
+OUTWARDS = 1 / 3, 2 / 3
+FADING = tuple(1 - t * t * (3 - 2 * t) for t in OUTWARDS)
+RINGS = 3 + len(OUTWARDS)
 
 # How far the first ring stands off the face oval (of the distance to the face's middle): hair needs
 # more room above than the neck below. But no more than this share of the way to the crop's edge.
@@ -22,58 +33,110 @@ SHOULDERS = 0.1  # how far the shoulders follow the head
 CLEAR, SEEN = 0.01, 25
 HEAD_ENDS = 0.3
 CROWN = 0.5  # cosine of how far the crown reaches to both sides of the top
-BEYOND = 0.5  # of the way from the face: how far behind a clear edge the motion dies away
+BETWEEN = 0.1  # of what lies between the first and the last ring: so far the second one lies out
+GOES_ON = 0.24  # of the crop's side: where more is kept around it the photo does not end there
+STEPS = 64  # from the face to the edge, at which it is looked where the person ends
 # Of the face's height: how far a breath lifts the shoulders; and the neck, as a share of that.
 BREATH, NECK = 0.012, 0.3
 
+# Pixels of the 256-grid: how near to the person all goes with them, so that hair keeps every
+# strand, and over how many more it comes to stand still.
+NEAR, FADE = 15, 64
 
-def rings_around(
-    points: Float,
-    size: int,
-    margins: tuple[float, float, float, float],
-    matte: Image | None,
-) -> tuple[Float, Float, Float]:
-    """The three rings around landmarks [468, 3] of a size² crop.
 
-    Places [3 · RING, 3], how far each vertex follows the head, 0 to 1 [3 · RING, 1], and by how
-    many pixels a breath lifts it [3 · RING]. The last ring is the edge of what is known of the
-    photo, ``margins`` beyond the crop. It stands still: nothing from beyond it is ever seen. Where
-    the head ends before that edge, by the ``matte``, the second ring is the edge, which follows,
-    and the last one lies beyond: there nobody is seen, wherever it is.
+def following(matte: Image, side: int) -> Float:
+    """How far what lies in a picture follows the person, 0 to 1: float32 [H, W].
+
+    matte uint8 [H, W]; side: pixels of the picture's crop. Where nobody is seen, all of it does.
     """
-    oval = points[list(FACE_OVAL)]
-    centre = oval.mean(0)
-    direction = oval - centre
-    left, top, right, bottom = (size * margin for margin in margins)
-    # Outer edges of the outermost pixels.
-    low = np.array([-left - 0.5, -top - 0.5], np.float32)
-    high = np.array([size + right - 0.5, size + bottom - 0.5], np.float32)
-    edge = _edge(centre[:2], direction[:, :2], low, high)
-    # A face may reach over the edge of its crop.
-    reach = np.maximum(_share(edge - centre[:2], direction[:, :2]), 1.05)
-    up = np.cos(2 * np.pi * np.arange(RING) / RING).astype(np.float32)[:, None]
-    below = np.maximum(-up, 0)
-    stand_off = (
-        RING_SIDE + (RING_TOP - RING_SIDE) * np.maximum(up, 0) + (RING_BOTTOM - RING_SIDE) * below
-    )
-    first = centre + direction * np.minimum(stand_off, 1 + RING_SHARE * (reach - 1))
-    last = np.where(reach > 1.05, np.c_[edge, oval[:, 2:]], centre + direction * reach)
-    clear = np.zeros_like(up)
-    if matte is not None:
-        clear = _clear(matte, (edge - low) / (high - low)) * np.clip(1 - below / HEAD_ENDS, 0, 1)
-        clear *= clear[up > CROWN].min()  # hair that the photo cuts off is held, all of it
-    middle = (first + last) / 2
-    middle += clear * (last - middle)
-    last += clear * BEYOND * (last - centre)
-    rings = np.concatenate([first, middle, last])
-    rings[:, 2] = np.tile(oval[:, 2], 3)
-    shoulders = 0.4 * (1 - below) + SHOULDERS * below
-    shoulders += clear * (1 - shoulders)
-    follow = np.concatenate([1 - 0.5 * below, shoulders, np.zeros_like(up)])
-    lifted = np.concatenate([NECK * below, below, np.zeros_like(up)])
-    height = float(np.ptp(oval[:, 1]))
-    lift = BREATH * height * lifted[:, 0]
-    return rings.astype(np.float32), follow.astype(np.float32), lift.astype(np.float32)
+    seen = matte > SEEN
+    if not seen.any():
+        return np.ones(matte.shape, np.float32)
+    away = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, 5) * (GRID / side)
+    near = np.clip(1 - (away - NEAR) / FADE, 0, 1)
+    return np.asarray(near * near * (3 - 2 * near), np.float32)
+
+
+@dataclass(frozen=True)
+class Rings:
+    """The rings of one photo: N = RINGS · RING vertices, from the first ring to the last.
+
+    places float32 [N, 3]; follow and loose float32 [N, 1]: how far each follows the head, 0 to 1,
+    into the picture and otherwise; inwards float32 [N, 2]: the signs of x and y that lead there;
+    lift float32 [N]: by how many pixels a breath lifts it.
+    """
+
+    places: Float
+    follow: Float
+    loose: Float
+    inwards: Float
+    lift: Float
+
+    @classmethod
+    def of(
+        cls,
+        points: Float,
+        size: int,
+        margins: tuple[float, float, float, float],
+        matte: Image | None,
+    ) -> Rings:
+        """Those around landmarks [468, 3] of a size² crop.
+
+        The last ring is the edge of what is known of the photo, ``margins`` beyond the crop. Into
+        the picture it does not move: nothing from beyond it is ever seen. Where the photo ends
+        there, what is near may move out. Where the head ends before that edge, by the ``matte``,
+        the second ring lies around it and follows: it is the background that is stretched.
+        """
+        oval = points[list(FACE_OVAL)]
+        centre = oval.mean(0)
+        direction = oval - centre
+        # Outer edges of the outermost pixels.
+        low = np.array([-margins[0], -margins[1]], np.float32) * size - np.float32(0.5)
+        high = np.array([1 + margins[2], 1 + margins[3]], np.float32) * size - np.float32(0.5)
+        edge = _edge(centre[:2], direction[:, :2], low, high)
+        # A face may reach over the edge of its crop.
+        reach = np.maximum(_share(edge - centre[:2], direction[:, :2]), 1.05)
+        up = np.cos(2 * np.pi * np.arange(RING) / RING).astype(np.float32)[:, None]
+        below = np.maximum(-up, 0)
+        stand_off = (
+            RING_SIDE
+            + (RING_TOP - RING_SIDE) * np.maximum(up, 0)
+            + (RING_BOTTOM - RING_SIDE) * below
+        )
+        first = centre + direction * np.minimum(stand_off, 1 + RING_SHARE * (reach - 1))
+        last = np.where(reach > 1.05, np.c_[edge, oval[:, 2:]], centre + direction * reach)
+        of_head = np.clip(1 - below / HEAD_ENDS, 0, 1).astype(np.float32)
+        middle: Float = np.asarray((first + last) / 2, np.float32)
+        clear = np.zeros_like(up)
+        if matte is not None:
+            ways = ((np.linspace(centre[:2], edge, STEPS) - low) / (high - low)).astype(np.float32)
+            clear = _clear(matte, ways[-1]) * of_head
+            clear *= clear[up > CROWN].min()  # hair that the photo cuts off is held, all of it
+            middle += clear * (_outline(matte, ways, size, (centre, first, last)) - middle)
+        between = [middle + t * (last - middle) for t in OUTWARDS]
+        places = np.concatenate([first, middle, *between, last])
+        places[:, 2] = np.tile(oval[:, 2], RINGS)
+        shoulders = 0.4 * (1 - below) + SHOULDERS * below
+        shoulders += clear * (1 - shoulders)
+        follow = np.concatenate([1 - 0.5 * below, *(f * shoulders for f in (1, *FADING, 0))])
+        lifted = np.concatenate([NECK * below, *(f * below for f in (1, *FADING, 0))])
+        inwards, ends = _inwards(edge, low, high, margins)
+        loose = follow + np.tile(of_head * ends, (RINGS, 1)) * (1 - follow)
+        return cls(
+            places.astype(np.float32),
+            follow.astype(np.float32),
+            loose.astype(np.float32),
+            np.tile(inwards, (RINGS, 1)),
+            (BREATH * float(np.ptp(oval[:, 1])) * lifted[:, 0]).astype(np.float32),
+        )
+
+    def carried(self, to: Float) -> Float:
+        """Where they are when the head carries their places to float32 [F, N, 3]."""
+        change = to - self.places
+        into = change[..., :2] * self.inwards > 0
+        change[..., :2] *= np.where(into, self.follow, self.loose)
+        change[..., 2:] *= self.follow
+        return self.places + change
 
 
 def _edge(centre: Float, direction: Float, low: Float, high: Float) -> Float:
@@ -89,6 +152,19 @@ def _edge(centre: Float, direction: Float, low: Float, high: Float) -> Float:
     return np.asarray(edge, np.float32)
 
 
+def _inwards(
+    edge: Float, low: Float, high: Float, margins: tuple[float, float, float, float]
+) -> tuple[Float, Float]:
+    """Of places [RING, 2] on the edge, the signs that lead into the picture, 0 for both: [RING, 2].
+
+    And 1 where the photo ends there, else 0: [RING, 1].
+    """
+    at = np.stack([edge < low + 0.1, edge > high - 0.1])  # of left and top, of right and bottom
+    goes_on = at & (np.reshape(margins, (2, 1, 2)) > GOES_ON)
+    ends = 1 - goes_on.any((0, 2)).astype(np.float32)
+    return np.asarray(at[0] - at[1].astype(np.float32), np.float32), ends[:, None]
+
+
 def _clear(matte: Image, edge: Float) -> Float:
     """How far the person ends before the edge: float32 [RING, 1].
 
@@ -96,13 +172,39 @@ def _clear(matte: Image, edge: Float) -> Float:
     """
     side = max(round(CLEAR * min(matte.shape)), 1)
     near = cv2.dilate(matte, np.ones((2 * side + 1, 2 * side + 1), np.uint8))
-    limits = np.array(matte.shape[::-1]) - 1
-    column, row = np.clip(edge * (limits + 1), 0, limits).astype(int).T
-    there = (near[row, column] <= SEEN).astype(np.float32)
+    there = (~_seen(near, edge)).astype(np.float32)
     # Neighbours go together, and what is not clear has no clear ones beside it.
     free = np.minimum.reduce([np.roll(there, k) for k in (-1, 0, 1)])
     mean = sum(np.roll(free, k) for k in (-1, 0, 1)) / 3
     return np.asarray(mean, np.float32)[:, None]
+
+
+def _outline(matte: Image, ways: Float, size: int, along: tuple[Float, Float, Float]) -> Float:
+    """Around the person, on the ways from the middle past the first ring to the last: [RING, 3]."""
+    centre, first, last = along
+    way = last - centre
+    inner, ends = _share(first - centre, way), _ends(matte, ways)
+    near = NEAR * size / GRID / np.linalg.norm(way, axis=1, keepdims=True)
+    at = np.maximum(ends + np.minimum(near, (1 - ends) / 2), inner + BETWEEN * (1 - inner))
+    return np.asarray(centre + at * way, np.float32)
+
+
+def _ends(matte: Image, ways: Float) -> Float:
+    """The share of each way [STEPS, RING, 2] after which nobody is seen: float32 [RING, 1].
+
+    Or beside which: neighbours go together.
+    """
+    far = np.arange(1, len(ways) + 1)[:, None] / len(ways)
+    own = (_seen(matte, ways) * far).max(0)
+    most = np.maximum.reduce([np.roll(own, k) for k in (-1, 0, 1)])
+    return np.asarray(most, np.float32)[:, None]
+
+
+def _seen(matte: NDArray[Any], places: Float) -> NDArray[np.bool_]:
+    """Whether anybody is seen at places [..., 2], in widths and heights of the matte: [...]."""
+    limits = np.array(matte.shape[::-1]) - 1
+    column, row = np.moveaxis(np.clip(places * (limits + 1), 0, limits).astype(int), -1, 0)
+    return np.asarray(matte[row, column] > SEEN)
 
 
 def _share(long: Float, short: Float) -> Float:
