@@ -240,12 +240,20 @@ class Speech:
         engine, self.times = self._avatar._engine(self.options, at_once=at_once)
         return engine
 
-    def save(self, path: str | Path, *, progress: Callable[[int], object] | None = None) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        codec: str | None = None,
+        bits: int = 8,
+        progress: Callable[[int], object] | None = None,
+    ) -> Path:
         """Write .mp4, .mov, .mkv or .webm, or to "-", as `VideoWriter` does; returns the path.
 
         ``shot/%06d.png`` is a folder of pictures and sound, as `FolderWriter` makes it. With
         ``pixels="rgba"`` the person is cut out, and it is .mov, .webm or pictures. The sound is as
         it came, up to two channels.
+        ``codec`` and ``bits`` are those of `VideoWriter`, where None H.264, in .webm VP9.
         ``progress`` is called with the number of frames written so far. The file appears whole or
         not at all.
 
@@ -271,6 +279,8 @@ class Speech:
             sample_rate=sound.rate,
             channels=sound.channels,
             transparent=transparent,
+            codec=codec,
+            bits=bits,
         ) as writer:
             for count, frame in enumerate(frames, 1):
                 end = int(count * sound.rate / rate)

@@ -107,6 +107,13 @@ def _speak_parser(speak: argparse.ArgumentParser) -> None:
         help=".mp4, .mov, .mkv or .webm; shot/%%06d.png, a folder of pictures and sound; -, "
         "standard output as Matroska (default: speech.mp4)",
     )
+    coding = speak.add_argument_group("the file")
+    coding.add_argument(
+        "--codec", metavar="NAME", help="h264, hevc or av1 (default: h264, in .webm vp9)"
+    )
+    coding.add_argument(
+        "--bits", type=int, default=8, metavar="N", help="of each colour: 8 or 10 (default: 8)"
+    )
     add_render_options(speak)
     add_avatar_options(speak)
     speak.set_defaults(run=_speak)
@@ -205,7 +212,12 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
     replaces = arguments.output.is_file()
     # Without a terminal there is no bar.
     with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name, disable=None) as bar:
-        speech.save(arguments.output, progress=lambda count: bar.update(count - bar.n))
+        speech.save(
+            arguments.output,
+            codec=arguments.codec,
+            bits=arguments.bits,
+            progress=lambda count: bar.update(count - bar.n),
+        )
     _say_written(arguments.output, replaces=replaces)
     if options.seed is None:
         print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -14,40 +15,16 @@ from numpy.typing import NDArray
 
 from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError
+from parlante.media.codecs import AAC_RATES, PRESETS, Codecs
 
-AAC_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-OPUS_RATES: Final = (8000, 12000, 16000, 24000, 48000)
 # AAC-LC is transparent for speech at 4 bits a sample; at high rates this much is enough.
 _AAC_BITS_PER_SAMPLE: Final = 4
 _AAC_BITS_PER_CHANNEL: Final = 128_000  # a second
 _LAYOUTS: Final = {1: "mono", 2: "stereo"}
-_PRESETS: Final = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")
 _MAX_SIDE: Final = 8192
 _MAX_FPS: Final = 240
 _MAX_FPS_TERM: Final = 2**31 - 1  # FFmpeg's fractions
 _BT709: Final = 1  # primaries and transfer function in ITU-T H.273
-
-
-@dataclass(frozen=True)
-class Codecs:
-    """How pictures and sound are coded: FFmpeg's names, and what the picture's codec is told.
-
-    One whose pixel format begins with yuva keeps transparency.
-    """
-
-    video: str = "libx264"
-    pixels: str = "yuv420p"
-    audio: str = "aac"
-
-    @property
-    def transparent(self) -> bool:
-        """Whether pictures are RGBA."""
-        return self.pixels.startswith("yuva")
-
-    @property
-    def rates(self) -> tuple[int, ...]:
-        """Rates of the sound, Hz."""
-        return OPUS_RATES if self.audio == "libopus" else AAC_RATES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +67,8 @@ class Format:
             )
         if self.channels not in _LAYOUTS:
             raise OutputError(f"channels is {self.channels}; give 1 or 2")
-        if self.preset not in _PRESETS:
-            raise OutputError(f"preset is {self.preset!r}; give one of {', '.join(_PRESETS)}")
+        if self.preset not in PRESETS:
+            raise OutputError(f"preset is {self.preset!r}; give one of {', '.join(PRESETS)}")
         if self.threads < 0:
             raise OutputError(f"threads is {self.threads}; give 0 (automatic) or more")
 
@@ -129,10 +106,13 @@ class Encoder:
         self.frames = self.samples = 0
         self._frame_duration = 1 / Fraction(form.fps)
         self._sample_duration = Fraction(1, form.sample_rate)
+        os.environ.setdefault("SVT_LOG", "1")  # or SVT-AV1 tells its settings on standard error
         video = container.add_stream(codecs.video, rate=form.fps)
         assert isinstance(video, av.VideoStream)
         video.width, video.height = form.width, form.height
         video.pix_fmt = codecs.pixels
+        if codecs.tag:
+            video.codec_tag = codecs.tag
         video.time_base = self._frame_duration
         context = video.codec_context
         context.time_base = self._frame_duration

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError
+from parlante.media.codecs import Codecs
 from parlante.media.container import reason
-from parlante.media.encoder import Codecs, Encoder, Format
+from parlante.media.encoder import Encoder, Format
 
 _STREAMS: Final = {
     "rtmp": "flv",

@@ -34,6 +34,7 @@ CLEAR, SEEN = 0.01, 25
 HEAD_ENDS = 0.3
 CROWN = 0.5  # cosine of how far the crown reaches to both sides of the top
 BETWEEN = 0.1  # of what lies between the first and the last ring: so far the second one lies out
+SOFT, MOST = 8, 0.85  # pixels of the 256-grid by which it lies around the person; of what is there
 GOES_ON = 0.24  # of the crop's side: where more is kept around it the photo does not end there
 STEPS = 64  # from the face to the edge, at which it is looked where the person ends
 # Of the face's height: how far a breath lifts the shoulders; and the neck, as a share of that.
@@ -184,8 +185,8 @@ def _outline(matte: Image, ways: Float, size: int, along: tuple[Float, Float, Fl
     centre, first, last = along
     way = last - centre
     inner, ends = _share(first - centre, way), _ends(matte, ways)
-    near = NEAR * size / GRID / np.linalg.norm(way, axis=1, keepdims=True)
-    at = np.maximum(ends + np.minimum(near, (1 - ends) / 2), inner + BETWEEN * (1 - inner))
+    near = SOFT * size / GRID / np.linalg.norm(way, axis=1, keepdims=True)
+    at = np.maximum(ends + np.minimum(near, MOST * (1 - ends)), inner + BETWEEN * (1 - inner))
     return np.asarray(centre + at * way, np.float32)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from parlante._core import Resampler
 from parlante.contract import Double, Samples
 from parlante.errors import AudioError
-from parlante.media.encoder import AAC_RATES
+from parlante.media.codecs import AAC_RATES
 from parlante.media.sound import SoundFile
 from parlante.speech.audio import check_sample_rate, unscaled
 
