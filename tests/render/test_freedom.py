@@ -8,7 +8,7 @@ import numpy as np
 
 from parlante.contract import Float
 from parlante.portrait.portrait import Portrait
-from parlante.render.freedom import LEAST, LEVEL, freedom
+from parlante.render.freedom import FURTHEST, LEAST, LEVEL, freedom, within
 from tests.support.portrait_samples import blank, expression, frontal, model
 
 
@@ -45,3 +45,13 @@ def test_a_turned_head_turns_less() -> None:
 def test_a_head_that_fills_the_photo_moves_less() -> None:
     factors = [of((LEVEL, 0, 0), scale=12.0, margin=margin)[3] for margin in (0, 20, 40, 120)]
     assert factors == sorted(factors) and factors[0] < factors[-1] == 1
+
+
+def test_no_head_turns_far() -> None:
+    """Small turns stay as they are, large ones end; leaning and shifting is not a turn."""
+    change = np.float32([0.05, -0.05, 0.6, 2.0, -2.0, 0.3])
+    np.testing.assert_allclose(within(change), change, atol=1e-3)
+    turns = [within(np.float32([yaw, yaw, 0, 0, 0, 0]))[:2] for yaw in np.linspace(-3, 3, 21)]
+    assert (np.diff(turns, axis=0) >= 0).all()
+    assert np.abs(turns).max() <= FURTHEST
+    assert change[0] == np.float32(0.05)  # not changed in place

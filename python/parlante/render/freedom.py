@@ -1,7 +1,7 @@
 """How far a head may move: no further than its photo can show.
 
 A head that is turned away has a cheek that the photo does not show; one that fills the photo has
-nothing around it to move over. Both move less.
+nothing around it to move over. Both move less, and none turns far.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ LEVEL = 0.2
 # Room above the face and beside it, in heights and widths of the face, that free motion needs.
 ROOM_ABOVE, ROOM_BESIDE = 0.45, 0.25
 LEAST = 0.35
+# Radians of pitch and of yaw beyond which no head turns: a cheek that the photo hardly shows would
+# be drawn out.
+FURTHEST = 0.22
 
 
 def freedom(portrait: Portrait) -> Float:
@@ -32,4 +35,11 @@ def freedom(portrait: Portrait) -> Float:
     room = min((top + above) / (bottom - top) / ROOM_ABOVE, beside / ROOM_BESIDE)
     out = np.full(POSE, np.clip(room, LEAST, 1), np.float32)
     out[:2] *= np.clip(turned, LEAST, 1)
+    return out
+
+
+def within(change: Float) -> Float:
+    """A pose change float32 [6] that turns the head no further than `FURTHEST`."""
+    out: Float = change.copy()
+    out[:2] = FURTHEST * np.tanh(change[:2] / FURTHEST)
     return out
