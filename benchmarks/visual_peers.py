@@ -172,9 +172,10 @@ def torch_pack(a: Tensors) -> torch.Tensor:
     valid = seen[:, 3:] / 255
     inside, color = a["inside"].permute(2, 0, 1)[None], warped / 127.5 - 1
     color = color + inside[:, 3:] * (inside[:, :3] - color)
-    blurred = functional.avg_pool2d(color, 5, 1, padding=2, count_include_pad=False)
-    color = color + a["cover"] * (blurred - color)
-    shown = color + valid * (seen[:, :3] / 127.5 - 1 - color)
+    both = torch.cat([color, seen[:, :3] / 127.5 - 1], 1)
+    blurred = functional.avg_pool2d(both, 5, 1, padding=2, count_include_pad=False)
+    color, other = (both + a["cover"] * (blurred - both)).chunk(2, 1)
+    shown = color + valid * (other - color)
     images = [shown, drawn, opening, valid * color, valid]
     return functional.pixel_unshuffle(torch.cat(images, 1), 4)
 

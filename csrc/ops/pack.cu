@@ -22,14 +22,24 @@ __global__ void __launch_bounds__(kLanes* kRows) pack_kernel(PackArguments argum
     const PackedColor color = pack_color(source, place.x, place.y);
     return inside.data ? laid_over(color, inside.at(v, u)) : color;
   };
+  const auto other_at = [&](int v, int u) {
+    const float2 place = __ldg(reinterpret_cast<const float2*>(flow.at(v, u)) + 2);
+    return pack_other(reference, place.x, place.y).color;
+  };
   const float blur = cover.data ? __ldg(cover.row(y) + x) : 0.0f;
   const PackedColor color =
       blur > 0.0f ? soft_color(color_at, flow.rows, flow.columns, y, x, blur) : color_at(y, x);
   const float2* at = reinterpret_cast<const float2*>(flow.at(y, x));
   const float2 drawn = __ldg(at + 1);  // opening, drawn
-  const float2 other = __ldg(at + 2);
-  const PackedPair pair =
-      reference.data ? pack_pair(color, reference, other.x, other.y) : PackedPair{color, {}, 0.0f};
+  PackedPair pair{color, {}, 0.0f};
+  if (reference.data) {
+    const float2 place = __ldg(at + 2);
+    const PackedOther other = pack_other(reference, place.x, place.y);
+    pair = pack_pair(
+        color,
+        blur > 0.0f ? soft_color(other_at, flow.rows, flow.columns, y, x, blur) : other.color,
+        other.valid);
+  }
   const float values[kPackedImages] = {pair.color.red,   pair.color.green, pair.color.blue,
                                        drawn.y,          drawn.x,          pair.other.red,
                                        pair.other.green, pair.other.blue,  pair.valid};

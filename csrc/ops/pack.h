@@ -28,8 +28,8 @@ struct PackArguments {
   /// [H, W, 4]: a colour in [-1, 1] laid over c, and how far, 0..1: where something is seen that
   /// the source does not show. Its data may be null: nowhere.
   ImageView<const float> inside;
-  /// [H, W]: how far c is blurred, 0..1: along edges, where a mesh draws a row of steps. Its data
-  /// may be null: nowhere.
+  /// [H, W]: how far the colours of source and reference are blurred, 0..1: along edges, where a
+  /// mesh draws a row of steps. Its data may be null: nowhere.
   TableView<const float> cover;
   /// [144, h, w]: nine images, each pixel-unshuffled (unshuffle.h):
   ///   0-2  c, in [-1, 1]: the reference's colour where it is valid, else the source's
@@ -87,19 +87,28 @@ PARLANTE_HD PackedColor soft_color(const ColorAt& color_at, int rows, int column
           lerp(own.blue, sum.blue * share, cover)};
 }
 
+/// What a reference shows, and how far it is valid, 0..1.
+struct PackedOther {
+  PackedColor color;
+  float valid;
+};
+
+PARLANTE_HD PackedOther pack_other(const ImageView<const std::uint8_t>& reference, float x,
+                                   float y) {
+  const Rgba sample = sample_rgba(reference, x, y);
+  return {{to_unit(sample.r), to_unit(sample.g), to_unit(sample.b)}, sample.a * kAlphaScale};
+}
+
 /// One pixel of the images 0-2 and 5-8.
 struct PackedPair {
   PackedColor color, other;
   float valid;
 };
 
-/// `own`: the source's colour.
-PARLANTE_HD PackedPair pack_pair(const PackedColor& own,
-                                 const ImageView<const std::uint8_t>& reference, float x, float y) {
-  const Rgba sample = sample_rgba(reference, x, y);
-  const float valid = sample.a * kAlphaScale;
-  return {{lerp(own.red, to_unit(sample.r), valid), lerp(own.green, to_unit(sample.g), valid),
-           lerp(own.blue, to_unit(sample.b), valid)},
+/// `own`: the source's colour, `other`: the reference's, which is valid so far.
+PARLANTE_HD PackedPair pack_pair(const PackedColor& own, const PackedColor& other, float valid) {
+  return {{lerp(own.red, other.red, valid), lerp(own.green, other.green, valid),
+           lerp(own.blue, other.blue, valid)},
           {valid * own.red, valid * own.green, valid * own.blue},
           valid};
 }

@@ -148,20 +148,27 @@ def test_the_matte_is_not_read() -> None:
     np.testing.assert_array_equal(run_pack(arrays | {"source": other}), run_pack(arrays))
 
 
-def test_colours_are_blurred_where_there_is_cover() -> None:
-    """As by OpenCV's box filter over the pixels that there are."""
-    arrays = make_arrays(11) | {"reference": None}
+@pytest.mark.parametrize("referred", [False, True])
+def test_colours_are_blurred_where_there_is_cover(referred: bool) -> None:
+    """As by OpenCV's box filter over the pixels that there are; a reference's, too."""
+    arrays = make_arrays(11)
+    if referred:
+        arrays["reference"][..., 3] = 255
+    else:
+        arrays["reference"] = None
     plain = functional.pixel_shuffle(torch.from_numpy(run_pack(arrays)), 4).numpy()[0]
     cover = np.random.default_rng(1).uniform(-1, 1, (32, 48)).clip(0).astype(np.float32)
     soft = functional.pixel_shuffle(
         torch.from_numpy(run_pack(arrays | {"cover": cover}, threads=2)), 4
     ).numpy()[0]
-    box = [cv2.boxFilter(p, -1, (5, 5), normalize=False, borderType=0) for p in plain[:3]]
     count = cv2.boxFilter(np.ones_like(cover), -1, (5, 5), normalize=False, borderType=0)
-    wanted = plain[:3] + cover * (np.stack(box) / count - plain[:3])
-    np.testing.assert_allclose(soft[:3], wanted, rtol=0, atol=2e-6)
-    np.testing.assert_array_equal(soft[:3][:, cover == 0], plain[:3][:, cover == 0])
-    np.testing.assert_array_equal(soft[3:], plain[3:])
+    for image in (0, 5) if referred else (0,):  # what is shown, and the source beside a reference
+        sharp, made = plain[image : image + 3], soft[image : image + 3]
+        box = [cv2.boxFilter(p, -1, (5, 5), normalize=False, borderType=0) for p in sharp]
+        wanted = sharp + cover * (np.stack(box) / count - sharp)
+        np.testing.assert_allclose(made, wanted, rtol=0, atol=2e-6)
+        np.testing.assert_array_equal(made[:, cover == 0], sharp[:, cover == 0])
+    np.testing.assert_array_equal(soft[[3, 4, 8]], plain[[3, 4, 8]])
 
 
 def test_a_colour_is_laid_over_the_source() -> None:

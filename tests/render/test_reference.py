@@ -7,9 +7,10 @@ from functools import cache
 import numpy as np
 
 from parlante.contract import ATLAS, VERTICES, Float
+from parlante.face.topology import LIPS_INNER
 from parlante.portrait.references import SHAPES, References
 from parlante.render.mesh import WARP_VERTICES
-from parlante.render.reference import NEARER, NearestReference
+from parlante.render.reference import ENOUGH, NEARER, TOO_NARROW, NearestReference
 
 
 @cache
@@ -55,6 +56,19 @@ def test_it_changes_only_for_one_that_is_much_nearer() -> None:
     edge = 5 * (1 - root) / (1 + root)
     for shift, wanted in ((0.9 * edge, 0), (1.1 * edge, 1), (-0.9 * edge, 1)):
         assert choose(reference, at(5 + shift)) == [wanted] * 3
+
+
+def test_a_mouth_that_opens_wider_shows_less_of_it() -> None:
+    """Where it is much wider nothing: drawn out, its inside would be a plug."""
+    reference, lower = references([0]), list(LIPS_INNER)[: len(LIPS_INNER) // 2 : -1]
+    shares = []
+    for wider in (-20, 0, ENOUGH, (ENOUGH + TOO_NARROW) / 2, TOO_NARROW, 40):
+        vertices = at(0)
+        vertices[:, lower] += np.float32([0, wider])
+        choose(reference, vertices)
+        shares.append(reference.share(0, 0, vertices[0]))
+        assert reference.share(1, 0, vertices[1]) == reference.share(2, 0, vertices[2]) == 1
+    np.testing.assert_allclose(shares, [1, 1, 1, 0.5, 0, 0], atol=1e-5)
 
 
 def test_each_patch_has_its_own() -> None:

@@ -89,7 +89,7 @@ class Canvas:
         self._told[:, :-TILES] = told
         for tile in aim.tiles:
             now = self.chains[tile].run(self._times, now)
-            self._in_the_photos_colours(tile)
+            self._in_the_photos_colours(tile, float(aim.referred[PATCHES[tile].start]))
         image = self._compose(aim.tiles)
         self._times.add("compose", now)
         return image
@@ -99,7 +99,7 @@ class Canvas:
         self._warp.draw(aim)
         return self._compose([])
 
-    def _in_the_photos_colours(self, tile: int) -> None:
+    def _in_the_photos_colours(self, tile: int, referred: float) -> None:
         """Undo the balance of warp and drawing; what is drawn in a grey photo is grey.
 
         Of references less is changed than the network would. And nothing of a mouth is made bluer
@@ -108,8 +108,7 @@ class Canvas:
         warp = self._warp.condition[tile, :COLOR_PLANES].reshape(3, CELL_PIXELS, *CELLS)
         drawn = self._x0[tile].reshape(warp.shape)  # both are views
         drawn -= warp
-        if self._scene.references:
-            drawn *= REFERRED
+        drawn *= 1 - (1 - REFERRED) * referred
         if tile == EYES:
             self._keep_the_tint(drawn, warp)
             self._add_texture(drawn)

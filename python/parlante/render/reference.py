@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from parlante.contract import BANDS, VERTICES, Float, Image
+from parlante.face.topology import LIPS_INNER
 from parlante.portrait.references import SHAPES
 
+# Pixels of the atlas, on average over the lips, by which a mouth opens wider than the nearest
+# reference: from the second on it is drawn from the photo, as without references, between the two
+# from both. Drawn out, what a reference shows of its inside is a plug.
+ENOUGH, TOO_NARROW = 3.0, 8.0
 # A reference gives way to one that is nearer by this factor of squared distance: else two that are
 # about as near would take turns, and the picture would flicker.
 NEARER = 0.7
@@ -38,6 +43,14 @@ class NearestReference:
             self._chosen[patch] = held = nearest
         return held
 
+    def share(self, patch: int, number: int, places: Float) -> float:
+        """How far that reference may be shown there, 0 to 1: of eyes all, of wider mouths less."""
+        if patch:
+            return 1.0
+        wider = _gap(places) - _gap(self._places[number, patch])
+        narrow = float(np.clip((wider - ENOUGH) / (TOO_NARROW - ENOUGH), 0, 1))
+        return 1 - narrow * narrow * (3 - 2 * narrow)
+
     def places(self, patch: int, number: int, places: Float) -> Float:
         """Where vertices that lie at ``places`` [V, 2] in the atlas lie in that of a reference.
 
@@ -46,3 +59,10 @@ class NearestReference:
         shown: Float = places.copy()
         shown[:VERTICES] = self._places[number, patch]
         return shown
+
+
+def _gap(places: Float) -> float:
+    """Between the inner lips of vertices [V, 2], pixels, on average."""
+    lips = places[list(LIPS_INNER), 1]
+    half = len(lips) // 2
+    return float((lips[:half:-1] - lips[1:half]).mean())

@@ -45,7 +45,8 @@ class Aim:
     moved: the mesh, of one frame; maps float32 [3, 2, 3]: from the 256-grid to the atlas, by patch;
     places float32 [3, V, 2]: of the vertices in the atlas; shares float32 [3]: how far each patch
     is drawn, since lips or lids are not as in the photo; references: numbers of those shown, by
-    patch, None in tiles that are not drawn, or where there are none.
+    patch, None in tiles that are not drawn, or where there are none; referred float32 [3]: how far
+    they are shown.
     """
 
     moved: Moved
@@ -53,6 +54,7 @@ class Aim:
     places: Float
     shares: Float
     references: list[int | None]
+    referred: Float
 
     @property
     def tiles(self) -> list[int]:
@@ -158,9 +160,12 @@ class Scene:
         places = through(maps, moved.vertices[0, :, :2])
         stirred = moved.stirred[0] / self._unit
         shares = np.clip((stirred - STILL) / (STIRRED - STILL), 0, 1)
-        aim = Aim(moved, maps, places, np.asarray(shares, np.float32), [None] * len(BANDS))
+        none = np.zeros(len(BANDS), np.float32)
+        aim = Aim(moved, maps, places, np.asarray(shares, np.float32), [None] * len(BANDS), none)
         for patch in aim.patches if self.references else ():
-            aim.references[patch] = self.references.choose(patch, places[patch])
+            number = self.references.choose(patch, places[patch])
+            aim.references[patch] = number
+            aim.referred[patch] = self.references.share(patch, number, places[patch])
         return aim
 
 

@@ -68,14 +68,16 @@ class Warp:
                 self._draw_inside(aim)
             drawn = self.atlas_flow[rows, :, 3]
             np.maximum(self._edges[rows], self._inside[rows, :, 3], out=self.cover[rows])
-            for patch in PATCHES[tile]:
-                if aim.references[patch] is not None:  # `condition` holds it, not the photo
-                    self.cover[slice(*BANDS[patch])] = 1
+            for patch in PATCHES[tile]:  # `condition` holds what is referred to, not the photo
+                own = self.cover[slice(*BANDS[patch])]
+                np.maximum(own, aim.referred[patch], out=own)
             self.cover[rows] *= drawn
             self._edges[rows] *= drawn
-            if tile == MOUTH and aim.references[0] is None:
+            if tile == MOUTH and aim.referred[0] < 1:
                 keep(self.atlas_flow[rows, :, 2], self._kept, own=scene.shows_teeth)
-                drawn *= np.subtract(1, self._kept, out=self._kept)
+                self._kept *= aim.referred[0] - 1
+                self._kept += 1
+                drawn *= self._kept
         self.pack(aim.tiles)
 
     def _draw_inside(self, aim: Aim) -> None:
@@ -105,6 +107,7 @@ class Warp:
             if number != self._shown[patch]:
                 self._shown[patch] = number
                 self._reference[first:last, :, :3] = references.atlases[number, first:last]
+            self._reference[first:last, :, 3] = round(255 * float(aim.referred[patch]))
         draw_flow(
             self._ops.rasterize,
             self._scene.mesh,
