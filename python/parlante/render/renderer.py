@@ -64,7 +64,7 @@ class FrameRenderer:
             bundle, model, portrait, self.mesh, options, device=compute.device
         )
         self._stage = stage_of(portrait, options, cpu_ops(compute.threads))
-        self._scene = Scene(portrait, self.mesh, self._stage.grid, self._stage.follows)
+        self._scene = Scene(portrait, self.mesh, self._stage.grid)
         self._canvases = [
             Canvas(
                 bundle,

@@ -1,7 +1,7 @@
-"""How the motion of a head dies away in the photo around it: in three rings around the face.
+"""How the motion of a head dies away in the photo around it: in rings around the face.
 
-And in the background, which is stretched around the person: what is straight there bends a little,
-and nothing is torn, doubled or made up.
+Between them the background is stretched: what is straight there bends a little, and nothing is
+torn, doubled or made up.
 """
 
 from __future__ import annotations
@@ -39,23 +39,6 @@ GOES_ON = 0.24  # of the crop's side: where more is kept around it the photo doe
 STEPS = 64  # from the face to the edge, at which it is looked where the person ends
 # Of the face's height: how far a breath lifts the shoulders; and the neck, as a share of that.
 BREATH, NECK = 0.012, 0.3
-
-# Pixels of the 256-grid: how near to the person all goes with them, so that hair keeps every
-# strand, and over how many more it comes to stand still.
-NEAR, FADE = 15, 64
-
-
-def following(matte: Image, side: int) -> Float:
-    """How far what lies in a picture follows the person, 0 to 1: float32 [H, W].
-
-    matte uint8 [H, W]; side: pixels of the picture's crop. Where nobody is seen, all of it does.
-    """
-    seen = matte > SEEN
-    if not seen.any():
-        return np.ones(matte.shape, np.float32)
-    away = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, 5) * (GRID / side)
-    near = np.clip(1 - (away - NEAR) / FADE, 0, 1)
-    return np.asarray(near * near * (3 - 2 * near), np.float32)
 
 
 @dataclass(frozen=True)

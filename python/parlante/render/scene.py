@@ -68,7 +68,7 @@ class Aim:
 
 
 class Scene:
-    """One portrait on one grid; ``follows`` as `Stage` has it.
+    """One portrait on one grid.
 
     grey: whether it is black and white; source uint8 [512, 512, 4]: the crop as the networks see
     it; balance float32 [3]: factors by which its colours, and those of the references, are not the
@@ -79,10 +79,8 @@ class Scene:
     moves.
     """
 
-    def __init__(
-        self, portrait: Portrait, mesh: WarpMesh, grid: Grid, follows: Float | None
-    ) -> None:
-        self.mesh, self.grid, self.follows, self.seen = mesh, grid, follows, crop_grid(SEEN)
+    def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:
+        self.mesh, self.grid, self.seen = mesh, grid, crop_grid(SEEN)
         self._pose = portrait.pose
         self._patches = Patches.of(mesh.measured)
         self._unit = np.array([self._patches.pixel[0], *eye_openings(mesh.measured)], np.float32)

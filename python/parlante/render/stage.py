@@ -16,7 +16,6 @@ from parlante.contract import GRID, Float, Image, Pixels
 from parlante.options import RenderOptions
 from parlante.portrait.portrait import Portrait
 from parlante.render.ops import Ops
-from parlante.render.rings import following
 
 # Finest grid on which the flow is drawn, pixels of it to the crop's side: `compose` interpolates
 # beyond.
@@ -59,10 +58,8 @@ class Stage:
     """What `compose` is given, and what is around it.
 
     source uint8 [Hs, Ws, 4], corner of the frame in it, plate uint8 [H, W, 3], background: as
-    `compose` takes them; grid: of the flow over the frame; follows float32 [rows, columns, 2]: how
-    far what lies there follows the mesh, 0 to 1, or None where all of it does; rest: the whole
-    photo in the frame's pixels, in which what is composed lies at ``corner``, or None where it is
-    all there is.
+    `compose` takes them; grid: of the flow over the frame; rest: the whole photo in the frame's
+    pixels, in which what is composed lies at ``corner``, or None where it is all there is.
     """
 
     source: Image
@@ -70,7 +67,6 @@ class Stage:
     plate: Image
     background: Background
     grid: Grid
-    follows: Float | None
     rest: Image | None
 
     def whole(self, composed: Image, pixels: Pixels) -> Image:
@@ -103,7 +99,6 @@ def _head(portrait: Portrait, options: RenderOptions) -> Stage:
     source, corner = portrait.around(size)
     plate, grid = _nothing(size, size), crop_grid(min(size, FINEST))
     kind: Background = "plate"
-    follows = None
     if isinstance(background, tuple):
         kind = background
     elif background is not None:
@@ -111,10 +106,8 @@ def _head(portrait: Portrait, options: RenderOptions) -> Stage:
     elif options.pixels == "rgba":
         kind = "alpha"
     else:
-        frame = slice(corner[1], corner[1] + size), slice(corner[0], corner[0] + size)
-        follows = _on(grid, following(source[..., 3], size)[frame])
         source = _opaque(source[..., :3])
-    return Stage(source, corner, plate, kind, grid, follows, None)
+    return Stage(source, corner, plate, kind, grid, None)
 
 
 def _photo(portrait: Portrait, options: RenderOptions, ops: Ops) -> Stage:
@@ -134,9 +127,7 @@ def _photo(portrait: Portrait, options: RenderOptions, ops: Ops) -> Stage:
     right, bottom = (
         min(-(-int(np.ceil(v)) // 2) * 2, n) for v, n in zip(high, (width, height), strict=True)
     )
-    matte = _placed(portrait, (height, width), low, (high - low) / portrait.canvas.shape[1::-1])
     source = _opaque(photo)
-    box = slice(y, bottom), slice(x, right)
     finer = min(1.0, FINEST / (side * float(scale[0])))
     rows, columns = (max(1, round(n * finer)) for n in (bottom - y, right - x))
     per = np.array([columns / (right - x), rows / (bottom - y)])
@@ -146,13 +137,12 @@ def _photo(portrait: Portrait, options: RenderOptions, ops: Ops) -> Stage:
         np.asarray(to_photo * per, np.float32),
         np.asarray((start - (x, y) + 0.5) * per - 0.5, np.float32),
     )
-    follows = _on(grid, following(matte, round(side * scale[0]))[box])
     rest = np.empty(picture_shape(height, width, options.pixels), np.uint8)
     still = np.zeros((height, width, 2), np.float32)
     still[..., 1], still[..., 0] = np.mgrid[:height, :width]
     nowhere = np.zeros((0, 2, 3), np.float32), np.zeros((0, 2), np.int32)
     ops.compose(source, photo, still, None, None, None, *nowhere, rest, format=options.pixels)
-    return Stage(source, (x, y), _nothing(bottom - y, right - x), "plate", grid, follows, rest)
+    return Stage(source, (x, y), _nothing(bottom - y, right - x), "plate", grid, rest)
 
 
 def _opaque(image: Image) -> Image:
@@ -162,20 +152,3 @@ def _opaque(image: Image) -> Image:
 def _nothing(height: int, width: int) -> Image:
     """A plate of which nothing is seen."""
     return np.zeros((height, width, 3), np.uint8)
-
-
-def _on(grid: Grid, follows: Float) -> Float:
-    """For x and y of each pixel of the grid over the same picture: [rows, columns, 2]."""
-    own = cv2.resize(follows, (grid.columns, grid.rows), interpolation=cv2.INTER_AREA)
-    return np.repeat(np.asarray(own, np.float32)[..., None], 2, -1)
-
-
-def _placed(portrait: Portrait, shape: tuple[int, int], low: Float, scale: Float) -> Image:
-    """The canvas's matte in the whole photo, uint8 [H, W]; nobody where the canvas does not reach.
-
-    low and scale [2]: where the canvas begins, and pixels of the photo to one of the canvas.
-    """
-    shift = low + 0.5 * scale - 0.5
-    to_photo = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]])
-    matte = np.ascontiguousarray(portrait.canvas[..., 3])
-    return np.asarray(cv2.warpAffine(matte, to_photo, shape[::-1]), np.uint8)

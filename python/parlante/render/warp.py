@@ -45,19 +45,16 @@ class Warp:
         """Fill the arrays."""
         scene, mesh = self._scene, self._scene.mesh
         vertices, source = aim.moved.vertices[0], aim.moved.source[0]
-        self.flow.fill(0)
+        np.copyto(self.flow, scene.at_rest)
         places = scene.grid(vertices[:, :2])
         self.outlines = scene.outlines.of(places)
         self._ops.rasterize(
             np.column_stack([places, vertices[:, 2]]),
             mesh.triangles,
-            scene.grid(source) - places,
+            scene.grid(source),
             self.flow,
             self._depth,
         )
-        if scene.follows is not None:
-            self.flow *= scene.follows
-        self.flow += scene.at_rest
         self.places[:] = scene.grid.maps(aim.maps)
         for tile in aim.tiles:
             rows = slice(tile * TILE, (tile + 1) * TILE)
