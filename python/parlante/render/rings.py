@@ -33,8 +33,10 @@ SHOULDERS = 0.1  # how far the shoulders follow the head
 CLEAR, SEEN = 0.01, 25
 HEAD_ENDS = 0.3
 CROWN = 0.5  # cosine of how far the crown reaches to both sides of the top
-BETWEEN = 0.1  # of what lies between the first and the last ring: so far the second one lies out
-SOFT, MOST = 8, 0.85  # pixels of the 256-grid by which it lies around the person; of what is there
+# The second ring lies so many pixels of the 256-grid around a person, but for so much of what there
+# is; and at least by so much of the way to the last ring beyond the first.
+SOFT, MOST = 8, 0.85
+BETWEEN = 0.1
 GOES_ON = 0.24  # of the crop's side: where more is kept around it the photo does not end there
 STEPS = 64  # from the face to the edge, at which it is looked where the person ends
 # Of the face's height: how far a breath lifts the shoulders; and the neck, as a share of that.
