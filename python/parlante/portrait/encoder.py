@@ -32,7 +32,15 @@ from parlante.face.topology import NOSE_TIP, eye_aperture, lip_aperture
 from parlante.media.photo import Photo
 from parlante.portrait.manner import manner_of
 from parlante.portrait.matte import Matte
-from parlante.portrait.portrait import FORMAT, Box, Portrait, cut, resized, scaled_around
+from parlante.portrait.portrait import (
+    FORMAT,
+    MARGIN,
+    Box,
+    Portrait,
+    cut,
+    resized,
+    scaled_around,
+)
 from parlante.portrait.references import Look, References, references_of
 from parlante.runtime.bundle import Bundle
 from parlante.speech.dynamics import ANYBODY
@@ -43,7 +51,6 @@ _log = logging.getLogger(__name__)
 # centre.
 FACE_SHARE = 0.575
 FACE_CENTRE = (0.5, 0.55)
-MARGIN = 0.25  # of the crop's side: what is kept of the photo around it, where there is as much
 SEAM = 0.06  # of the crop's side, over which the mattes of crop and canvas blend
 MAX_SIDE, MAX_LONG = 1080, 4096  # detail beyond the largest output is not kept
 WATCHED = 2  # of so many frames of a video one may become a reference

@@ -26,6 +26,7 @@ from parlante.speech.dynamics import ANYBODY
 
 FORMAT = 5  # of the .npz
 SUFFIX = ".npz"
+MARGIN = 0.25  # of the crop's side: what is kept of the photo around it, where there is as much
 MAX_BYTES = 32 * 2**20  # unpacked; the largest face has half of that
 
 # What zip, zlib and NumPy's header parser let through on files that are damaged or no .npz at all.

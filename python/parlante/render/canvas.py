@@ -108,7 +108,8 @@ class Canvas:
         warp = self._warp.condition[tile, :COLOR_PLANES].reshape(3, CELL_PIXELS, *CELLS)
         drawn = self._x0[tile].reshape(warp.shape)  # both are views
         drawn -= warp
-        drawn *= 1 - (1 - REFERRED) * referred
+        if referred:
+            drawn *= 1 - (1 - REFERRED) * referred
         if tile == EYES:
             self._keep_the_tint(drawn, warp)
             self._add_texture(drawn)

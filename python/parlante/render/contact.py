@@ -29,7 +29,7 @@ RIDGE = 0.3
 PLACE_ERROR, GAP_ERROR = 0.15, 0.005  # model units: see `as_people_move`
 
 
-def _sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
+def sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
     """Upper and lower points of a ring of lips or lids, those opposite each other in pairs."""
     half = len(ring) // 2
     return list(ring[1:half]), list(ring[:half:-1])
@@ -37,7 +37,7 @@ def _sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
 
 def eye_openings(measured: Float) -> list[float]:
     """How wide right and left eye are open in landmarks [≥468, 3] of the model's axes."""
-    gaps = ((measured[top, 1] - measured[bottom, 1]).max() for top, bottom in map(_sides, EYES))
+    gaps = ((measured[top, 1] - measured[bottom, 1]).max() for top, bottom in map(sides, EYES))
     return [max(float(gap), LID_GAP) for gap in gaps]
 
 
@@ -47,7 +47,7 @@ def part_lips(face: Float, measured: Float) -> None:
     Landmarks [N, ≥468, 3] in model axes. Lips that have come together since the photo, ``measured``
     [≥468, 3], do so at one depth: a head that nods would show a slit.
     """
-    top, bottom = _sides(LIPS_INNER)
+    top, bottom = sides(LIPS_INNER)
     gap = face[:, top, 1] - face[:, bottom, 1]
     overlap = np.minimum(gap, 0) / 2
     face[:, top, 1] -= overlap
@@ -66,7 +66,7 @@ def shut_lids(face: Float, measured: Float, eye: tuple[int, ...]) -> None:
     apart; up to twice that they come nearer. What is that narrow in the photo, ``measured`` [≥468,
     3], stays as it is.
     """
-    top, bottom = _sides(eye)
+    top, bottom = sides(eye)
     least = np.clip((measured[top, 1] - measured[bottom, 1]) / 4, 1e-3, LID_GAP)
     gap = face[:, top, 1] - face[:, bottom, 1]
     share = np.clip(2 * least / np.maximum(gap, least) - 1, 0, 1)[..., None]
@@ -83,7 +83,7 @@ def shut_lips(model: FaceModel, measured: Float) -> Float:
     """
     wanted = np.zeros((VERTICES, 2), np.float32)
     for loop, shares in ((LIPS_INNER, (1.0, 1.0)), (LIPS_OUTER, OUTER)):
-        (top, bottom), (above, below) = _sides(loop), _sides(LIPS_INNER)
+        (top, bottom), (above, below) = sides(loop), sides(LIPS_INNER)
         gap = np.maximum(measured[above, 1] - measured[below, 1], 0)
         down = np.minimum(UPPER_SHARE * gap, UPPER_MOST)
         wanted[top, 1], wanted[bottom, 1] = -shares[0] * down, shares[1] * (gap - down)
@@ -108,7 +108,7 @@ def as_people_move(model: FaceModel) -> Float:
     and shut the lips before it. Of all changes the map takes the most probable under people's
     spread, given where lips come to be, and how far they are apart, with little error.
     """
-    (top, bottom), lips = _sides(LIPS_INNER), [*LIPS_INNER, *LIPS_OUTER]
+    (top, bottom), lips = sides(LIPS_INNER), [*LIPS_INNER, *LIPS_OUTER]
     motion = model.motion[list(model.mode_groups["lip"])].astype(np.float64)
     places = motion[:, lips, :2].reshape(len(motion), -1) / PLACE_ERROR
     gaps = (motion[:, top, 1] - motion[:, bottom, 1]) / GAP_ERROR

@@ -7,6 +7,7 @@ import numpy as np
 from parlante.contract import BANDS, VERTICES, Float, Image
 from parlante.face.topology import LIPS_INNER
 from parlante.portrait.references import SHAPES
+from parlante.render.contact import sides
 
 # Pixels of the atlas, on average over the lips, by which a mouth opens wider than the nearest
 # reference: from the second on it is drawn from the photo, as without references, between the two
@@ -63,6 +64,5 @@ class NearestReference:
 
 def _gap(places: Float) -> float:
     """Between the inner lips of vertices [V, 2], pixels, on average."""
-    lips = places[list(LIPS_INNER), 1]
-    half = len(lips) // 2
-    return float((lips[:half:-1] - lips[1:half]).mean())
+    upper, lower = sides(LIPS_INNER)
+    return float((places[lower, 1] - places[upper, 1]).mean())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from parlante.contract import GRID, Float, Image
 from parlante.face.topology import FACE_OVAL
+from parlante.portrait.portrait import MARGIN
 
 RING = len(FACE_OVAL)
 # Rings between the second and the last one: their shares of the way, and how far they still follow.
@@ -37,7 +38,8 @@ CROWN = 0.5  # cosine of how far the crown reaches to both sides of the top
 # is; and at least by so much of the way to the last ring beyond the first.
 SOFT, MOST = 8, 0.85
 BETWEEN = 0.1
-GOES_ON = 0.24  # of the crop's side: where more is kept around it the photo does not end there
+# Of the crop's side: where more is kept around it the photo does not end there, but for rounding.
+GOES_ON = 0.96 * MARGIN
 STEPS = 64  # from the face to the edge, at which it is looked where the person ends
 # Of the face's height: how far a breath lifts the shoulders; and the neck, as a share of that.
 BREATH, NECK = 0.012, 0.3
