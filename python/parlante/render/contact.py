@@ -9,6 +9,7 @@ from parlante.face.model import BLINK_MODES, FaceModel
 from parlante.face.topology import (
     EYE_LEFT,
     EYE_RIGHT,
+    LIP_CORNERS,
     LIP_PAIRS,
     LIPS_INNER,
     LIPS_OUTER,
@@ -26,7 +27,7 @@ LIP_GAP = 0.2  # model units: up to which lips come to one depth
 UPPER_SHARE, UPPER_MOST = 0.4, 0.5
 OUTER = 0.6, 0.9
 RIDGE = 0.3
-PLACE_ERROR, GAP_ERROR = 0.15, 0.005  # model units: see `as_people_move`
+CORNER_ERROR, GAP_ERROR = 0.15, 0.005  # model units: see `as_people_move`
 
 
 def sides(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
@@ -102,17 +103,18 @@ def shut_lips(model: FaceModel, measured: Float) -> Float:
 
 
 def as_people_move(model: FaceModel) -> Float:
-    """Map float32 [27, 27] of changes of the lips' modes to likely ones that move lips alike.
+    """Map float32 [27, 27] of changes of the lips' modes to likely ones that speak alike.
 
-    A mouth can be opened by many modes; one that is asked for lips alone may drop the jaw too far
-    and shut the lips before it. Of all changes the map takes the most probable under people's
-    spread, given where lips come to be, and how far they are apart, with little error.
+    A mouth can be opened by many modes; one that is asked for lips alone may drop the jaw too far,
+    and draws thick lips over it. Of all changes the map takes the most probable under people's
+    spread, given how far lips are apart in the middle and, with some error, where their corners
+    come to be.
     """
-    (top, bottom), lips = sides(LIPS_INNER), [*LIPS_INNER, *LIPS_OUTER]
+    upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
     motion = model.motion[list(model.mode_groups["lip"])].astype(np.float64)
-    places = motion[:, lips, :2].reshape(len(motion), -1) / PLACE_ERROR
-    gaps = (motion[:, top, 1] - motion[:, bottom, 1]) / GAP_ERROR
-    seen = np.concatenate([places, gaps], 1).T
+    gap = (motion[:, upper, 1] - motion[:, lower, 1]).mean(1, keepdims=True) / GAP_ERROR
+    corners = motion[:, list(LIP_CORNERS), :2].reshape(len(motion), -1) / CORNER_ERROR
+    seen = np.concatenate([gap, corners], 1).T
     gain = model.lip_spread @ seen.T
     return np.asarray(gain @ np.linalg.solve(seen @ gain + np.eye(len(seen)), seen), np.float32)
 

@@ -31,14 +31,11 @@ from parlante.contract import (
     Float,
 )
 from parlante.runtime.bundle import Bundle
+from parlante.speech.blinks import blinks
 from parlante.speech.breath import Breath
 from parlante.speech.dynamics import ANYBODY, Dynamics
 from parlante.speech.fixation import Fixation
 from parlante.speech.voice_activity import VoiceActivity
-
-# Drawn closures of resting lids, and of lids that have met. What is drawn varies in depth more than
-# people's blinks: most that begin are to shut the eyes.
-LIDS_OPEN, LIDS_SHUT = 0.36, 0.5
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,8 @@ class MotionStream:
         self._decode = bundle.session("lip_decode", device=device, threads=1)
         self._dynamics = Dynamics(bundle, seed, manner, device)
         self._breath, self._fixation = Breath(seed), Fixation(seed)
+        self._blinks = blinks()
+        next(self._blinks)
         self._voice = VoiceActivity(
             bundle.session("voice_activity", device=device, threads=1),
             samples_per_frame=SAMPLES_PER_FRAME,
@@ -125,11 +124,11 @@ class MotionStream:
         drawn = self._dynamics.next(self._embeddings[CONTEXT_BEFORE])
         pose, lids, brows = np.split(drawn, [POSE, POSE + BLINK])
         # Both eyes are shut by one will (Hering's law); that a fit lost one of them is noise.
-        shut = np.clip((lids.max() - LIDS_OPEN) / (LIDS_SHUT - LIDS_OPEN), 0, 1)
+        closure = self._blinks.send(float(lids.max()))
         return Motion(
             lip,
             pose,
-            np.full(BLINK, shut * shut * (3 - 2 * shut), np.float32),
+            np.full(BLINK, closure, np.float32),
             self._breath.next(),
             brows,
             self._fixation.next(),
