@@ -115,7 +115,7 @@ def keep(opening: Float, out: Float, *, own: bool) -> None:
     """How far the inside of a mouth stays as the warp has it: fill ``out`` float32 [128, 128].
 
     From 0 to 1. opening float32 [128, 128]: 1 between the lips, else 0; own: whether the photo
-    shows teeth, which stay however narrow the opening is.
+    or a reference shows it, which stays however narrow the opening is.
     """
     out.fill(0)
     around = _box(opening, int(3 * RIM))

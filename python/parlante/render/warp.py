@@ -70,10 +70,11 @@ class Warp:
                 np.maximum(own, aim.referred[patch], out=own)
             self.cover[rows] *= drawn
             self._edges[rows] *= drawn
-            if tile == MOUTH and aim.referred[0] < 1:
-                keep(self.atlas_flow[rows, :, 2], self._kept, own=scene.shows_teeth)
-                self._kept *= aim.referred[0] - 1
-                self._kept += 1
+            if tile == MOUTH:
+                # What a picture of the person shows stays as it is.
+                own = scene.shows_teeth or aim.referred[0] > 0
+                keep(self.atlas_flow[rows, :, 2], self._kept, own=own)
+                np.subtract(1, self._kept, out=self._kept)
                 drawn *= self._kept
         self.pack(aim.tiles)
 
