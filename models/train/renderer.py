@@ -48,7 +48,7 @@ from parlante.contract import (
 )
 from parlante.face.patches import own_places
 from parlante.render.mouth import LIGHT
-from parlante.render.scene import LUMA, balance
+from parlante.render.tone import LUMA, balance
 
 
 @dataclass(frozen=True)

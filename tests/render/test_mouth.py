@@ -49,9 +49,9 @@ def drawn(height: int, *, given: bool = True) -> Float:
     return out
 
 
-def kept(parted: Float, *, own: bool) -> Float:
+def kept(parted: Float, *, real: bool) -> Float:
     out = np.full_like(parted, np.nan)
-    keep(parted, out, own=own)
+    keep(parted, out, real=real)
     return out
 
 
@@ -98,19 +98,19 @@ def test_nothing_in_a_shut_mouth() -> None:
     out = np.full((TILE, TILE, 3), 7, np.float32)
     Mouth(_core.rasterize, model()).draw(teeth(), np.zeros((TILE, TILE), np.float32), out)
     assert (out == 7).all()
-    assert not kept(np.zeros((TILE, TILE), np.float32), own=True).any()
+    assert not kept(np.zeros((TILE, TILE), np.float32), real=True).any()
 
 
 def test_the_middle_of_a_wide_mouth_is_kept() -> None:
     wide = opening(36)
-    out = kept(wide, own=False)
+    out = kept(wide, real=False)
     assert (out[TOP + 8 : TOP + 24, 56:72] > 0.99).all()
     assert not out[wide == 0].any()
     middle = out[:, TILE // 2]
     upper, lower = middle[TOP : TOP + 3].mean(), middle[TOP + 33 : TOP + 36].mean()
     assert lower < 0.2 < upper  # lips fade into the dark, teeth touch the upper one
-    assert not kept(opening(3), own=False).any()
-    assert kept(opening(8), own=True).max() > 0.5  # teeth that the photo shows
+    assert not kept(opening(3), real=False).any()
+    assert kept(opening(8), real=True).max() > 0.5  # teeth that the photo shows
 
 
 def test_parted_lips_show_an_inside() -> None:

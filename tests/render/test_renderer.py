@@ -30,7 +30,7 @@ from parlante.options import RenderOptions
 from parlante.portrait.encoder import PortraitEncoder
 from parlante.portrait.portrait import Portrait
 from parlante.render.renderer import FrameRenderer
-from parlante.render.scene import LUMA, is_grey
+from parlante.render.tone import LUMA, is_grey
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
 from parlante.speech.motion import Motion, MotionStream
@@ -115,7 +115,7 @@ def test_nothing_of_a_mouth_is_made_bluer() -> None:
     draws.draw(expression, np.zeros(6, np.float32))
     canvas = draws._canvases[0]
     warp = canvas._warp.condition[MOUTH, :COLOR_PLANES].reshape(3, -1)
-    drawn = (canvas._x0[MOUTH].reshape(3, -1) - warp) * draws._scene.balance[:, None]
+    drawn = (canvas._x0[MOUTH].reshape(3, -1) - warp) * draws._scene.tone.balance[:, None]
     assert np.abs(drawn).max() > 0.3
     assert (drawn[2] <= drawn[1] + 1e-5).all()
 

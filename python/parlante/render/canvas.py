@@ -24,9 +24,10 @@ from parlante.contract import (
 from parlante.options import RenderOptions
 from parlante.render.chain import Chain, StageTimes
 from parlante.render.ops import cpu_ops
-from parlante.render.scene import LUMA, Aim, Scene
+from parlante.render.scene import Aim, Scene
 from parlante.render.silhouette import soften
 from parlante.render.stage import Stage, picture_shape
+from parlante.render.tone import LUMA
 from parlante.render.warp import Warp
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
@@ -100,7 +101,7 @@ class Canvas:
         return self._compose([])
 
     def _in_the_photos_colours(self, tile: int, referred: float) -> None:
-        """Undo the balance of warp and drawing; what is drawn in a grey photo is grey.
+        """Undo the balance of warp and drawing; in a photo without colours none are drawn.
 
         Of references less is changed than the network would. And nothing of a mouth is made bluer
         than it is: unsure of its colour, the network draws the inside violet.
@@ -115,12 +116,12 @@ class Canvas:
             self._add_texture(drawn)
         else:
             np.minimum(drawn[1], drawn[2], out=drawn[2])
+        tone = self._scene.tone
+        tone.take(drawn)
         for planes, middle in ((drawn, 0), (warp, 1)):
             planes += middle
-            planes /= self._scene.balance[:, None, None, None]
+            planes /= tone.balance[:, None, None, None]
             planes -= middle
-        if self._scene.grey:
-            drawn[:] = np.tensordot(LUMA, drawn, 1)
         drawn += warp
 
     def _keep_the_tint(self, drawn: Float, warp: Float) -> None:

@@ -111,10 +111,10 @@ def in_tile(teeth: Float, to_atlas: Float) -> Float:
     return np.column_stack([through(to_atlas[:1], teeth[:, :2])[0], teeth[:, 2]])
 
 
-def keep(opening: Float, out: Float, *, own: bool) -> None:
+def keep(opening: Float, out: Float, *, real: bool) -> None:
     """How far the inside of a mouth stays as the warp has it: fill ``out`` float32 [128, 128].
 
-    From 0 to 1. opening float32 [128, 128]: 1 between the lips, else 0; own: whether the photo
+    From 0 to 1. opening float32 [128, 128]: 1 between the lips, else 0; real: whether the photo
     or a reference shows it, which stays however narrow the opening is.
     """
     out.fill(0)
@@ -124,7 +124,7 @@ def keep(opening: Float, out: Float, *, own: bool) -> None:
     parted = np.ascontiguousarray(opening[around])
     inner = np.asarray(cv2.GaussianBlur(parted, (0, 0), RIM), np.float32)
     share = _ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
-    if not own:
+    if not real:
         share *= _ramp(_evenly(parted.sum(0, keepdims=True)), *WIDE)
     out[around] = parted * share
 

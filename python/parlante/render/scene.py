@@ -9,7 +9,7 @@ import numpy as np
 
 from parlante.contract import ATLAS, BANDS, PATCHES, TILE, UNSHUFFLE, Float, Image
 from parlante.face.patches import Patches, own_places, through
-from parlante.face.topology import LIPS_INNER
+from parlante.face.topology import LIPS_INNER, LIPS_OUTER
 from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES as EYE_LOOPS
 from parlante.render.contact import eye_openings
@@ -18,15 +18,8 @@ from parlante.render.mouth import are_parted, are_teeth
 from parlante.render.reference import NearestReference
 from parlante.render.silhouette import Outlines
 from parlante.render.stage import Grid, crop_grid
+from parlante.render.tone import LUMA, Tone, balanced, light_of
 
-# Of red, green and blue (BT.709); and how much of each is in skin, over that sum: the median of the
-# training people.
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-SKIN = np.array([1.33, 0.92, 0.82], np.float32)
-BALANCE_RANGE = 0.6, 1.6
-# Levels by which the channels of a black-and-white photo differ, at most, in all but one of a
-# thousand pixels: what compression leaves.
-GREY_LEVELS = 4
 # How far lips, right and left lids are from where the photo has them, at most: lips in pixels of
 # the atlas, lids as a share of the eye's opening. Up to the first the warp is the picture, and for
 # lids that are half shut the best one; from the second on the network draws what it may.
@@ -70,9 +63,9 @@ class Aim:
 class Scene:
     """One portrait on one grid.
 
-    grey: whether it is black and white; source uint8 [512, 512, 4]: the crop as the networks see
-    it; balance float32 [3]: factors by which its colours, and those of the references, are not the
-    photo's; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo does; own
+    source uint8 [512, 512, 4]: the crop as the networks see it; tone: the photo's, by whose balance
+    its colours, and those of the references, are not the photo's; light: of skin around the mouth,
+    0 to 1; shows_teeth: whether the photo does; own
     float32 [512, 512]: 1 but where a mouth opens in which it does not show the inside; texture
     float32 [16, 32, 32]: of the cheeks, in the cells of the eyes' tile. outlines: where the mesh
     folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows where nothing
@@ -86,17 +79,17 @@ class Scene:
         self._unit = np.array([self._patches.pixel[0], *eye_openings(mesh.measured)], np.float32)
         source = portrait.at(SEEN)
         seen = self._patches.seen(portrait.pose, SEEN)
-        self.grey = is_grey(source[..., :3])
-        self.balance = np.ones(3, np.float32) if self.grey else balance(_at(source, seen))
-        self.source = balanced(source, self.balance)
+        inside = self._within(portrait, LIPS_INNER)
+        lips = self._within(portrait, LIPS_OUTER) > inside
+        self.tone = Tone.of(source[..., :3], _at(source, seen), source[..., :3][lips])
+        self.source = balanced(source, self.tone.balance)
         self.light = light_of(_at(self.source, seen[slice(*BANDS[0])]))
-        inside = self._between_the_lips(portrait)
         shown = np.asarray(self.source[..., :3][inside > 0] @ LUMA / 255, np.float32)
         self.shows_teeth = are_parted(mesh.measured) and are_teeth(shown, self.light)
         self.own = self._own_inside(portrait, inside)
         self.texture = in_cells(self._texture(seen))
-        references = balanced(portrait.references, self.balance)
-        if self.grey:
+        references = balanced(portrait.references, self.tone.balance)
+        if self.tone.grey:
             references[:] = np.round(references @ LUMA)[..., None]
         self.references = NearestReference(references, portrait.reference_places)
         skin = (mesh.opening[mesh.triangles] == 0).all(1)
@@ -108,11 +101,14 @@ class Scene:
         self.atlas_rest[..., :2] = seen
         self.atlas_rest[..., 4:] = own_places()
 
-    def _between_the_lips(self, portrait: Portrait) -> Image:
-        """1 in the crop as the networks see it, uint8 [512, 512], but for the edges of the lips."""
+    def _within(self, portrait: Portrait, loop: tuple[int, ...]) -> Image:
+        """1 within these landmarks of the crop as the networks see it, but for the edge.
+
+        Uint8 [512, 512].
+        """
         out: Image = np.zeros((SEEN, SEEN), np.uint8)
-        lips = self.seen(portrait.landmarks[list(LIPS_INNER), :2])
-        cv2.fillPoly(out, [np.round(lips).astype(np.int32)], 1)
+        outline = self.seen(portrait.landmarks[list(loop), :2])
+        cv2.fillPoly(out, [np.round(outline).astype(np.int32)], 1)
         return np.asarray(cv2.erode(out, np.ones((3, 3), np.uint8)), np.uint8)
 
     def _own_inside(self, portrait: Portrait, inside: Image) -> Float:
@@ -174,40 +170,8 @@ def in_cells(image: Float) -> Float:
     return np.ascontiguousarray(blocks.reshape(-1, rows, columns))
 
 
-def light_of(mouth: Image) -> float:
-    """How bright the skin around a mouth is, 0 to 1; uint8 [..., 3]: its patch in the photo."""
-    return float(mouth.reshape(-1, 3).mean(0) @ LUMA) / 255
-
-
 def _at(photo: Image, places: Float) -> Image:
     """Colours uint8 [..., 3] of the pixels nearest to ``places`` [..., 2]."""
     columns, rows = np.moveaxis(np.clip(np.round(places), 0, len(photo) - 1).astype(int), -1, 0)
     colours: Image = photo[rows, columns, :3]
     return colours
-
-
-def balance(atlas: Image) -> Float:
-    """Factors of red, green and blue that give a face the tint of people in general.
-
-    So that lids and lips of a yellowed painting are not drawn in a skin that is out of place there.
-    atlas uint8 [..., 3]: the face's patches.
-    """
-    own = atlas.reshape(-1, 3)
-    tint = own.mean(0) / max(float(own.mean(0) @ LUMA), 1.0)
-    factors = np.clip(SKIN / np.maximum(tint, 1e-3), *BALANCE_RANGE)
-    # What is bright must not leave the range.
-    brightest = float((np.percentile(own, 99, axis=0) * factors).max())
-    return np.asarray(factors * min(1.0, 250 / max(brightest, 1.0)), np.float32)
-
-
-def is_grey(image: Image) -> bool:
-    """Whether a photo uint8 [H, W, 3] is black and white."""
-    spread = image.max(2) - image.min(2)
-    return bool(np.percentile(spread, 99.9) <= GREY_LEVELS)
-
-
-def balanced(images: Image, factors: Float) -> Image:
-    """Pictures uint8 [..., 3 or 4] with red, green and blue times ``factors``."""
-    out: Image = images.copy()
-    out[..., :3] = np.clip(np.round(images[..., :3] * factors), 0, 255)
-    return out

@@ -8,7 +8,7 @@ from parlante.contract import ATLAS, BANDS, CELLS, CONDITION, MOUTH, PATCHES, TI
 from parlante.render.atlas import draw_edges, draw_flow, unseen
 from parlante.render.mouth import LIGHT, Mouth, in_tile, keep
 from parlante.render.ops import Ops
-from parlante.render.scene import LUMA, Aim, Scene
+from parlante.render.scene import Aim, Scene
 
 
 class Warp:
@@ -72,8 +72,8 @@ class Warp:
             self._edges[rows] *= drawn
             if tile == MOUTH:
                 # What a picture of the person shows stays as it is.
-                own = scene.shows_teeth or aim.referred[0] > 0
-                keep(self.atlas_flow[rows, :, 2], self._kept, own=own)
+                real = scene.shows_teeth or bool(aim.referred[0] > 0)
+                keep(self.atlas_flow[rows, :, 2], self._kept, real=real)
                 np.subtract(1, self._kept, out=self._kept)
                 drawn *= self._kept
         self.pack(aim.tiles)
@@ -88,8 +88,7 @@ class Warp:
         self._mouth.draw(teeth, self.atlas_flow[rows, :, 2], self._made)
         colour = self._inside[rows, :, :3]
         np.multiply(self._made, np.float32(2 * LIGHT * scene.light), out=colour)
-        if scene.grey:
-            colour[:] = (colour @ LUMA)[..., None]
+        scene.tone.take(np.moveaxis(colour, -1, 0))
         np.minimum(colour, 2, out=colour)
         colour -= 1
         self._inside[rows, :, 3] = self._hidden

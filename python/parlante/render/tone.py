@@ -1,0 +1,93 @@
+"""The colours of a photo: the tint of its skin, and whether it has any others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from parlante.contract import Float, Image
+
+# Of red, green and blue (BT.709); and how much of each is in skin, over that sum: the median of the
+# training people.
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+SKIN = np.array([1.33, 0.92, 0.82], np.float32)
+BALANCE_RANGE = 0.6, 1.6
+# Levels by which the channels of a black-and-white photo differ, at most, in all but one of a
+# thousand pixels: what compression leaves.
+GREY_LEVELS = 4
+# Lips are redder than skin (of red less green, over brightness): in photographs of people at least
+# by so much, in a marble or a blue print by less than a third of it.
+REDDER = 0.12
+LEAST = 1.0  # level: of what a hue is taken of
+
+
+@dataclass(frozen=True)
+class Tone:
+    """The tone of one photo.
+
+    grey: whether it is black and white; balance float32 [3]: factors that give its skin the tint of
+    people in general; hue float32 [3]: of that skin, over its brightness; coloured: 0 where lips
+    have the hue of skin, as in a black-and-white photo, a blue print or a marble, 1 where they are
+    red.
+    """
+
+    grey: bool
+    balance: Float
+    hue: Float
+    coloured: float
+
+    @classmethod
+    def of(cls, photo: Image, face: Image, lips: Image) -> Tone:
+        """Of a photo uint8 [H, W, 3], and pixels uint8 [N, 3] of its face and, if any, of lips."""
+        one = np.ones(3, np.float32)
+        if is_grey(photo):
+            return cls(True, one, one, 0.0)
+        factors = balance(face)
+        if not len(lips):
+            return cls(False, factors, _hue(balanced(face, factors)), 1.0)
+        skin, red = (_hue(balanced(colours, factors)) for colours in (face, lips))
+        redder = float((red[0] - red[1]) - (skin[0] - skin[1]))
+        return cls(False, factors, skin, float(np.clip(redder / REDDER, 0, 1)))
+
+    def take(self, planes: Float) -> None:
+        """Give colours [3, ...] of a balanced picture the hue of its skin where it has no other."""
+        if self.coloured < 1:
+            toned = np.multiply.outer(self.hue, np.tensordot(LUMA, planes, 1))
+            planes += np.float32(1 - self.coloured) * (toned - planes)
+
+
+def balance(face: Image) -> Float:
+    """Factors of red, green and blue that give a face the tint of people in general.
+
+    So that lids and lips of a yellowed painting are not drawn in a skin that is out of place there.
+    face uint8 [..., 3]: its pixels.
+    """
+    own = face.reshape(-1, 3)
+    factors = np.clip(SKIN / np.maximum(_hue(own), 1e-3), *BALANCE_RANGE)
+    # What is bright must not leave the range.
+    brightest = float((np.percentile(own, 99, axis=0) * factors).max())
+    return np.asarray(factors * min(1.0, 250 / max(brightest, 1.0)), np.float32)
+
+
+def balanced(images: Image, factors: Float) -> Image:
+    """Pictures uint8 [..., 3 or 4] with red, green and blue times ``factors``."""
+    out: Image = images.copy()
+    out[..., :3] = np.clip(np.round(images[..., :3] * factors), 0, 255)
+    return out
+
+
+def is_grey(image: Image) -> bool:
+    """Whether a photo uint8 [H, W, 3] is black and white."""
+    spread = image.max(2) - image.min(2)
+    return bool(np.percentile(spread, 99.9) <= GREY_LEVELS)
+
+
+def light_of(colours: Image) -> float:
+    """How bright pixels uint8 [..., 3] are on average, 0 to 1."""
+    return float(colours.reshape(-1, 3).mean(0) @ LUMA) / 255
+
+
+def _hue(colours: Image) -> Float:
+    mean = colours.reshape(-1, 3).mean(0)
+    return np.asarray(mean / max(float(mean @ LUMA), LEAST), np.float32)
