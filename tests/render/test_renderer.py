@@ -15,6 +15,7 @@ from scipy import ndimage
 from parlante.contract import (
     ATLAS,
     BANDS,
+    CELL_PIXELS,
     CELLS,
     COLOR_PLANES,
     DRAWN_PLANES,
@@ -121,20 +122,32 @@ def test_nothing_of_a_mouth_is_made_bluer() -> None:
 
 
 @pytest.mark.parametrize("light", [0.3, -0.3])
-def test_lids_are_lit_and_shaded_in_the_hue_of_skin(light: float) -> None:
-    """Grey that is drawn on them takes on most of it, where it may be drawn; its light stays."""
-    canvas = renderer(avatar().portrait)._canvases[0]
+def test_lids_that_are_drawn_have_the_hue_of_skin(light: float) -> None:
+    """Grey lids take on most of it, where they may be drawn; their light stays."""
+    draws = renderer(avatar().portrait)
+    canvas, scene = draws._canvases[0], draws._scene
+    scene.texture.fill(0)
     gate = canvas._warp.condition[EYES, DRAWN_PLANES]
     gate[:] = 0
     gate[:, 8:24, 8:24] = 1
-    skin = np.array([1.4, 1.0, 0.7], np.float32)
     drawn = np.full((3, *gate.shape), light, np.float32) * gate
-    warp = np.ones_like(drawn) * (skin[:, None, None, None] - 1)
-    canvas._keep_the_tint(drawn, warp)
+    grey = np.zeros_like(drawn)
+    canvas._as_skin(drawn, grey)
     assert (drawn[:, gate == 0] == 0).all()
-    colour = drawn[:, gate == 1].mean(1)
-    assert colour @ LUMA == pytest.approx(light, rel=1e-3)
-    np.testing.assert_allclose(colour / light - 1, 0.6 * (skin / (skin @ LUMA) - 1), atol=1e-3)
+    colour = 1 + drawn[:, 0, 16, 16]
+    assert colour @ LUMA == pytest.approx(1 + light, rel=1e-2)
+    skin = scene.tone.hue
+    np.testing.assert_allclose(colour / (1 + light) - 1, 0.7 * (skin - 1), atol=1e-2)
+
+
+def test_of_an_eye_that_the_network_leaves_nothing_changes() -> None:
+    draws = renderer(avatar().portrait)
+    canvas = draws._canvases[0]
+    canvas._warp.condition[EYES, DRAWN_PLANES] = 1
+    drawn = np.zeros((3, CELL_PIXELS, *CELLS), np.float32)
+    warp = np.random.default_rng(0).uniform(-1, 1, drawn.shape).astype(np.float32)
+    canvas._as_skin(drawn, warp)
+    assert not drawn.any()
 
 
 def test_frames_drawn_at_once_are_those_drawn_alone() -> None:

@@ -36,12 +36,11 @@ BAND_ROWS = np.array(BANDS, np.int32)
 # How much of what the network changes in a reference is kept: real pixels that are nearly right are
 # best left alone. Chosen on validation people, by the feature distance.
 REFERRED = 0.6
-TINTED = 11  # cells: what is as large has no tint of its own in the eyes' tile
-# How far skin that is drawn brighter or darker has the hue of the photo's (1), not that of grey.
-HUED = 0.6
-# Lids whose light is changed by so much, of 2, have the texture of the cheeks; over so many cells.
+# How far lids that are drawn take on the hue of the face's skin, by the mean over so many cells.
+HUED, TINTED = 0.7, 5
+# Lids are drawn where light is changed by so much, of 2, or more; over so many cells.
 CHANGED, NEAR = 0.12, 1.2
-LEAST = 1e-3  # of what a mean is taken of
+LEAST = 0.05  # of what a mean is taken of
 
 
 class Canvas:
@@ -112,8 +111,7 @@ class Canvas:
         if referred:
             drawn *= 1 - (1 - REFERRED) * referred
         if tile == EYES:
-            self._keep_the_tint(drawn, warp)
-            self._add_texture(drawn)
+            self._as_skin(drawn, warp)
         else:
             np.minimum(drawn[1], drawn[2], out=drawn[2])
         tone = self._scene.tone
@@ -124,27 +122,20 @@ class Canvas:
             planes -= middle
         drawn += warp
 
-    def _keep_the_tint(self, drawn: Float, warp: Float) -> None:
-        """Give what is drawn of the eyes the hue of the skin that is there in the photo."""
+    def _as_skin(self, drawn: Float, warp: Float) -> None:
+        """Give lids that are drawn the hue of the face's skin, and the texture of its cheeks."""
+        tone = self._scene.tone
         gate = self._warp.condition[EYES, DRAWN_PLANES]
-        given, made = (
-            cv2.blur(np.moveaxis((planes * gate).mean(1), 0, -1), (TINTED, TINTED))
-            for planes in (warp + 1, drawn)
-        )
-        seen = cv2.blur(gate.mean(0), (TINTED, TINTED))[..., None]
-        luma = made @ LUMA
-        hue = given / np.maximum(given @ LUMA, LEAST)[..., None]
-        change = luma[..., None] * (1 + HUED * (hue - 1)) - made
-        change /= np.maximum(seen, LEAST)
-        for channel, planes in enumerate(drawn):
-            np.multiply(change[..., channel], gate, out=self._taken)
-            planes += self._taken
-
-    def _add_texture(self, drawn: Float) -> None:
-        """What is drawn is smooth: give lids the texture of the skin around."""
         changed = cv2.GaussianBlur(np.abs(drawn).mean((0, 1)), (0, 0), NEAR)
-        np.multiply(self._scene.texture, np.minimum(changed / CHANGED, 1), out=self._taken)
-        self._taken *= self._warp.condition[EYES, DRAWN_PLANES]
+        changed = np.minimum(changed / CHANGED, 1)
+        shown = cv2.blur(np.moveaxis(((warp + 1 + drawn) * gate).mean(1), 0, -1), (TINTED, TINTED))
+        change = HUED * ((shown @ LUMA)[..., None] * tone.hue - shown)
+        share = changed / np.maximum(cv2.blur(gate.mean(0), (TINTED, TINTED)), LEAST)
+        for channel, planes in enumerate(drawn):
+            np.multiply(share * change[..., channel], gate, out=self._taken)
+            planes += self._taken
+        np.multiply(self._scene.texture, changed, out=self._taken)
+        self._taken *= gate
         drawn += self._taken
 
     def _compose(self, tiles: list[int]) -> Image:
