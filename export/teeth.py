@@ -30,8 +30,9 @@ AMBIENT, LEAST = 0.1, 0.25  # of the light, of the shade
 CREASES = {0.075: 1.2, 0.2: 0.8}
 FADE = 6.0  # units behind the front by which light falls to 1 / e
 GAP, GAP_LIGHT = 0.22, 0.6  # between teeth: units, and the share of the light around
-# Teeth are told apart less than the geometry has them: the share of the mean over so many units.
-EVEN, AROUND = 0.3, 0.1
+# Teeth are told apart: what is darker than the mean over so many units to both sides is so much
+# darker, down to a share of that mean, lest there be a gap in the middle.
+APART, AROUND, DARKEST = 1.0, 0.19, 0.7
 
 
 def upper_teeth(
@@ -125,9 +126,10 @@ def _without_gaps(colour: Array, there: NDArray[np.bool_], front: NDArray[np.boo
     alpha = cv2.morphologyEx((front | (gaps > 0)).astype(np.uint8), cv2.MORPH_CLOSE, disc)
     reach = AROUND * DENSITY
     seen = alpha.astype(np.float64)[..., None]
-    mean = cv2.GaussianBlur(colour * seen, (0, 0), reach)
-    mean /= np.maximum(cv2.GaussianBlur(seen, (0, 0), reach), 0.05)[..., None]
-    colour += EVEN * (mean - colour)
+    mean = cv2.GaussianBlur(colour * seen, (0, 0), reach, sigmaY=1)
+    mean /= np.maximum(cv2.GaussianBlur(seen, (0, 0), reach, sigmaY=1), 0.05)[..., None]
+    darker = colour + APART * np.minimum(colour - mean, 0)
+    colour = np.maximum(darker, np.minimum(colour, DARKEST * mean))
     soft = cv2.GaussianBlur(seen, (0, 0), 1)[..., None]
     return np.concatenate([colour * soft, soft], 2)
 

@@ -21,7 +21,7 @@ TEETH_SEEN = 4.0, 12.0  # as wide for teeth: in a slit they are in the dark
 # How much darker than the front it is just under the upper lip, and over how many pixels of the
 # tile; the least light of teeth, and over how many pixels light from the opening is spread.
 SHADOW, SHADOW_REACH, AMBIENT, SPREAD = 0.2, 2.5, 0.7, 6.0
-SOFT = 0.9  # pixels of the tile: as sharp as photos are
+SOFT = 0.7  # pixels of the tile: as sharp as photos are
 # Lips further apart in the photo, over the width of the mouth, show an inside of its own; there are
 # teeth in it where its brightest tenth is so much brighter than the skin around.
 PARTED, TEETH_LIGHT = 0.08, 1.0
