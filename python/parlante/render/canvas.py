@@ -102,8 +102,8 @@ class Canvas:
     def _in_the_photos_colours(self, tile: int, referred: float) -> None:
         """Undo the balance of warp and drawing; in a photo without colours none are drawn.
 
-        Of references less is changed than the network would. And nothing of a mouth is made bluer
-        than it is: unsure of its colour, the network draws the inside violet.
+        Of references less is changed than the network would. Without one nothing of a mouth is made
+        bluer than it is: unsure of its colour, the network draws the inside violet.
         """
         warp = self._warp.condition[tile, :COLOR_PLANES].reshape(3, CELL_PIXELS, *CELLS)
         drawn = self._x0[tile].reshape(warp.shape)  # both are views
@@ -112,7 +112,7 @@ class Canvas:
             drawn *= 1 - (1 - REFERRED) * referred
         if tile == EYES:
             self._as_skin(drawn, warp)
-        else:
+        elif not referred:
             np.minimum(drawn[1], drawn[2], out=drawn[2])
         tone = self._scene.tone
         tone.take(drawn)
