@@ -112,7 +112,9 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=SHARP_DATA)
     parser.add_argument("--prepared", type=Path, default=SHARP_PREPARED)
-    parser.add_argument("--assets", type=Path, required=True, help="folder with SFace")
+    parser.add_argument(
+        "--assets", type=Path, default=SHARP_DATA.parent / "assets", help="folder with SFace"
+    )
     parser.add_argument("--clips", type=int, default=2, help="of a person, at most")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
