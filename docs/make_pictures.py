@@ -15,7 +15,7 @@ from PIL import Image
 from parlante import Avatar
 from parlante.runtime.assets import demo
 
-SHOWN = (12, 18, 34, 68, 101)  # frames with shut and open mouth, a blink, a turned head
+SHOWN = (12, 22, 31, 70, 90)  # frames with shut and open mouth, a blink, a turned head
 SIDE = 256  # pixels
 JPEG_QUALITY = 88
 
