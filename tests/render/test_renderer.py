@@ -22,6 +22,7 @@ from parlante.contract import (
     EYES,
     MOUTH,
     PATCHES,
+    TILE,
     TILES,
     VERTICES,
 )
@@ -148,6 +149,24 @@ def test_of_an_eye_that_the_network_leaves_nothing_changes() -> None:
     warp = np.random.default_rng(0).uniform(-1, 1, drawn.shape).astype(np.float32)
     canvas._as_skin(drawn, warp)
     assert not drawn.any()
+
+
+def test_where_lids_meet_there_are_lashes() -> None:
+    """As dark as in the photo, as far as they are; what is darker stays."""
+    draws = renderer(avatar().portrait)
+    canvas, lashes = draws._canvases[0], draws._scene.lashes
+    assert 0.15 <= lashes <= 0.8
+    edges = canvas._warp.edges
+    edges.fill(0)
+    edges[TILE + 30 : TILE + 36, 20:100] = 1
+    warp = np.zeros((3, CELL_PIXELS, *CELLS), np.float32)
+    warp[:, :, :, 20:] = -0.95  # dark to the right
+    drawn = np.zeros_like(warp)
+    canvas._add_lashes(drawn, warp)
+    light = drawn.reshape(3, 4, 4, *CELLS).transpose(0, 3, 1, 4, 2).reshape(3, TILE, TILE)
+    assert light[:, 33, 40] == pytest.approx(-0.75 * lashes, rel=0.05)
+    assert not light[:, 60:].any() and not light[:, :20].any()
+    assert np.abs(light[:, :, 96:]).max() < 0.05
 
 
 def test_frames_drawn_at_once_are_those_drawn_alone() -> None:

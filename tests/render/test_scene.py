@@ -50,6 +50,20 @@ def test_texture_is_the_photos() -> None:
     assert 1.7 < much / little < 2.3
 
 
+def test_lashes_are_as_dark_as_the_photos() -> None:
+    portrait = avatar().portrait
+    found = []
+    for light in (0.7, 0.4):
+        canvas = portrait.canvas.copy()
+        left, top, side = portrait.crop
+        for eye in (EYE_RIGHT, EYE_LEFT):
+            outline = portrait.landmarks[list(eye), :2] * (side / 256) + (left, top)
+            skin = canvas[..., :3].mean((0, 1)) * light
+            cv2.polylines(canvas, [outline.astype(np.int32)], True, (*skin.tolist(), 255), 7)
+        found.append(scene(replace(portrait, canvas=canvas)).lashes)
+    assert found[1] - found[0] > 0.1
+
+
 def test_shut_lids_have_the_texture() -> None:
     portrait = grainy(avatar().portrait, 8)
     draws = renderer(portrait)

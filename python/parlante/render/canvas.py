@@ -24,7 +24,7 @@ from parlante.contract import (
 from parlante.options import RenderOptions
 from parlante.render.chain import Chain, StageTimes
 from parlante.render.ops import cpu_ops
-from parlante.render.scene import Aim, Scene
+from parlante.render.scene import Aim, Scene, in_cells
 from parlante.render.silhouette import soften
 from parlante.render.stage import Stage, picture_shape
 from parlante.render.tone import LUMA
@@ -41,6 +41,9 @@ HUED, TINTED = 0.7, 5
 # Lids are drawn where light is changed by so much, of 2, or more; over so many cells.
 CHANGED, NEAR = 0.12, 1.2
 LEAST = 0.05  # of what a mean is taken of
+# Along lids that have met: how much of the photo's lashes there is, over skin around so many cells,
+# and how soft they are, pixels of the tile.
+LASHES, AROUND, SOFT = 0.75, 5, 1.2
 
 
 class Canvas:
@@ -112,6 +115,7 @@ class Canvas:
             drawn *= 1 - (1 - REFERRED) * referred
         if tile == EYES:
             self._as_skin(drawn, warp)
+            self._add_lashes(drawn, warp)
         elif not referred:
             np.minimum(drawn[1], drawn[2], out=drawn[2])
         tone = self._scene.tone
@@ -137,6 +141,18 @@ class Canvas:
         np.multiply(self._scene.texture, changed, out=self._taken)
         self._taken *= gate
         drawn += self._taken
+
+    def _add_lashes(self, drawn: Float, warp: Float) -> None:
+        """Where lids meet it is as dark as along the photo's upper lids, or darker."""
+        edges = self._warp.edges[EYES * TILE : (EYES + 1) * TILE]
+        soft = cv2.GaussianBlur(np.square(edges), (0, 0), SOFT)
+        line = in_cells(np.asarray(soft, np.float32))
+        whole = warp + 1 + drawn
+        light = np.tensordot(LUMA, whole, 1)
+        around = cv2.blur(light.mean(0), (AROUND, AROUND))
+        most = (1 - LASHES * self._scene.lashes) * around
+        whole *= line * (np.minimum(most / np.maximum(light, LEAST), 1) - 1)
+        drawn += whole
 
     def _compose(self, tiles: list[int]) -> Image:
         stage, pixels, warp = self._stage, self._pixels, self._warp

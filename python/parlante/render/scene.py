@@ -12,7 +12,7 @@ from parlante.face.patches import Patches, own_places, through
 from parlante.face.topology import LIPS_INNER, LIPS_OUTER
 from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES as EYE_LOOPS
-from parlante.render.contact import eye_openings
+from parlante.render.contact import eye_openings, sides
 from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
 from parlante.render.mouth import are_parted, are_teeth
 from parlante.render.reference import NearestReference
@@ -28,6 +28,7 @@ STIRRED = np.array([2.0, 0.8, 0.8], np.float32)
 # Texture of skin is what is finer than so many pixels of the crop, up to so many times its median;
 # lids that are drawn have that of the cheek, so many heights of the patch below the eye.
 FINE, COARSEST, CHEEK = 2.0, 3.0, 0.55
+LASHES = 0.15, 0.8  # how much darker than skin they are, at least and at most
 SEEN = 512  # side of the crop as the networks see it, pixels: that of the training's sharp clips
 
 
@@ -67,7 +68,8 @@ class Scene:
     its colours, and those of the references, are not the photo's; light: of skin around the mouth,
     0 to 1; shows_teeth: whether the photo does; own
     float32 [512, 512]: 1 but where a mouth opens in which it does not show the inside; texture
-    float32 [16, 32, 32]: of the cheeks, in the cells of the eyes' tile. outlines: where the mesh
+    float32 [16, 32, 32]: of the cheeks, in the cells of the eyes' tile; lashes: how much darker the
+    edges of the upper lids are than skin, 0 to 1. outlines: where the mesh
     folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows where nothing
     moves.
     """
@@ -88,6 +90,7 @@ class Scene:
         self.shows_teeth = are_parted(mesh.measured) and are_teeth(shown, self.light)
         self.own = self._own_inside(portrait, inside)
         self.texture = in_cells(self._texture(seen))
+        self.lashes = self._lashes(portrait)
         references = balanced(portrait.references, self.tone.balance)
         if self.tone.grey:
             references[:] = np.round(references @ LUMA)[..., None]
@@ -134,6 +137,15 @@ class Scene:
             out[top - first : bottom - first] = own
         most = COARSEST * float(np.median(np.abs(out)))
         return np.clip(out, -most, most)
+
+    def _lashes(self, portrait: Portrait) -> float:
+        darkest = np.asarray(
+            cv2.erode(cv2.GaussianBlur(self.source, (0, 0), 1), np.ones((3, 3))), np.uint8
+        )
+        edges = [self.seen(portrait.landmarks[sides(eye)[0], :2]) for eye in EYE_LOOPS]
+        light = [float(np.median(_at(darkest, edge) @ LUMA)) / 255 for edge in edges]
+        dark = [1 - own / max(self.light, 1e-3) for own in light]
+        return float(np.clip(max(dark), *LASHES))
 
     def aim(
         self,

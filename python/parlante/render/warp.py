@@ -19,7 +19,7 @@ class Warp:
     float32 [3, 2, 3]: affine maps from it to the atlas, one a patch; and of the tiles that are
     drawn atlas_flow float32 [256, 128, 6] and condition float32 [2, 144, 32, 32]: what `pack` reads
     and makes of it; cover float32 [256, 128]: how far what is drawn covers the warp, instead of
-    adding to it.
+    adding to it; edges float32 [256, 128]: 1 along lips and lids that are drawn.
     """
 
     def __init__(self, ops: Ops, scene: Scene) -> None:
@@ -29,7 +29,7 @@ class Warp:
         self.outlines = np.empty((0, 2, 2), np.float32)
         self.places = np.empty((len(BANDS), 2, 3), np.float32)
         self.atlas_flow = np.empty_like(scene.atlas_rest)
-        self.cover, self._edges = np.zeros((2, *ATLAS), np.float32)
+        self.cover, self.edges = np.zeros((2, *ATLAS), np.float32)
         self._atlas_depth = np.empty(ATLAS, np.float32)
         self._mouth = Mouth(ops.rasterize, scene.mesh.model)
         self._made = np.zeros((TILE, TILE, 3), np.float32)
@@ -64,12 +64,12 @@ class Warp:
             if tile == MOUTH:
                 self._draw_inside(aim)
             drawn = self.atlas_flow[rows, :, 3]
-            np.maximum(self._edges[rows], self._inside[rows, :, 3], out=self.cover[rows])
+            np.maximum(self.edges[rows], self._inside[rows, :, 3], out=self.cover[rows])
             for patch in PATCHES[tile]:  # `condition` holds what is referred to, not the photo
                 own = self.cover[slice(*BANDS[patch])]
                 np.maximum(own, aim.referred[patch], out=own)
             self.cover[rows] *= drawn
-            self._edges[rows] *= drawn
+            self.edges[rows] *= drawn
             if tile == MOUTH:
                 # What a picture of the person shows stays as it is.
                 real = scene.shows_teeth or bool(aim.referred[0] > 0)
@@ -118,7 +118,7 @@ class Warp:
         own[..., 3] *= aim.shares[patch]
         # Of a reference its own patch is seen, not what lies beside that in the atlas.
         np.clip(own[..., 5], first, last - 1, out=own[..., 5])
-        draw_edges(patch, places, self._edges)
+        draw_edges(patch, places, self.edges)
 
     def pack(self, tiles: list[int]) -> None:
         """Make `condition` of the flow as it is, softened along lips and lids."""
@@ -130,5 +130,5 @@ class Warp:
                 self.atlas_flow[rows],
                 self.condition[tile : tile + 1],
                 inside=self._inside[rows],
-                cover=self._edges[rows],
+                cover=self.edges[rows],
             )
