@@ -32,7 +32,7 @@ def test_red_lips_are_coloured_and_their_colours_stay() -> None:
     assert own.coloured == 1
     planes = np.random.default_rng(0).random((3, 4, 4), np.float32)
     before = planes.copy()
-    own.take(planes)
+    own.apply(planes)
     np.testing.assert_array_equal(planes, before)
 
 
@@ -47,7 +47,7 @@ def test_in_a_print_all_is_of_its_ink() -> None:
     planes = np.zeros((3, 2, 2), np.float32)
     planes[0] = 0.5  # red
     light = np.tensordot(LUMA, planes, 1)
-    own.take(planes)
+    own.apply(planes)
     np.testing.assert_allclose(np.tensordot(LUMA, planes, 1), light, rtol=2e-2)
     seen = planes[:, 0, 0] / own.balance
     ink = np.array(printed(SKIN))
@@ -57,6 +57,6 @@ def test_in_a_print_all_is_of_its_ink() -> None:
 def test_black_and_white() -> None:
     own = tone((128, 128, 128), (90, 90, 90))
     planes = np.random.default_rng(0).random((3, 4, 4), np.float32)
-    own.take(planes)
+    own.apply(planes)
     assert own.grey
     assert np.ptp(planes, axis=0).max() < 1e-6

@@ -119,7 +119,7 @@ class Canvas:
         elif not referred:
             np.minimum(drawn[1], drawn[2], out=drawn[2])
         tone = self._scene.tone
-        tone.take(drawn)
+        tone.apply(drawn)
         for planes, middle in ((drawn, 0), (warp, 1)):
             planes += middle
             planes /= tone.balance[:, None, None, None]

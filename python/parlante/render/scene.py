@@ -139,6 +139,7 @@ class Scene:
         return np.clip(out, -most, most)
 
     def _lashes(self, portrait: Portrait) -> float:
+        """Of the eye that has more of them: along a lid, the darkest of a few pixels."""
         darkest = np.asarray(
             cv2.erode(cv2.GaussianBlur(self.source, (0, 0), 1), np.ones((3, 3))), np.uint8
         )

@@ -50,7 +50,7 @@ class Tone:
         redder = float((red[0] - red[1]) - (skin[0] - skin[1]))
         return cls(False, factors, skin, float(np.clip(redder / REDDER, 0, 1)))
 
-    def take(self, planes: Float) -> None:
+    def apply(self, planes: Float) -> None:
         """Give colours [3, ...] of a balanced picture the hue of its skin where it has no other."""
         if self.coloured < 1:
             toned = np.multiply.outer(self.hue, np.tensordot(LUMA, planes, 1))

@@ -88,7 +88,7 @@ class Warp:
         self._mouth.draw(teeth, self.atlas_flow[rows, :, 2], self._made)
         colour = self._inside[rows, :, :3]
         np.multiply(self._made, np.float32(2 * LIGHT * scene.light), out=colour)
-        scene.tone.take(np.moveaxis(colour, -1, 0))
+        scene.tone.apply(np.moveaxis(colour, -1, 0))
         np.minimum(colour, 2, out=colour)
         colour -= 1
         self._inside[rows, :, 3] = self._hidden
