@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from parlante import Avatar, Frame
 from parlante.contract import Precision
-from parlante.runtime.machine import cpu_features
+from parlante.runtime.machine import cpu_features, cpu_threads
 from tests.support.portrait_samples import PHOTO, VOICE
 
 PINS = Path(__file__).parents[1] / "frames.json"
@@ -100,6 +100,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "blas": sorted(blas),
         "cpu": [feature for feature in _CPU if feature in cpu_features()],
+        "threads": cpu_threads(),  # numerical libraries divide their sums among them
         **{name: version(name) for name in _PACKAGES},
     }
 
