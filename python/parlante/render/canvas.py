@@ -36,8 +36,7 @@ BAND_ROWS = np.array(BANDS, np.int32)
 # How much of what the network changes in a reference is kept: real pixels that are nearly right are
 # best left alone. Chosen on validation people, by the feature distance.
 REFERRED = 0.6
-# How far lids that are drawn take on the hue of the face's skin, by the mean over so many cells.
-HUED, TINTED = 0.7, 5
+HUED = 0.7  # how far lids that are drawn take on the hue of the face's skin
 # Lids are drawn where light is changed by so much, of 2, or more; over so many cells.
 CHANGED, NEAR = 0.12, 1.2
 LEAST = 0.05  # of what a mean is taken of
@@ -132,12 +131,9 @@ class Canvas:
         gate = self._warp.condition[EYES, DRAWN_PLANES]
         changed = cv2.GaussianBlur(np.abs(drawn).mean((0, 1)), (0, 0), NEAR)
         changed = np.minimum(changed / CHANGED, 1)
-        shown = cv2.blur(np.moveaxis(((warp + 1 + drawn) * gate).mean(1), 0, -1), (TINTED, TINTED))
-        change = HUED * ((shown @ LUMA)[..., None] * tone.hue - shown)
-        share = changed / np.maximum(cv2.blur(gate.mean(0), (TINTED, TINTED)), LEAST)
-        for channel, planes in enumerate(drawn):
-            np.multiply(share * change[..., channel], gate, out=self._taken)
-            planes += self._taken
+        whole = warp + 1 + drawn
+        skin = np.multiply.outer(tone.hue, np.tensordot(LUMA, whole, 1))
+        drawn += HUED * changed * gate * (skin - whole)
         np.multiply(self._scene.texture, changed, out=self._taken)
         self._taken *= gate
         drawn += self._taken
