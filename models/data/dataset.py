@@ -44,6 +44,19 @@ def clips_parser(description: str | None, *, sharp: bool = False) -> argparse.Ar
     return parser
 
 
+def sharp_clips_parser(description: str | None) -> argparse.ArgumentParser:
+    """A command line with the folders of the sharp clips, and of what judges pictures."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=SHARP_DATA)
+    parser.add_argument("--prepared", type=Path, default=SHARP_PREPARED)
+    parser.add_argument(
+        "--assets", type=Path, default=SHARP_DATA.parent / "assets", help="folder with SFace"
+    )
+    return parser
+
+
 @dataclass(frozen=True)
 class Clip:
     """One row of the manifest."""

@@ -8,7 +8,6 @@ pixels that its answer depends on most.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import cv2
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from models.data.dataset import SHARP_DATA, SHARP_PREPARED, PreparedClip, load, read_frames
+from models.data.dataset import PreparedClip, load, read_frames, sharp_clips_parser
 from models.evaluate.protocols import Evaluation, per_person, portrait_of
 from parlante.contract import TILE
 from parlante.face.patches import atlas_of
@@ -114,12 +113,7 @@ def looked_at(judge: Judge, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=SHARP_DATA)
-    parser.add_argument("--prepared", type=Path, default=SHARP_PREPARED)
-    parser.add_argument("--assets", type=Path, default=SHARP_DATA.parent / "assets")
+    parser = sharp_clips_parser(__doc__)
     parser.add_argument("--bundle", type=Path, help="networks instead of the built-in ones")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--sheet", type=Path, help="picture of where it looks")

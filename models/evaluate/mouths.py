@@ -7,7 +7,6 @@ frames. By how far lips are parted: the shape of the mouth, and how bright it is
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from models.data.dataset import SHARP_DATA, SHARP_PREPARED, PreparedClip, load, read_frames
+from models.data.dataset import PreparedClip, load, read_frames, sharp_clips_parser
 from models.evaluate import report
 from models.evaluate.metrics import Image
 from models.evaluate.protocols import Evaluation, Scores, motions_of, per_person, speech_of
@@ -107,14 +106,7 @@ def of_clip(evaluation: Evaluation, clip: PreparedClip) -> dict[str, dict[str, S
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=SHARP_DATA)
-    parser.add_argument("--prepared", type=Path, default=SHARP_PREPARED)
-    parser.add_argument(
-        "--assets", type=Path, default=SHARP_DATA.parent / "assets", help="folder with SFace"
-    )
+    parser = sharp_clips_parser(__doc__)
     parser.add_argument("--clips", type=int, default=2, help="of a person, at most")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

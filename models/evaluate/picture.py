@@ -7,7 +7,6 @@ a photo with nothing moved, and the colour of a grey one.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,13 +18,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.data.dataset import (
-    SHARP_DATA,
-    SHARP_PREPARED,
     SIZE,
     PreparedClip,
     load,
     read_frames,
     read_landmarks,
+    sharp_clips_parser,
 )
 from models.evaluate import protocols, report
 from models.evaluate.metrics import Image
@@ -198,14 +196,7 @@ def unchanged(evaluation: Evaluation, clip: PreparedClip) -> Scores:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=SHARP_DATA)
-    parser.add_argument("--prepared", type=Path, default=SHARP_PREPARED)
-    parser.add_argument(
-        "--assets", type=Path, default=SHARP_DATA.parent / "assets", help="folder with SFace"
-    )
+    parser = sharp_clips_parser(__doc__)
     parser.add_argument("--bundle", type=Path, help="networks instead of the built-in ones")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--frames", type=int, default=5, help="frames a clip")
