@@ -94,4 +94,6 @@ EDGE_REACH: Final = _core.EDGE_REACH  # pixels of the atlas to both sides of an 
 # upper teeth, lower teeth, gums and tongue, RGB of the warped reference and where there is one.
 PLANES: Final = _core.PACKED_PLANES // CELL_PIXELS
 CONDITION: Final = PLANES * CELL_PIXELS  # channels that the condition network reads
-DRAWN_PLANES: Final = slice(COLOR_PLANES, COLOR_PLANES + CELL_PIXELS)  # of these: what may be drawn
+# Of these: what may be drawn, and the opening.
+DRAWN_PLANES: Final = slice(COLOR_PLANES, COLOR_PLANES + CELL_PIXELS)
+OPENING_PLANES: Final = slice(DRAWN_PLANES.stop, DRAWN_PLANES.stop + CELL_PIXELS)

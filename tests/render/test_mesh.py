@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from parlante import _core
-from parlante.contract import VERTICES, Float, Image
+from parlante.contract import GRID, VERTICES, Float, Image
 from parlante.face.pose import Pose
 from parlante.face.topology import (
     EYE_LEFT,
@@ -24,10 +24,11 @@ from parlante.face.topology import (
     NOSE_TIP,
     lip_aperture,
 )
+from parlante.portrait.portrait import Portrait
 from parlante.render.contact import shut_lips
 from parlante.render.mesh import RING, RING_START, WARP_VERTICES, Moved, WarpMesh
 from parlante.render.rings import FADING, RINGS
-from parlante.render.silhouette import unfolded
+from parlante.render.silhouette import on_skin, unfolded
 from tests.support.portrait_samples import avatar, expression, mode, model
 
 SIZE = 256
@@ -96,6 +97,11 @@ def with_modes(**modes: float) -> Float:
     return shown
 
 
+def outline_of(portrait: Portrait) -> Float:
+    """The landmarks as the mesh has them."""
+    return on_skin(unfolded(portrait.landmarks, model().face_triangles), portrait.at(GRID))
+
+
 def area(vertices: Float, loop: tuple[int, ...]) -> float:
     return float(cv2.contourArea(vertices[list(loop), :2]))
 
@@ -119,7 +125,7 @@ def test_rest_returns_the_source() -> None:
     assert vertices.shape == (WARP_VERTICES, 3)
     # Undoing and applying the pose rounds pixels below 512 a few times by 2^-16.
     np.testing.assert_allclose(vertices[:, :2], places(), rtol=0, atol=1e-4)
-    landmarks = unfolded(avatar().portrait.landmarks, model().face_triangles)
+    landmarks = outline_of(avatar().portrait)
     np.testing.assert_allclose(vertices[:VERTICES], landmarks, rtol=0, atol=1e-4)
 
 
@@ -310,7 +316,7 @@ def test_pose_of_the_face_is_the_rigid_motion() -> None:
     portrait = avatar().portrait
     turn, _ = cv2.Rodrigues(np.array([-0.1, 0.2, 0.0]))
     flip = np.array([1, -1, -1])
-    landmarks = unfolded(portrait.landmarks, model().face_triangles)
+    landmarks = outline_of(portrait)
     centred = (landmarks - portrait.translation).astype(np.float64) * flip
     wanted = np.exp(0.1) * (centred @ turn.T) * flip + portrait.translation
     wanted[:, 0] += 0.5 * portrait.scale

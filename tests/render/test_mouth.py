@@ -49,9 +49,9 @@ def drawn(height: int, *, given: bool = True) -> Float:
     return out
 
 
-def kept(parted: Float, *, real: bool) -> Float:
+def kept(parted: Float, *, real: bool, lips: float = 0) -> Float:
     out = np.full_like(parted, np.nan)
-    keep(parted, out, real=real)
+    keep(parted, out, real=real, lips=lips)
     return out
 
 
@@ -111,6 +111,20 @@ def test_the_middle_of_a_wide_mouth_is_kept() -> None:
     assert lower < 0.2 < upper  # lips fade into the dark, teeth touch the upper one
     assert not kept(opening(3), real=False).any()
     assert kept(opening(8), real=True).max() > 0.5  # teeth that the photo shows
+
+
+def test_lips_beside_a_wide_mouth_are_kept() -> None:
+    """Away from it and its corners; the more, the less of a reference is seen."""
+    wide = opening(36)
+    out, half = kept(wide, real=False, lips=1), kept(wide, real=False, lips=0.5)
+    inside, middle = wide > 0, out[:, TILE // 2]
+    np.testing.assert_array_equal(out[inside], kept(wide, real=False)[inside])
+    np.testing.assert_allclose(half[~inside], out[~inside] / 2)
+    assert (middle[TOP + 36 + 14 :] > 0.99).all() and (middle[: TOP - 14] > 0.99).all()
+    assert middle[TOP - 3 : TOP].max() < 0.01 and middle[TOP + 36 : TOP + 39].max() < 0.01
+    left, right = np.flatnonzero(inside.any(0))[[0, -1]]
+    assert not out[:, : left - 6].any() and not out[:, right + 7 :].any()
+    assert not kept(opening(3), real=True, lips=1)[~(opening(3) > 0)].any()
 
 
 def test_parted_lips_show_an_inside() -> None:

@@ -21,6 +21,7 @@ from parlante.contract import (
     DRAWN_PLANES,
     EYES,
     MOUTH,
+    OPENING_PLANES,
     PATCHES,
     TILE,
     TILES,
@@ -122,14 +123,14 @@ def test_nothing_of_a_mouth_is_made_bluer() -> None:
     assert (drawn[2] <= drawn[1] + 1e-5).all()
 
 
-@pytest.mark.parametrize("light", [0.3, -0.3])
-def test_lids_that_are_drawn_have_the_hue_of_skin(light: float) -> None:
-    """Grey lids take on most of it, where they may be drawn; their light stays."""
+@pytest.mark.parametrize("light", [-0.15, -0.3, -0.85])
+def test_lids_that_are_drawn_have_the_colour_of_skin(light: float) -> None:
+    """Or of lashes, where they are dark; where they may be drawn, and their light stays."""
     draws = renderer(avatar().portrait)
     canvas, scene = draws._canvases[0], draws._scene
     scene.texture.fill(0)
-    gate = canvas._warp.condition[EYES, DRAWN_PLANES]
-    gate[:] = 0
+    gate, opening = (canvas._warp.condition[EYES, p] for p in (DRAWN_PLANES, OPENING_PLANES))
+    gate[:], opening[:] = 0, 0
     gate[:, 8:24, 8:24] = 1
     drawn = np.full((3, *gate.shape), light, np.float32) * gate
     grey = np.zeros_like(drawn)
@@ -137,18 +138,29 @@ def test_lids_that_are_drawn_have_the_hue_of_skin(light: float) -> None:
     assert (drawn[:, gate == 0] == 0).all()
     colour = 1 + drawn[:, 0, 16, 16]
     assert colour @ LUMA == pytest.approx(1 + light, rel=1e-2)
-    skin = scene.tone.hue
-    np.testing.assert_allclose(colour / (1 + light) - 1, 0.7 * (skin - 1), atol=1e-2)
+    luma = np.float32(1 + light)
+    share, lashes = scene.skin.share(luma), luma * scene.lash_hue
+    assert (share > 0.5) == (light > -0.5)
+    wanted = share * scene.skin.at(luma) + (1 - share) * lashes
+    np.testing.assert_allclose(colour, wanted, atol=1e-2)
 
 
 def test_of_an_eye_that_the_network_leaves_nothing_changes() -> None:
+    """But where its lids have met nothing is as white as the eye."""
     draws = renderer(avatar().portrait)
     canvas = draws._canvases[0]
-    canvas._warp.condition[EYES, DRAWN_PLANES] = 1
+    gate, opening = (canvas._warp.condition[EYES, p] for p in (DRAWN_PLANES, OPENING_PLANES))
+    gate[:], opening[:] = 1, 1
     drawn = np.zeros((3, CELL_PIXELS, *CELLS), np.float32)
     warp = np.random.default_rng(0).uniform(-1, 1, drawn.shape).astype(np.float32)
     canvas._as_skin(drawn, warp)
     assert not drawn.any()
+    opening[:] = 0
+    canvas._as_skin(drawn, warp)
+    before, after = (np.tensordot(LUMA, picture + 1, 1) for picture in (warp, warp + drawn))
+    lightest = draws._scene.skin.lightest
+    assert (before > lightest).any() and after.max() <= 1.05 * lightest + 1e-3
+    np.testing.assert_array_equal(drawn[:, before <= lightest], 0)
 
 
 def test_where_lids_meet_there_are_lashes() -> None:

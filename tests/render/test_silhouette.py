@@ -8,7 +8,7 @@ import pytest
 
 from parlante.contract import Float, Image
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT, FACE_OVAL, LIPS_INNER, LIPS_OUTER
-from parlante.render.silhouette import Outlines, soften, unfolded
+from parlante.render.silhouette import Outlines, on_skin, soften, unfolded
 from tests.support.portrait_samples import avatar, model
 
 
@@ -47,6 +47,39 @@ def test_level_face_stays_as_it_is() -> None:
     moved = np.linalg.norm(unfolded(level, model().face_triangles) - level, axis=1)
     assert np.median(moved) == pytest.approx(0, abs=1e-4)
     assert moved.max() < 0.05 * np.ptp(level[:, 0])
+
+
+@pytest.mark.parametrize("missed", [0.0, 0.01, 0.025])
+def test_outline_comes_to_lie_on_skin(missed: float) -> None:
+    """Of a face cut out along its landmarks, before black, when these lie around it."""
+    face = landmarks(-float(avatar().portrait.rotation[0, 1]))
+    face[:, :2] += 128 - face[list(FACE_OVAL), :2].mean(0)
+    photo = np.zeros((256, 256, 3), np.uint8)
+    outline = np.round(face[list(FACE_OVAL), :2]).astype(np.int32)
+    cv2.fillPoly(photo, [outline], (200, 150, 130))
+    wide = face.copy()
+    wide[:, :2] += 2 * missed * (wide[:, :2] - 128)
+    found = on_skin(wide, photo)
+    at = np.ascontiguousarray(outline[:, None]).astype(np.float32)
+    far = [
+        np.median([cv2.pointPolygonTest(at, (float(x), float(y)), True) for x, y in points])
+        for points in (wide[list(FACE_OVAL), :2], found[list(FACE_OVAL), :2])
+    ]
+    width = float(np.ptp(face[:, 0]))
+    assert far[0] == pytest.approx(-missed * width, abs=0.012 * width)
+    assert far[1] == pytest.approx(0.008 * width, abs=0.008 * width)
+    kept = [*EYE_LEFT, *EYE_RIGHT, *LIPS_OUTER, *LIPS_INNER]
+    np.testing.assert_array_equal(found[kept], wide[kept])
+    np.testing.assert_array_equal(found[:, 2], wide[:, 2])
+
+
+def test_outline_stays_where_nothing_tells_skin() -> None:
+    """Before what has its colour, and in noise."""
+    face = landmarks(0)
+    same = np.full((256, 256, 3), 150, np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, same.shape, np.uint8)
+    np.testing.assert_array_equal(on_skin(face, same), face)
+    assert np.abs(on_skin(face, noise) - face).max() < 0.04 * np.ptp(face[:, 0])
 
 
 def test_fold_is_found() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parlante.contract import Image
-from parlante.render.tone import LUMA, Tone
+from parlante.render.tone import LUMA, Skin, Tone
 
 SKIN, LIPS = (198, 158, 136), (176, 104, 100)
 
@@ -25,6 +25,30 @@ def printed(colour: tuple[int, ...]) -> tuple[float, ...]:
     """As a blue print shows it."""
     light = float(colour @ LUMA)
     return 0.7 * light, 1.05 * light, 1.1 * light
+
+
+def test_skin_is_more_saturated_in_its_shades() -> None:
+    """A line through most pixels: brows and a blue spot do not matter; nor does what is darker."""
+    lights = np.linspace(0.5, 1.0, 600)
+    true = lights[:, None] * (150, 160, 180) + (70, -6, -40)
+    other = np.concatenate([np.full((60, 3), 20), np.full((60, 3), (60, 90, 230))])
+    skin = Skin.of(np.round(np.concatenate([true, other])).astype(np.uint8))
+    luma = (true @ LUMA / 127.5).astype(np.float32)
+    np.testing.assert_allclose(skin.at(luma).T, true / 127.5, atol=0.03)
+    assert skin.light == pytest.approx(np.median(luma), abs=0.08)
+    assert np.mean(luma < skin.lightest) == pytest.approx(0.95, abs=0.03)
+    dark = np.float32([0.2, 0.1]) * skin.light
+    colours = skin.at(dark)
+    np.testing.assert_allclose(colours[:, 0] / 2, colours[:, 1], rtol=1e-5)  # of one hue
+    np.testing.assert_allclose(LUMA @ colours, dark, rtol=1e-4)
+    assert (skin.share(dark) == 0).all() and (skin.share(luma[300:]) == 1).all()
+
+
+def test_skin_of_one_colour_has_its_hue() -> None:
+    skin = Skin.of(np.full((50, 3), (200, 150, 130), np.uint8))
+    luma = np.float32([0.5, 1.0])
+    wanted = np.outer(luma, np.array([200, 150, 130]) / ((200, 150, 130) @ LUMA))
+    np.testing.assert_allclose(skin.at(luma).T, wanted, rtol=1e-4)
 
 
 def test_red_lips_are_coloured_and_their_colours_stay() -> None:

@@ -15,6 +15,7 @@ from parlante.contract import (
     COLOR_PLANES,
     DRAWN_PLANES,
     EYES,
+    OPENING_PLANES,
     PATCHES,
     TILE,
     TILES,
@@ -36,9 +37,9 @@ BAND_ROWS = np.array(BANDS, np.int32)
 # How much of what the network changes in a reference is kept: real pixels that are nearly right are
 # best left alone. Chosen on validation people, by the feature distance.
 REFERRED = 0.6
-HUED = 0.7  # how far lids that are drawn take on the hue of the face's skin
 # Lids are drawn where light is changed by so much, of 2, or more; over so many cells.
 CHANGED, NEAR = 0.12, 1.2
+WHITE = 0.05  # what is brighter by so much than the brightest skin is none of it
 LEAST = 0.05  # of what a mean is taken of
 # Along lids that have met: how much of the photo's lashes there is, over skin around so many cells,
 # and how soft they are, pixels of the tile.
@@ -126,15 +127,20 @@ class Canvas:
         drawn += warp
 
     def _as_skin(self, drawn: Float, warp: Float) -> None:
-        """Give lids that are drawn the hue of the face's skin, and the texture of its cheeks."""
-        tone = self._scene.tone
-        gate = self._warp.condition[EYES, DRAWN_PLANES]
+        """Give lids that are drawn the colours of skin around, and the texture of its cheeks."""
+        gate, opening = (self._warp.condition[EYES, p] for p in (DRAWN_PLANES, OPENING_PLANES))
         changed = cv2.GaussianBlur(np.abs(drawn).mean((0, 1)), (0, 0), NEAR)
         changed = np.minimum(changed / CHANGED, 1)
         whole = warp + 1 + drawn
-        skin = np.multiply.outer(tone.hue, np.tensordot(LUMA, whole, 1))
-        drawn += HUED * changed * gate * (skin - whole)
-        np.multiply(self._scene.texture, changed, out=self._taken)
+        luma = np.tensordot(LUMA, whole, 1)
+        skin, scene = self._scene.skin, self._scene
+        # Between lids that have met nothing is as white as the eye.
+        white = np.clip((luma / skin.lightest - 1) / WHITE, 0, 1) * (1 - opening)
+        luma = luma + white * (np.minimum(luma, skin.lightest) - luma)
+        lashes = np.multiply.outer(scene.lash_hue, luma)
+        toned = lashes + skin.share(luma) * (skin.at(luma) - lashes)
+        drawn += np.maximum(changed, white) * gate * (toned - whole)
+        np.multiply(scene.texture, changed, out=self._taken)
         self._taken *= gate
         drawn += self._taken
 

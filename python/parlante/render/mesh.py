@@ -30,7 +30,7 @@ from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES, closed_blink, part_lips, shut_lids
 from parlante.render.mouth import teeth_of
 from parlante.render.rings import FADING, RING, RINGS, Rings
-from parlante.render.silhouette import unfolded
+from parlante.render.silhouette import on_skin, unfolded
 
 OPPOSITE = [LIPS_INNER[-k] for k in range(len(LIPS_INNER))]  # of the other lip; corners: itself
 OPENINGS = (LIPS_INNER, *EYES)
@@ -127,7 +127,7 @@ class WarpMesh:
         p = portrait
         return cls.build(
             model,
-            unfolded(p.landmarks, model.face_triangles),
+            on_skin(unfolded(p.landmarks, model.face_triangles), p.at(GRID)),
             p.identity,
             p.expression,
             p.pose,

@@ -29,6 +29,10 @@ PARTED, TEETH_LIGHT = 0.08, 1.0
 # little; near lips, over so many pixels, the network draws what is between, less near the upper
 # one.
 WIDE, RIM, UPPER_RIM = (5.0, 11.0), 3.0, 3
+# The lips of the photo are better than those the network draws: beside a wide opening they stay.
+# Up to the first of these shares of it in a blur by the rim all, from the second on nothing: that
+# is from 9 and up to 5 pixels away.
+BESIDE = 0.001, 0.05
 # Teeth: how far they are seen below the upper lip of the photo, in widths of the mouth, and how far
 # behind it they are, model units; their size, and that for the smallest and the widest mouths, over
 # the average person's.
@@ -111,22 +115,26 @@ def in_tile(teeth: Float, to_atlas: Float) -> Float:
     return np.column_stack([through(to_atlas[:1], teeth[:, :2])[0], teeth[:, 2]])
 
 
-def keep(opening: Float, out: Float, *, real: bool) -> None:
-    """How far the inside of a mouth stays as the warp has it: fill ``out`` float32 [128, 128].
+def keep(opening: Float, out: Float, *, real: bool, lips: float) -> None:
+    """How far a mouth stays as the warp has it: fill ``out`` float32 [128, 128], from 0 to 1.
 
-    From 0 to 1. opening float32 [128, 128]: 1 between the lips, else 0; real: whether the photo
-    or a reference shows it, which stays however narrow the opening is.
+    opening float32 [128, 128]: 1 between the lips, else 0; real: whether the photo or a reference
+    shows what is between, which stays however narrow the opening is; lips: how far lips and chin
+    stay where they are not near a wide one.
     """
     out.fill(0)
     around = _box(opening, int(3 * RIM))
     if around is None:
         return
-    parted = np.ascontiguousarray(opening[around])
+    columns = around[1]
+    parted = np.ascontiguousarray(opening[:, columns])
     inner = np.asarray(cv2.GaussianBlur(parted, (0, 0), RIM), np.float32)
-    share = _ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
+    wide = _ramp(_evenly(parted.sum(0, keepdims=True)), *WIDE)
+    inside = parted * _ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
     if not real:
-        share *= _ramp(_evenly(parted.sum(0, keepdims=True)), *WIDE)
-    out[around] = parted * share
+        inside *= wide
+    outside = (1 - parted) * (1 - _ramp(inner, *BESIDE)) * wide
+    out[:, columns] = inside + lips * outside
 
 
 def _box(mask: Float, margin: int) -> tuple[slice, slice] | None:

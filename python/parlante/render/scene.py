@@ -18,7 +18,7 @@ from parlante.render.mouth import are_parted, are_teeth
 from parlante.render.reference import NearestReference
 from parlante.render.silhouette import Outlines
 from parlante.render.stage import Grid, crop_grid
-from parlante.render.tone import LUMA, Tone, balanced, light_of
+from parlante.render.tone import LUMA, Skin, Tone, balanced, hue_of, light_of
 
 # How far lips, right and left lids are from where the photo has them, at most: lips in pixels of
 # the atlas, lids as a share of the eye's opening. Up to the first the warp is the picture, and for
@@ -29,6 +29,8 @@ STIRRED = np.array([2.0, 0.8, 0.8], np.float32)
 # lids that are drawn have that of the cheek, so many heights of the patch below the eye.
 FINE, COARSEST, CHEEK = 2.0, 3.0, 0.55
 LASHES = 0.15, 0.8  # how much darker than skin they are, at least and at most
+BLACK = 40.0  # levels of grey added to what is dark before its hue is told: black has none
+EYE_RIM = 0.08  # of an eye's width: so near to an eye nothing tells the colour of skin
 SEEN = 512  # side of the crop as the networks see it, pixels: that of the training's sharp clips
 
 
@@ -65,11 +67,11 @@ class Scene:
     """One portrait on one grid.
 
     source uint8 [512, 512, 4]: the crop as the networks see it; tone: the photo's, by whose balance
-    its colours, and those of the references, are not the photo's; light: of skin around the mouth,
-    0 to 1; shows_teeth: whether the photo does; own
-    float32 [512, 512]: 1 but where a mouth opens in which it does not show the inside; texture
-    float32 [16, 32, 32]: of the cheeks, in the cells of the eyes' tile; lashes: how much darker the
-    edges of the upper lids are than skin, 0 to 1. outlines: where the mesh
+    its colours, and those of the references, are not the photo's; skin: that around the eyes;
+    light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo does; own float32 [512,
+    512]: 1 but where a mouth opens in which it does not show the inside; texture float32 [16, 32,
+    32]: of the cheeks, in the cells of the eyes' tile; lashes: how much darker the edges of the
+    upper lids are than skin, 0 to 1, and lash_hue float32 [3] their hue. outlines: where the mesh
     folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows where nothing
     moves.
     """
@@ -83,14 +85,15 @@ class Scene:
         seen = self._patches.seen(portrait.pose, SEEN)
         inside = self._within(portrait, LIPS_INNER)
         lips = self._within(portrait, LIPS_OUTER) > inside
-        self.tone = Tone.of(source[..., :3], _at(source, seen), source[..., :3][lips])
+        self.tone = Tone.of(source[..., :3], _at(source[..., :3], seen), source[..., :3][lips])
         self.source = balanced(source, self.tone.balance)
-        self.light = light_of(_at(self.source, seen[slice(*BANDS[0])]))
+        self.skin = self._skin(portrait, seen)
+        self.light = light_of(_at(self.source[..., :3], seen[slice(*BANDS[0])]))
         shown = np.asarray(self.source[..., :3][inside > 0] @ LUMA / 255, np.float32)
         self.shows_teeth = are_parted(mesh.measured) and are_teeth(shown, self.light)
         self.own = self._own_inside(portrait, inside)
         self.texture = in_cells(self._texture(seen))
-        self.lashes = self._lashes(portrait)
+        self.lashes, self.lash_hue = self._lashes(portrait)
         references = balanced(portrait.references, self.tone.balance)
         if self.tone.grey:
             references[:] = np.round(references @ LUMA)[..., None]
@@ -124,6 +127,17 @@ class Scene:
             own[inside > 0] = 1
         return own
 
+    def _skin(self, portrait: Portrait, seen: Float) -> Skin:
+        """Of what lies around the eyes."""
+        eyes: Image = np.zeros((SEEN, SEEN), np.uint8)
+        for loop in EYE_LOOPS:
+            outline = self.seen(portrait.landmarks[list(loop), :2])
+            rim = round(EYE_RIM * float(np.ptp(outline[:, 0])))
+            cv2.fillPoly(eyes, [np.round(outline).astype(np.int32)], 1)
+            cv2.polylines(eyes, [np.round(outline).astype(np.int32)], True, 1, 2 * rim + 1)
+        around = seen[BANDS[1][0] :]
+        return Skin.of(_at(self.source[..., :3], around)[_at(eyes, around) == 0])
+
     def _texture(self, seen: Float) -> Float:
         luma = (self.source[..., :3] @ LUMA).astype(np.float32) / 127.5
         fine = luma - cv2.GaussianBlur(luma, (0, 0), FINE)
@@ -138,15 +152,18 @@ class Scene:
         most = COARSEST * float(np.median(np.abs(out)))
         return np.clip(out, -most, most)
 
-    def _lashes(self, portrait: Portrait) -> float:
-        """Of the eye that has more of them: along a lid, the darkest of a few pixels."""
-        darkest = np.asarray(
-            cv2.erode(cv2.GaussianBlur(self.source, (0, 0), 1), np.ones((3, 3))), np.uint8
-        )
+    def _lashes(self, portrait: Portrait) -> tuple[float, Float]:
+        """How much darker than skin, by the eye that has more of them, and their hue [3].
+
+        Along a lid, the darkest of a few pixels.
+        """
+        soft = cv2.GaussianBlur(self.source[..., :3], (0, 0), 1)
+        darkest = np.asarray(cv2.erode(soft, np.ones((3, 3))), np.uint8)
         edges = [self.seen(portrait.landmarks[sides(eye)[0], :2]) for eye in EYE_LOOPS]
-        light = [float(np.median(_at(darkest, edge) @ LUMA)) / 255 for edge in edges]
-        dark = [1 - own / max(self.light, 1e-3) for own in light]
-        return float(np.clip(max(dark), *LASHES))
+        colours = [np.median(_at(darkest, edge), 0) for edge in edges]
+        own = min(colours, key=LUMA.dot)
+        dark = 1 - float(own @ LUMA) / 255 / max(self.light, 1e-3)
+        return float(np.clip(dark, *LASHES)), hue_of(own + BLACK * self.tone.balance)
 
     def aim(
         self,
@@ -184,7 +201,7 @@ def in_cells(image: Float) -> Float:
 
 
 def _at(photo: Image, places: Float) -> Image:
-    """Colours uint8 [..., 3] of the pixels nearest to ``places`` [..., 2]."""
+    """What a photo has in the pixels nearest to ``places`` [..., 2]."""
     columns, rows = np.moveaxis(np.clip(np.round(places), 0, len(photo) - 1).astype(int), -1, 0)
-    colours: Image = photo[rows, columns, :3]
+    colours: Image = photo[rows, columns]
     return colours

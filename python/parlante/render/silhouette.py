@@ -2,7 +2,8 @@
 
 The landmarks of a face that is turned away go around its far cheek. A mesh of them is folded there:
 where the head turns back it would show the cheek twice, once as in a mirror, with the photo's
-outline in between. Unfolded, it draws out the skin that is seen. Where the head turns further away
+outline in between. Unfolded, it draws out the skin that is seen. For that its outline has to lie on
+skin: beside it, it would draw out hair or background. Where the head turns further away
 the mesh folds, and a pixel shows either what is before or what is behind: a row of steps, which is
 softened. So it is along the lids, which slide over the eyes and over one another.
 """
@@ -16,12 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.contract import VERTICES, Float, Image
-from parlante.face.topology import EYE_LEFT, EYE_RIGHT, FACE_OVAL, LIPS_OUTER
+from parlante.face.topology import EYE_LEFT, EYE_RIGHT, FACE_OVAL, LIPS_INNER, LIPS_OUTER
 
 MARGIN = 0.003  # widths of the face by which its oval lies around all else
 LOOPS = 3  # of vertices, from the oval on, that may be moved
 THIN = 0.02  # share of a common triangle's area under which one counts as folded
 ROUNDS = 60
+# Widths of the face: steps in which skin is looked for, from outside of the oval into the face;
+# how far in it may begin, and how far into it the oval then goes; skin that begins further in is
+# none that the oval missed.
+STEPS = np.arange(-0.03, 0.1, 0.004)
+DEEPEST, INTO = 0.04, 0.006
+OUTER, INNER = STEPS < -0.018, STEPS > 0.06  # of these: what is beside the face, and what is skin
+APART = 30.0  # levels: colours that differ by less are not told apart
+SKIN = 0.75  # of the way from the colour outside to that of skin: from there on it is skin
 JUMP = 3.0  # pixels of the flow's grid: neighbours that show what is as far apart show two things
 # How a pixel of an outline and its neighbours make its colour.
 SOFT = tuple(
@@ -56,6 +65,27 @@ def unfolded(points: Float, triangles: NDArray[np.int32]) -> Float:
         if not folded.any():
             break
         out[folded, :2] = (out[folded, :2] + middle[folded] @ out[:, :2]) / 2
+    return out.astype(np.float32)
+
+
+def on_skin(points: Float, photo: Image) -> Float:
+    """Landmarks float32 [468, 3] of which the oval lies on skin; those near it go along.
+
+    photo uint8 [H, W, ≥3], in whose pixels they are. Depths, lips and lids stay as they are.
+    """
+    out, oval = points.astype(np.float64), list(FACE_OVAL)
+    outline, width = out[oval, :2], float(np.ptp(out[oval, 0]))
+    along = np.roll(outline, -1, 0) - np.roll(outline, 1, 0)
+    inwards = np.stack([-along[:, 1], along[:, 0]], 1) / np.linalg.norm(along, axis=1)[:, None]
+    inwards *= np.sign(((outline.mean(0) - outline) * inwards).sum(1, keepdims=True))
+    ways = outline[:, None] + STEPS[:, None] * width * inwards[:, None]
+    missed = _before_skin(photo, ways.astype(np.float32))
+    missed = np.median([np.roll(missed, k) for k in (-1, 0, 1)], axis=0)
+    missed = (np.roll(missed, 1) + 2 * missed + np.roll(missed, -1)) / 4
+    share = np.clip(1 - _distance(out[:, :2], outline) / (STEPS[-1] * width), 0, 1)
+    share[[*LIPS_OUTER, *LIPS_INNER, *EYE_LEFT, *EYE_RIGHT]] = 0
+    nearest = np.linalg.norm(out[:, None, :2] - outline, axis=2).argmin(1)
+    out[:, :2] += (share * width)[:, None] * (missed[:, None] * inwards)[nearest]
     return out.astype(np.float32)
 
 
@@ -122,6 +152,30 @@ def _around(points: NDArray[np.float64], oval: list[int]) -> NDArray[np.float64]
     furthest = np.where(seen, radius[inner], 0).max(1) + MARGIN * np.ptp(points[:, 0])
     factor = np.maximum(furthest / radius[oval], 1)[:, None]
     return np.asarray(points[oval] + (factor - 1) * away[oval])
+
+
+def _before_skin(photo: Image, ways: Float) -> NDArray[np.float64]:
+    """How far in on each way [N, STEPS, 2] skin begins, in widths of the face; 0: at its place."""
+    soft = np.asarray(cv2.GaussianBlur(photo[..., :3], (0, 0), 1), np.float32)
+    colours = cv2.remap(
+        soft, ways[..., 0], ways[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    outside = np.median(colours[:, OUTER], axis=1)
+    way = np.median(colours[:, INNER], axis=1) - outside
+    apart = np.square(way).sum(1)
+    like = ((colours - outside[:, None]) * way[:, None]).sum(2) > SKIN * apart[:, None]
+    from_here_on = np.logical_and.accumulate(like[:, ::-1], axis=1)[:, ::-1]
+    first = STEPS[from_here_on.argmax(1)]
+    told = from_here_on.any(1) & (apart > APART**2) & (first <= DEEPEST)
+    return np.where(told, np.maximum(first + INTO, 0), 0)
+
+
+def _distance(points: NDArray[np.float64], outline: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of points [V, 2] from a closed outline [N, 2]: [V]."""
+    along = np.roll(outline, -1, 0) - outline
+    from_start = points[:, None] - outline
+    share = np.clip((from_start * along).sum(2) / np.square(along).sum(1), 0, 1)
+    return np.asarray(np.linalg.norm(from_start - share[..., None] * along, axis=2).min(1))
 
 
 def _turn(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parlante.contract import Float, Image
+from parlante.contract import Double, Float, Image
 
 # Of red, green and blue (BT.709); and how much of each is in skin, over that sum: the median of the
 # training people.
@@ -16,6 +16,14 @@ BALANCE_RANGE = 0.6, 1.6
 # Levels by which the channels of a black-and-white photo differ, at most, in all but one of a
 # thousand pixels: what compression leaves.
 GREY_LEVELS = 4
+# The colour of skin is told by pixels that are not much darker than its median: by none of the
+# first, by all of the second of these shares of it; weighed anew so often, since some are no skin.
+TELLS, ROUNDS = (0.3, 0.7), 6
+FLAT = 0.03  # of the median: light that differs by so little tells nothing
+LIGHTEST = 95  # percent of skin
+# In deeper shade the hue is that of this share of the median; and what is skin, not hair, by its
+# light: nothing of the first of these, all of the second.
+DEEPEST, SKINS = 0.45, (0.3, 0.65)
 # Lips are redder than skin (of red less green, over brightness): in photographs of people at least
 # by so much, in a marble or a blue print by less than a third of it.
 REDDER = 0.12
@@ -45,8 +53,8 @@ class Tone:
             return cls(True, one, one, 0.0)
         factors = balance(face)
         if not len(lips):
-            return cls(False, factors, _hue(balanced(face, factors)), 1.0)
-        skin, red = (_hue(balanced(colours, factors)) for colours in (face, lips))
+            return cls(False, factors, hue_of(balanced(face, factors)), 1.0)
+        skin, red = (hue_of(balanced(colours, factors)) for colours in (face, lips))
         redder = float((red[0] - red[1]) - (skin[0] - skin[1]))
         return cls(False, factors, skin, float(np.clip(redder / REDDER, 0, 1)))
 
@@ -57,6 +65,49 @@ class Tone:
             planes += np.float32(1 - self.coloured) * (toned - planes)
 
 
+@dataclass(frozen=True)
+class Skin:
+    """The colours of one face's skin by their luma: its shades are more saturated than its lights.
+
+    That of luma l is l · hue + shade, float32 [3] each; light: the median luma; lightest: nearly
+    all skin is darker. All over 127.5.
+    """
+
+    hue: Float
+    shade: Float
+    light: float
+    lightest: float
+
+    @classmethod
+    def of(cls, colours: Image) -> Skin:
+        """Of pixels uint8 [N, 3], most of which are skin: the line that most of them lie along."""
+        pixels = colours.astype(np.float32) / np.float32(127.5)
+        luma = np.maximum(pixels @ LUMA, np.float32(LEAST / 127.5))
+        light = float(np.median(luma))
+        weight = told = _ramp(luma / light, *TELLS) + 1e-6
+        for _ in range(ROUNDS):
+            middle = float(np.average(luma, weights=weight))
+            hue = np.average(pixels, 0, weights=weight) / middle
+            from_middle, other = luma - middle, pixels - np.multiply.outer(luma, hue)
+            spread = weight @ np.square(from_middle) + weight.sum() * (FLAT * light) ** 2
+            slope = (weight * from_middle) @ other / spread
+            error = np.linalg.norm(other - np.multiply.outer(from_middle, slope), axis=1)
+            weight = told / (1 + np.square(error / (2 * np.median(error) + 1e-3)))
+        lightest = float(np.percentile(luma[weight >= weight.max() / 2], LIGHTEST))
+        return cls(np.float32(hue + slope), np.float32(-middle * slope), light, lightest)
+
+    def at(self, luma: Float) -> Float:
+        """Colours [3, ...] of skin of luma [...]."""
+        lighter = np.maximum(luma, DEEPEST * self.light)
+        share = luma / lighter
+        colours = np.multiply.outer(self.hue, luma) + np.multiply.outer(self.shade, share)
+        return np.asarray(colours, np.float32)
+
+    def share(self, luma: Float) -> Float:
+        """How far what has this luma is skin, 0 to 1, and not lashes."""
+        return _ramp(luma / self.light, *SKINS)
+
+
 def balance(face: Image) -> Float:
     """Factors of red, green and blue that give a face the tint of people in general.
 
@@ -64,7 +115,7 @@ def balance(face: Image) -> Float:
     face uint8 [..., 3]: its pixels.
     """
     own = face.reshape(-1, 3)
-    factors = np.clip(SKIN / np.maximum(_hue(own), 1e-3), *BALANCE_RANGE)
+    factors = np.clip(SKIN / np.maximum(hue_of(own), 1e-3), *BALANCE_RANGE)
     # What is bright must not leave the range.
     brightest = float((np.percentile(own, 99, axis=0) * factors).max())
     return np.asarray(factors * min(1.0, 250 / max(brightest, 1.0)), np.float32)
@@ -88,6 +139,12 @@ def light_of(colours: Image) -> float:
     return float(colours.reshape(-1, 3).mean(0) @ LUMA) / 255
 
 
-def _hue(colours: Image) -> Float:
+def _ramp(values: Float, first: float, last: float) -> Float:
+    """0 up to ``first``, 1 from ``last`` on."""
+    return np.asarray(np.clip((values - first) / (last - first), 0, 1), np.float32)
+
+
+def hue_of(colours: Image | Double) -> Float:
+    """The mean of pixels [..., 3] over its luma."""
     mean = colours.reshape(-1, 3).mean(0)
     return np.asarray(mean / max(float(mean @ LUMA), LEAST), np.float32)

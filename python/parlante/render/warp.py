@@ -72,8 +72,9 @@ class Warp:
             self.edges[rows] *= drawn
             if tile == MOUTH:
                 # What a picture of the person shows stays as it is.
-                real = scene.shows_teeth or bool(aim.referred[0] > 0)
-                keep(self.atlas_flow[rows, :, 2], self._kept, real=real)
+                referred = float(aim.referred[0])
+                real = scene.shows_teeth or referred > 0
+                keep(self.atlas_flow[rows, :, 2], self._kept, real=real, lips=1 - referred)
                 np.subtract(1, self._kept, out=self._kept)
                 drawn *= self._kept
         self.pack(aim.tiles)
