@@ -188,16 +188,16 @@ def test_a_picture_may_be_a_path_bytes_or_an_array(tmp_path: Path) -> None:
     Image.fromarray(two_halves()).save(buffer, "PNG")
     wanted = np.repeat(two_halves()[50:250:2, ::2], 2, 0).repeat(2, 1)  # its middle square
     for given in (file, str(file), buffer.getvalue(), two_halves(), Backdrop(two_halves())):
-        made = RenderOptions(background=given, size=200)
-        np.testing.assert_array_equal(made.backdrop, wanted)
+        backdrop = RenderOptions(background=given).backdrop
+        assert isinstance(backdrop, Backdrop)
+        np.testing.assert_array_equal(backdrop.filling(200, 200), wanted)
 
 
-@pytest.mark.parametrize("size", [128, 400])
-def test_a_picture_of_another_size_keeps_its_halves(size: int) -> None:
-    backdrop = RenderOptions(background=two_halves(), size=size).backdrop
-    assert isinstance(backdrop, np.ndarray)
-    assert (backdrop.shape, backdrop.dtype) == ((size, size, 3), np.uint8)
-    edge = size // 2 - 4  # where a cubic kernel sees both
+@pytest.mark.parametrize("shape", [(128, 128), (400, 400), (300, 720), (500, 40)])
+def test_a_picture_of_another_size_keeps_its_halves(shape: tuple[int, int]) -> None:
+    backdrop = Backdrop(two_halves()).filling(*shape)
+    assert (backdrop.shape, backdrop.dtype) == ((*shape, 3), np.uint8)
+    edge = shape[1] // 2 - 5  # where a cubic kernel sees both
     assert np.abs(backdrop[:, :edge].astype(int) - (250, 20, 20)).max() <= 1
     assert np.abs(backdrop[:, -edge:].astype(int) - (20, 20, 250)).max() <= 1
 
@@ -368,8 +368,9 @@ def test_a_picture_on_the_command_line(
 ) -> None:
     arguments = ["speak", str(PHOTO), str(VOICE), "-o", str(tmp_path / "a.mp4"), "--background"]
     assert cli.main([*arguments, str(PHOTO)]) == 1
-    wanted = RenderOptions(background=PHOTO).backdrop
-    np.testing.assert_array_equal(drawn_with[0].backdrop, wanted)  # type: ignore[arg-type]
+    wanted, given = RenderOptions(background=PHOTO).backdrop, drawn_with[0].backdrop
+    assert isinstance(wanted, Backdrop) and isinstance(given, Backdrop)
+    np.testing.assert_array_equal(given.rgb, wanted.rgb)
     assert cli.main([*arguments, "0,0,300"]) == 1
     assert cli.main([*arguments, "1,2"]) == 1
     said = capsys.readouterr().err

@@ -35,15 +35,16 @@ class Backdrop:
 
     rgb: Image
 
-    def square(self, size: int) -> Image:
-        """Its middle square, uint8 [size, size, 3]."""
+    def filling(self, height: int, width: int) -> Image:
+        """As much of its middle as has this shape, scaled to it: uint8 [height, width, 3]."""
         import cv2  # when it is needed: options are made before anything is drawn
 
-        side = min(self.rgb.shape[:2])
-        top, left = ((length - side) // 2 for length in self.rgb.shape[:2])
-        cut = self.rgb[top : top + side, left : left + side]
-        how = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
-        return np.asarray(cv2.resize(cut, (size, size), interpolation=how), np.uint8)
+        scale = max(height / self.rgb.shape[0], width / self.rgb.shape[1])
+        shown = [max(1, round(length / scale)) for length in (height, width)]
+        top, left = ((a - b) // 2 for a, b in zip(self.rgb.shape[:2], shown, strict=True))
+        cut = self.rgb[top : top + shown[0], left : left + shown[1]]
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(cut, (width, height), interpolation=how), np.uint8)
 
 
 class RenderKeywords(TypedDict, total=False):
@@ -162,8 +163,8 @@ class RenderOptions:
         },
     )
     """Instead of the photo's own background: ``"green"`` (chroma key), a colour (r, g, b),
-    ``"R,G,B"`` or ``"#rrggbb"``, or a picture (path, bytes of an image file, or array), whose
-    middle square is taken."""
+    ``"R,G,B"`` or ``"#rrggbb"``, or a picture (path, bytes of an image file, or array), of which
+    the middle fills the frame."""
 
     def __post_init__(self) -> None:
         if self.pixels not in get_args(Pixels):
@@ -173,11 +174,6 @@ class RenderOptions:
         if self.frame not in get_args(FrameKind):
             raise ParlanteError(
                 f"frame={self.frame!r}; give one of {', '.join(get_args(FrameKind))}"
-            )
-        if self.frame == "photo" and (self.background is not None or self.pixels == "rgba"):
-            raise ParlanteError(
-                'frame="photo" shows the photo with its own background; for another one, or for '
-                'rgba, give frame="head"'
             )
         checked = {
             "size": _size(self.size),
@@ -226,14 +222,9 @@ class RenderOptions:
         return self.fps
 
     @property
-    def backdrop(self) -> Color | Image | None:
-        """What is behind the person; None for what the photo shows.
-
-        A colour, or a picture uint8 [size, size, 3].
-        """
-        if isinstance(self.background, Backdrop):
-            return self.background.square(self.size)
-        assert self.background is None or isinstance(self.background, tuple)
+    def backdrop(self) -> Color | Backdrop | None:
+        """``background`` as what it is; None for what the photo shows."""
+        assert self.background is None or isinstance(self.background, (tuple, Backdrop))
         return self.background
 
 

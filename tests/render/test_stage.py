@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from parlante.contract import GRID, Image
 from parlante.errors import ImageError, ParlanteError
 from parlante.face.patches import through
+from parlante.face.topology import NOSE_TIP
 from parlante.options import RenderOptions
 from parlante.portrait.encoder import PortraitEncoder
 from parlante.portrait.portrait import Portrait
@@ -116,10 +117,51 @@ def test_the_photo_shows_the_head_as_the_square_does() -> None:
     assert cv2.PSNR(part, np.ascontiguousarray(b[: len(part), : part.shape[1]])) > 28
 
 
-def test_another_background_is_for_the_head_only() -> None:
-    for options in ({"background": "green"}, {"pixels": "rgba"}):
-        with pytest.raises(ParlanteError, match='frame="head"'):
-            RenderOptions(frame="photo", **options)  # type: ignore[arg-type]
+@pytest.mark.parametrize("pixels", ["rgb", "nv12"])
+def test_the_whole_photo_before_another_background(pixels: str) -> None:
+    """Far from the person there is nothing else; the person is the photo's, moved or not."""
+    portrait = wide()
+    draws = renderer(portrait, frame="photo", size=500, pixels=pixels, background="#0080ff")
+    still = draws.draw_warp(portrait.expression, np.zeros(6, np.float32))
+    moved = draws.draw(spoken(portrait), TURNED)
+    plain = renderer(portrait, frame="photo", size=500, pixels=pixels)
+    photo = plain.draw_warp(portrait.expression, np.zeros(6, np.float32))
+    if pixels == "nv12":
+        assert still.shape == (750, 900)
+        seen = cv2.cvtColor(still, cv2.COLOR_YUV2RGB_NV12)
+        assert np.abs(seen[20:480, 600:].astype(int) - (0, 128, 255)).max() < 40  # BT.601
+        return
+    for made in (still, moved):
+        assert (made[:, 600:] == (0, 128, 255)).all()
+        assert (made[:100, :400] == (0, 128, 255)).mean() > 0.8
+    nose = (portrait.landmarks[NOSE_TIP, :2] / GRID * portrait.box[2] + portrait.box[:2]).astype(
+        int
+    )
+    face = slice(nose[1] - 20, nose[1] + 20), slice(nose[0] - 20, nose[0] + 20)
+    np.testing.assert_array_equal(still[face], photo[face])
+    assert (moved[face] != photo[face]).any()
+
+
+def test_the_whole_photo_cut_out_and_before_a_picture() -> None:
+    portrait = wide()
+    cut_out = renderer(portrait, frame="photo", size=500, pixels="rgba")
+    rgba = cut_out.draw(spoken(portrait), TURNED)
+    assert rgba.shape == (500, 900, 4)
+    assert (rgba[:, 600:, 3] == 0).all() and rgba[..., 3].max() == 255
+    halves = np.zeros((300, 300, 3), np.uint8)
+    halves[:, 150:] = 200
+    before = renderer(portrait, frame="photo", size=500, background=halves)
+    made = before.draw(spoken(portrait), TURNED)
+    opaque, clear = rgba[..., 3] == 255, rgba[..., 3] == 0
+    assert np.abs(made[opaque].astype(int) - rgba[opaque][:, :3]).max() <= 1
+    wanted = np.zeros_like(made)
+    wanted[:, 450:] = 200
+    near = slice(440, 460)  # where the picture is scaled
+    clear[:, near] = False
+    np.testing.assert_array_equal(made[clear], wanted[clear])
+
+
+def test_frames_are_of_two_kinds() -> None:
     with pytest.raises(ParlanteError, match="head, photo"):
         RenderOptions(frame="all")  # type: ignore[arg-type]
 

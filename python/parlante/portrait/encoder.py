@@ -31,7 +31,7 @@ from parlante.face.patches import through
 from parlante.face.topology import NOSE_TIP, eye_aperture, lip_aperture
 from parlante.media.photo import Photo
 from parlante.portrait.manner import manner_of
-from parlante.portrait.matte import Matte
+from parlante.portrait.matte import Matte, lay_in
 from parlante.portrait.portrait import (
     FORMAT,
     MARGIN,
@@ -51,7 +51,6 @@ _log = logging.getLogger(__name__)
 # centre.
 FACE_SHARE = 0.575
 FACE_CENTRE = (0.5, 0.55)
-SEAM = 0.06  # of the crop's side, over which the mattes of crop and canvas blend
 MAX_SIDE, MAX_LONG = 1080, 4096  # detail beyond the largest output is not kept
 WATCHED = 2  # of so many frames of a video one may become a reference
 MIN_FACE = 32  # pixels across the landmarks of a face that can be animated at all
@@ -223,14 +222,13 @@ class PortraitEncoder:
 
     def _matte_of(self, canvas: Image, box: Box, nose: Float) -> Image:
         """Matte uint8 [H, W] of the canvas: that of the crop, and around it that of the whole."""
-        left, top, side = box
+        left, top, _ = box
         crop = cut(canvas, box)
         own = self._matte.predict(crop, at=(float(nose[0]) - left, float(nose[1]) - top))
         if canvas.shape == crop.shape:
             return np.asarray(np.round(own * 255), np.uint8)
         whole = self._matte.predict(canvas, at=(float(nose[0]), float(nose[1])))
-        inside = whole[top : top + side, left : left + side]
-        inside += _seam(canvas.shape[1], canvas.shape[0], box) * (own - inside)
+        lay_in(whole, own, left, top)
         return np.asarray(np.round(whole * 255), np.uint8)
 
 
@@ -242,24 +240,6 @@ def _own_look(portrait: Portrait) -> Look:
     atlas = np.asarray(cv2.remap(image[..., :3], columns, rows, cv2.INTER_LINEAR), np.uint8)
     places = through(patches.to_atlas(pose), portrait.landmarks[:, :2])
     return Look(atlas, places, portrait.rotation[0])
-
-
-def _seam(width: int, height: int, box: Box) -> Float:
-    """How much the matte of a crop counts within it: float32 [side, side].
-
-    Less towards those of its edges beyond which a canvas of that size goes on.
-    """
-    left, top, side = box
-    from_start = (np.arange(side, dtype=np.float32) + 1) / (SEAM * side)
-    weights = []
-    for before, after in ((top, height - side - top), (left, width - side - left)):
-        weight = np.ones(side, np.float32)
-        if before:
-            weight = np.minimum(weight, from_start)
-        if after:
-            weight = np.minimum(weight, from_start[::-1])
-        weights.append(weight)
-    return np.asarray(np.minimum(weights[0][:, None], weights[1]))
 
 
 def _stored(photo: Image, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

@@ -63,7 +63,7 @@ class FrameRenderer:
         self._attributes = Attributes(
             bundle, model, portrait, self.mesh, options, device=compute.device
         )
-        self._stage = stage_of(portrait, options, cpu_ops(compute.threads))
+        self._stage = stage_of(portrait, options, cpu_ops(compute.threads), bundle)
         self._scene = Scene(portrait, self.mesh, self._stage.grid)
         self._canvases = [
             Canvas(

@@ -1,7 +1,7 @@
 """What is composed for a frame, and where it lies in the picture.
 
 The head alone, a square, or the whole photo: then only the box in which the head moves is composed
-anew, and the rest is copied.
+anew, and the rest is copied. Before another background, or none, the person is cut out by a matte.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from parlante.contract import GRID, Float, Image, Pixels
-from parlante.options import RenderOptions
+from parlante.contract import GRID, Double, Float, Image, Pixels
+from parlante.face.topology import NOSE_TIP
+from parlante.options import Backdrop, RenderOptions
+from parlante.portrait.matte import Matte, lay_in
 from parlante.portrait.portrait import Portrait
 from parlante.render.ops import Ops
+from parlante.runtime.bundle import Bundle
 
 # Finest grid on which the flow is drawn, pixels of it to the crop's side: `compose` interpolates
 # beyond.
@@ -89,28 +92,33 @@ def picture_shape(height: int, width: int, pixels: Pixels) -> tuple[int, ...]:
     return height, width, 4 if pixels == "rgba" else 3
 
 
-def stage_of(portrait: Portrait, options: RenderOptions, ops: Ops) -> Stage:
+def stage_of(portrait: Portrait, options: RenderOptions, ops: Ops, bundle: Bundle) -> Stage:
     """The stage for a portrait, as the options want it."""
-    return _photo(portrait, options, ops) if options.frame == "photo" else _head(portrait, options)
+    if options.frame == "head":
+        return _head(portrait, options)
+    return _photo(portrait, options, ops, bundle)
 
 
 def _head(portrait: Portrait, options: RenderOptions) -> Stage:
-    size, background = options.size, options.backdrop
+    size = options.size
     source, corner = portrait.around(size)
-    plate, grid = _nothing(size, size), crop_grid(min(size, FINEST))
-    kind: Background = "plate"
-    if isinstance(background, tuple):
-        kind = background
-    elif background is not None:
-        plate = background
-    elif options.pixels == "rgba":
-        kind = "alpha"
-    else:
+    plate, background = _behind(options, size, size)
+    if background is None:
         source = _opaque(source[..., :3])
-    return Stage(source, corner, plate, kind, grid, None)
+    return Stage(source, corner, plate, background or "plate", crop_grid(min(size, FINEST)), None)
 
 
-def _photo(portrait: Portrait, options: RenderOptions, ops: Ops) -> Stage:
+def _behind(options: RenderOptions, height: int, width: int) -> tuple[Image, Background | None]:
+    """A plate [height, width, 3] and the background; None for the photo's own."""
+    backdrop, plate = options.backdrop, _nothing(height, width)
+    if isinstance(backdrop, Backdrop):
+        return backdrop.filling(height, width), "plate"
+    if backdrop is None and options.pixels == "rgba":
+        return plate, "alpha"
+    return plate, backdrop
+
+
+def _photo(portrait: Portrait, options: RenderOptions, ops: Ops, bundle: Bundle) -> Stage:
     width, height = portrait.frame_size("photo", options.size)
     photo = portrait.picture
     scale = np.array([width / photo.shape[1], height / photo.shape[0]])
@@ -127,7 +135,10 @@ def _photo(portrait: Portrait, options: RenderOptions, ops: Ops) -> Stage:
     right, bottom = (
         min(-(-int(np.ceil(v)) // 2) * 2, n) for v, n in zip(high, (width, height), strict=True)
     )
+    plate, background = _behind(options, height, width)
     source = _opaque(photo)
+    if background is not None:
+        source[..., 3] = _matte_of(portrait, photo, low, high, bundle)
     finer = min(1.0, FINEST / (side * float(scale[0])))
     rows, columns = (max(1, round(n * finer)) for n in (bottom - y, right - x))
     per = np.array([columns / (right - x), rows / (bottom - y)])
@@ -141,8 +152,29 @@ def _photo(portrait: Portrait, options: RenderOptions, ops: Ops) -> Stage:
     still = np.zeros((height, width, 2), np.float32)
     still[..., 1], still[..., 0] = np.mgrid[:height, :width]
     nowhere = np.zeros((0, 2, 3), np.float32), np.zeros((0, 2), np.int32)
-    ops.compose(source, photo, still, None, None, None, *nowhere, rest, format=options.pixels)
-    return Stage(source, (x, y), _nothing(bottom - y, right - x), "plate", grid, rest)
+    kind = background or "plate"
+    still_frame = source, plate, still, None, None, None, *nowhere, rest
+    ops.compose(*still_frame, format=options.pixels, background=kind)
+    return Stage(source, (x, y), plate[y:bottom, x:right].copy(), kind, grid, rest)
+
+
+def _matte_of(portrait: Portrait, photo: Image, low: Double, high: Double, bundle: Bundle) -> Image:
+    """Of the whole photo uint8 [H, W, 3], in which the canvas lies from ``low`` to ``high`` [2].
+
+    There it is the portrait's own.
+    """
+    left, top = np.round(low).astype(int)
+    right, bottom = np.minimum(np.round(high).astype(int), photo.shape[1::-1])
+    x, y, side = portrait.crop
+    nose = (portrait.landmarks[NOSE_TIP, :2] + 0.5) * (side / GRID) + (x, y)
+    size = portrait.canvas.shape[1::-1]
+    at = low + nose * (high - low) / size - 0.5
+    whole = Matte(bundle.session("matte")).predict(photo, at=(float(at[0]), float(at[1])))
+    own = cv2.resize(
+        portrait.canvas[..., 3], (right - left, bottom - top), interpolation=cv2.INTER_AREA
+    )
+    lay_in(whole, np.asarray(own / 255, np.float32), left, top)
+    return np.asarray(np.round(whole * 255), np.uint8)
 
 
 def _opaque(image: Image) -> Image:
