@@ -13,7 +13,7 @@ from parlante.contract import TILE, Float
 from parlante.face.topology import LIP_CORNERS, LIPS_INNER
 from parlante.render.contact import shut_lips
 from parlante.render.mesh import WarpMesh
-from parlante.render.mouth import Mouth, are_parted, are_teeth, keep, teeth_of
+from parlante.render.mouth import Mouth, are_parted, are_teeth, keep, teeth_of, upper_teeth
 from parlante.render.renderer import FrameRenderer
 from parlante.runtime.bundle import Bundle
 from tests.support.portrait_samples import avatar, mode, model
@@ -125,6 +125,22 @@ def test_lips_beside_a_wide_mouth_are_kept() -> None:
     left, right = np.flatnonzero(inside.any(0))[[0, -1]]
     assert not out[:, : left - 6].any() and not out[:, right + 7 :].any()
     assert not kept(opening(3), real=True, lips=1)[~(opening(3) > 0)].any()
+
+
+def test_upper_teeth_alone_are_seen_to_stay() -> None:
+    """Not the dark below them, nor lower teeth, however bright; and their edge is even."""
+    inside = np.zeros((128, 128), np.uint8)
+    inside[40:80, 20:108] = 1
+    light = np.full(inside.shape, 150, np.float32)
+    light[40:80, 20:108] = 40
+    light[42:56, 20:108] = 170 + 30 * (np.arange(88) // 11 % 2)
+    light[42:70, 60] = 170  # a spot of light on the tongue
+    light[70:80, 20:108] = 220
+    seen = upper_teeth(light, inside)
+    assert (seen[43:53, 23:105] > 0.95).all()
+    assert not seen[60:].any() and not seen[:, :17].any()
+    light[56:80, 20:108] = 150  # an opening full of teeth
+    assert (upper_teeth(light, inside)[43:77, 23:105] > 0.95).all()
 
 
 def test_parted_lips_show_an_inside() -> None:

@@ -139,9 +139,10 @@ def test_lids_that_are_drawn_have_the_colour_of_skin(light: float) -> None:
     colour = 1 + drawn[:, 0, 16, 16]
     assert colour @ LUMA == pytest.approx(1 + light, rel=1e-2)
     luma = np.float32(1 + light)
-    share, lashes = scene.skin.share(luma), luma * scene.lash_hue
+    skin = scene.skins[1]  # its rows are the lower half of the cells
+    share, lashes = skin.share(luma), luma * scene.lash_hue
     assert (share > 0.5) == (light > -0.5)
-    wanted = share * scene.skin.at(luma) + (1 - share) * lashes
+    wanted = share * skin.at(luma) + (1 - share) * lashes
     np.testing.assert_allclose(colour, wanted, atol=1e-2)
 
 
@@ -158,9 +159,28 @@ def test_of_an_eye_that_the_network_leaves_nothing_changes() -> None:
     opening[:] = 0
     canvas._as_skin(drawn, warp)
     before, after = (np.tensordot(LUMA, picture + 1, 1) for picture in (warp, warp + drawn))
-    lightest = draws._scene.skin.lightest
-    assert (before > lightest).any() and after.max() <= 1.05 * lightest + 1e-3
-    np.testing.assert_array_equal(drawn[:, before <= lightest], 0)
+    for skin, rows in zip(draws._scene.skins, (slice(16), slice(16, 32)), strict=True):
+        light, changed = before[:, rows], drawn[:, :, rows]
+        assert (light > skin.lightest).any()
+        assert after[:, rows].max() <= 1.05 * skin.lightest + 1e-3
+        np.testing.assert_allclose(changed[:, light <= skin.lightest], 0, atol=1e-6)
+
+
+def test_lids_that_change_little_keep_their_hue() -> None:
+    """The network's light is taken, its colours are not; between open lids both are."""
+    draws = renderer(avatar().portrait)
+    canvas, skins = draws._canvases[0], draws._scene.skins
+    draws._scene.texture.fill(0)
+    gate, opening = (canvas._warp.condition[EYES, p] for p in (DRAWN_PLANES, OPENING_PLANES))
+    gate[:], opening[:] = 0, 0
+    opening[:, :, 20:] = 1
+    drawn = np.zeros((3, CELL_PIXELS, *CELLS), np.float32)
+    drawn[2] = 0.04  # blue
+    canvas._as_skin(drawn, np.zeros_like(drawn))
+    wanted = 0.04 * LUMA[2] * np.stack([skin.hue for skin in skins])
+    np.testing.assert_allclose(drawn[:, 0, (4, 28), 4].T, wanted, atol=1e-6)
+    between = drawn[:, :, :, 20:]
+    assert (between[2] == np.float32(0.04)).all() and not between[:2].any()
 
 
 def test_where_lids_meet_there_are_lashes() -> None:

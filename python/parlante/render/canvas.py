@@ -19,6 +19,7 @@ from parlante.contract import (
     PATCHES,
     TILE,
     TILES,
+    UNSHUFFLE,
     Float,
     Image,
 )
@@ -39,6 +40,7 @@ BAND_ROWS = np.array(BANDS, np.int32)
 REFERRED = 0.6
 # Lids are drawn where light is changed by so much, of 2, or more; over so many cells.
 CHANGED, NEAR = 0.12, 1.2
+LID_ROWS = [slice(*((row - TILE) // UNSHUFFLE for row in band)) for band in BANDS[1:]]  # of cells
 WHITE = 0.05  # what is brighter by so much than the brightest skin is none of it
 LEAST = 0.05  # of what a mean is taken of
 # Along lids that have met: how much of the photo's lashes there is, over skin around so many cells,
@@ -128,18 +130,24 @@ class Canvas:
 
     def _as_skin(self, drawn: Float, warp: Float) -> None:
         """Give lids that are drawn the colours of skin around, and the texture of its cheeks."""
+        scene = self._scene
         gate, opening = (self._warp.condition[EYES, p] for p in (DRAWN_PLANES, OPENING_PLANES))
         changed = cv2.GaussianBlur(np.abs(drawn).mean((0, 1)), (0, 0), NEAR)
         changed = np.minimum(changed / CHANGED, 1)
-        whole = warp + 1 + drawn
-        luma = np.tensordot(LUMA, whole, 1)
-        skin, scene = self._scene.skin, self._scene
-        # Between lids that have met nothing is as white as the eye.
-        white = np.clip((luma / skin.lightest - 1) / WHITE, 0, 1) * (1 - opening)
-        luma = luma + white * (np.minimum(luma, skin.lightest) - luma)
-        lashes = np.multiply.outer(scene.lash_hue, luma)
-        toned = lashes + skin.share(luma) * (skin.at(luma) - lashes)
-        drawn += np.maximum(changed, white) * gate * (toned - whole)
+        for skin, rows in zip(scene.skins, LID_ROWS, strict=True):
+            own, open_ = drawn[..., rows, :], opening[:, rows]
+            # Of lids the network tells the light alone.
+            hueless = np.multiply.outer(skin.hue, np.tensordot(LUMA, own, 1))
+            own += (1 - open_) * (hueless - own)
+            whole = warp[..., rows, :] + 1 + own
+            light = np.tensordot(LUMA, whole, 1)
+            # Between lids that have met nothing is as white as the eye.
+            white = np.clip((light / skin.lightest - 1) / WHITE, 0, 1) * (1 - open_)
+            light = light + white * (np.minimum(light, skin.lightest) - light)
+            lashes = np.multiply.outer(scene.lash_hue, light)
+            toned = lashes + skin.share(light) * (skin.at(light) - lashes)
+            share = np.maximum(changed[rows], white) * gate[:, rows]
+            own += share * (toned - whole)
         np.multiply(scene.texture, changed, out=self._taken)
         self._taken *= gate
         drawn += self._taken

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from parlante.contract import TILE, Float
+from parlante.contract import TILE, Float, Image
 from parlante.face.model import FaceModel
 from parlante.face.patches import through
 from parlante.face.topology import LIPS_OUTER
@@ -25,6 +25,9 @@ SOFT = 0.7  # pixels of the tile: as sharp as photos are
 # Lips further apart in the photo, over the width of the mouth, show an inside of its own; there are
 # teeth in it where its brightest tenth is so much brighter than the skin around.
 PARTED, TEETH_LIGHT = 0.08, 1.0
+# Upper teeth begin in this part of the opening, and end where it is darker than so much of them;
+# their edge is as soft as photos are, pixels of the crop as the networks see it.
+UPPER_PART, FALL, EDGE = 0.6, 0.62, 0.8
 # Pixels of the tile: lips that are parted wider show the inside as it is, from the first on a
 # little; near lips, over so many pixels, the network draws what is between, less near the upper
 # one.
@@ -64,6 +67,27 @@ def are_teeth(inside: Float, light: float) -> bool:
     light: of the skin around, over 255.
     """
     return len(inside) > 0 and float(np.percentile(inside, 90)) > TEETH_LIGHT * light
+
+
+def upper_teeth(luma: Float, inside: Image) -> Float:
+    """How far each pixel shows the upper teeth, float32 [H, W]: those alone stay with the head.
+
+    luma float32 [H, W] of a photo; inside uint8 [H, W]: 1 between lips that show teeth. Below them
+    lie the dark, lower teeth, which go with the jaw, and the rim of the lip.
+    """
+    soft = cv2.GaussianBlur(luma, (0, 0), 1)
+    columns = np.flatnonzero(inside.any(0))
+    ends = np.zeros((1, len(columns)), np.float32)
+    for k, column in enumerate(columns):
+        light = soft[inside[:, column] > 0, column]
+        brightest = int(light[: max(2, round(UPPER_PART * len(light)))].argmax())
+        dark = np.flatnonzero(light[brightest:] < FALL * light[brightest])
+        ends[0, k] = brightest + dark[0] if len(dark) else len(light)
+    even = np.asarray(cv2.GaussianBlur(cv2.medianBlur(ends, 5), (0, 0), 2))
+    out = np.zeros(inside.shape, np.float32)
+    for column, end in zip(columns, even[0], strict=True):
+        out[np.flatnonzero(inside[:, column])[: round(float(end))], column] = 1
+    return np.asarray(cv2.GaussianBlur(out, (0, 0), EDGE), np.float32)
 
 
 def _width(landmarks: Float) -> float:

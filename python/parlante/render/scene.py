@@ -14,7 +14,7 @@ from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES as EYE_LOOPS
 from parlante.render.contact import eye_openings, sides
 from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
-from parlante.render.mouth import are_parted, are_teeth
+from parlante.render.mouth import are_parted, are_teeth, upper_teeth
 from parlante.render.reference import NearestReference
 from parlante.render.silhouette import Outlines
 from parlante.render.stage import Grid, crop_grid
@@ -29,7 +29,7 @@ STIRRED = np.array([2.0, 0.8, 0.8], np.float32)
 # lids that are drawn have that of the cheek, so many heights of the patch below the eye.
 FINE, COARSEST, CHEEK = 2.0, 3.0, 0.55
 LASHES = 0.15, 0.8  # how much darker than skin they are, at least and at most
-BLACK = 40.0  # levels of grey added to what is dark before its hue is told: black has none
+BLACK = 30.0  # levels of grey added to what is dark before its hue is told: black has none
 EYE_RIM = 0.08  # of an eye's width: so near to an eye nothing tells the colour of skin
 SEEN = 512  # side of the crop as the networks see it, pixels: that of the training's sharp clips
 
@@ -67,13 +67,13 @@ class Scene:
     """One portrait on one grid.
 
     source uint8 [512, 512, 4]: the crop as the networks see it; tone: the photo's, by whose balance
-    its colours, and those of the references, are not the photo's; skin: that around the eyes;
-    light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo does; own float32 [512,
-    512]: 1 but where a mouth opens in which it does not show the inside; texture float32 [16, 32,
-    32]: of the cheeks, in the cells of the eyes' tile; lashes: how much darker the edges of the
-    upper lids are than skin, 0 to 1, and lash_hue float32 [3] their hue. outlines: where the mesh
-    folds. at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows where nothing
-    moves.
+    its colours, and those of the references, are not the photo's; skins: those around the right and
+    the left eye; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo does; own
+    float32 [512, 512]: 1 but where a mouth opens in which it does not show the inside; texture
+    float32 [16, 32, 32]: of the cheeks, in the cells of the eyes' tile; lashes: how much darker the
+    edges of the upper lids are than skin, 0 to 1, and lash_hue float32 [3] their hue; outlines:
+    where the mesh folds; at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows
+    where nothing moves.
     """
 
     def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:
@@ -87,7 +87,7 @@ class Scene:
         lips = self._within(portrait, LIPS_OUTER) > inside
         self.tone = Tone.of(source[..., :3], _at(source[..., :3], seen), source[..., :3][lips])
         self.source = balanced(source, self.tone.balance)
-        self.skin = self._skin(portrait, seen)
+        self.skins = self._skins(portrait, seen)
         self.light = light_of(_at(self.source[..., :3], seen[slice(*BANDS[0])]))
         shown = np.asarray(self.source[..., :3][inside > 0] @ LUMA / 255, np.float32)
         self.shows_teeth = are_parted(mesh.measured) and are_teeth(shown, self.light)
@@ -124,19 +124,20 @@ class Scene:
         own = np.ones((SEEN, SEEN), np.float32)
         cv2.fillPoly(own, [np.round(self.seen(patch)).astype(np.int32)], 0)
         if self.shows_teeth:
-            own[inside > 0] = 1
+            luma = np.asarray(self.source[..., :3] @ LUMA, np.float32)
+            np.maximum(own, upper_teeth(luma, inside), out=own)
         return own
 
-    def _skin(self, portrait: Portrait, seen: Float) -> Skin:
-        """Of what lies around the eyes."""
+    def _skins(self, portrait: Portrait, seen: Float) -> list[Skin]:
+        """Of what lies around each eye."""
         eyes: Image = np.zeros((SEEN, SEEN), np.uint8)
         for loop in EYE_LOOPS:
             outline = self.seen(portrait.landmarks[list(loop), :2])
             rim = round(EYE_RIM * float(np.ptp(outline[:, 0])))
             cv2.fillPoly(eyes, [np.round(outline).astype(np.int32)], 1)
             cv2.polylines(eyes, [np.round(outline).astype(np.int32)], True, 1, 2 * rim + 1)
-        around = seen[BANDS[1][0] :]
-        return Skin.of(_at(self.source[..., :3], around)[_at(eyes, around) == 0])
+        bands = [seen[slice(*band)] for band in BANDS[1:]]
+        return [Skin.of(_at(self.source[..., :3], own)[_at(eyes, own) == 0]) for own in bands]
 
     def _texture(self, seen: Float) -> Float:
         luma = (self.source[..., :3] @ LUMA).astype(np.float32) / 127.5
