@@ -28,6 +28,8 @@ PARTED, TEETH_LIGHT = 0.08, 1.0
 # Upper teeth begin in this part of the opening, and end where it is darker than so much of them;
 # their edge is as soft as photos are, pixels of the crop as the networks see it.
 UPPER_PART, FALL, EDGE = 0.6, 0.62, 0.8
+# Where no dark lies below them they end so far under the lip, over the median of all columns.
+LONGEST = 1.3
 # Pixels of the tile: lips that are parted wider show the inside as it is, from the first on a
 # little; near lips, over so many pixels, the network draws what is between, less near the upper
 # one.
@@ -77,15 +79,16 @@ def upper_teeth(luma: Float, inside: Image) -> Float:
     """
     soft = cv2.GaussianBlur(luma, (0, 0), 1)
     columns = np.flatnonzero(inside.any(0))
-    ends = np.zeros((1, len(columns)), np.float32)
+    ends = np.zeros(len(columns), np.float32)
     for k, column in enumerate(columns):
         light = soft[inside[:, column] > 0, column]
         brightest = int(light[: max(2, round(UPPER_PART * len(light)))].argmax())
         dark = np.flatnonzero(light[brightest:] < FALL * light[brightest])
-        ends[0, k] = brightest + dark[0] if len(dark) else len(light)
-    even = np.asarray(cv2.GaussianBlur(cv2.medianBlur(ends, 5), (0, 0), 2))
+        ends[k] = brightest + dark[0] if len(dark) else len(light)
+    ends = np.minimum(ends, LONGEST * np.median(ends))
+    even = cv2.GaussianBlur(cv2.medianBlur(ends[None], 5), (0, 0), 2)[0]
     out = np.zeros(inside.shape, np.float32)
-    for column, end in zip(columns, even[0], strict=True):
+    for column, end in zip(columns, even, strict=True):
         out[np.flatnonzero(inside[:, column])[: round(float(end))], column] = 1
     return np.asarray(cv2.GaussianBlur(out, (0, 0), EDGE), np.float32)
 

@@ -21,8 +21,9 @@ GREY_LEVELS = 4
 TELLS, ROUNDS = (0.3, 0.7), 6
 FLAT = 0.03  # of the median: light that differs by so little tells nothing
 LIGHTEST = 95  # percent of skin
-# In deeper shade the hue is that of this share of the median; and what is skin, not hair, by its
-# light: nothing of the first of these, all of the second.
+# In deeper shade than this share of the median the hue is that of there, as it is in light that is
+# brighter than nearly all skin; and what is skin, not hair, by its light: nothing of the first of
+# these, all of the second.
 DEEPEST, SKINS = 0.45, (0.3, 0.65)
 # Lips are redder than skin (of red less green, over brightness): in photographs of people at least
 # by so much, in a marble or a blue print by less than a third of it.
@@ -98,8 +99,7 @@ class Skin:
 
     def at(self, luma: Float) -> Float:
         """Colours [3, ...] of skin of luma [...]."""
-        lighter = np.maximum(luma, DEEPEST * self.light)
-        share = luma / lighter
+        share = luma / np.clip(luma, DEEPEST * self.light, self.lightest)
         colours = np.multiply.outer(self.hue, luma) + np.multiply.outer(self.shade, share)
         return np.asarray(colours, np.float32)
 
