@@ -29,7 +29,9 @@ STIRRED = np.array([2.0, 0.8, 0.8], np.float32)
 # lids that are drawn have that of the cheek, so many heights of the patch below the eye.
 FINE, COARSEST, CHEEK = 2.0, 3.0, 0.55
 LASHES = 0.15, 0.8  # how much darker than skin they are, at least and at most
-BLACK = 30.0  # levels of grey added to what is dark before its hue is told: black has none
+# Levels of grey added to what is dark before its hue is told: black has none; and how far the hue
+# of what is drawn dark is that of skin.
+BLACK, OF_SKIN = 30.0, 0.5
 EYE_RIM = 0.08  # of an eye's width: so near to an eye nothing tells the colour of skin
 SEEN = 512  # side of the crop as the networks see it, pixels: that of the training's sharp clips
 
@@ -154,7 +156,7 @@ class Scene:
         return np.clip(out, -most, most)
 
     def _lashes(self, portrait: Portrait) -> tuple[float, Float]:
-        """How much darker than skin, by the eye that has more of them, and their hue [3].
+        """How much darker than skin, by the eye that has more of them, and the hue [3] there.
 
         Along a lid, the darkest of a few pixels.
         """
@@ -164,7 +166,10 @@ class Scene:
         colours = [np.median(_at(darkest, edge), 0) for edge in edges]
         own = min(colours, key=LUMA.dot)
         dark = 1 - float(own @ LUMA) / 255 / max(self.light, 1e-3)
-        return float(np.clip(dark, *LASHES)), hue_of(own + BLACK * self.tone.balance)
+        hues = [skin.at(np.float32(skin.light)) / skin.light for skin in self.skins]
+        hue = hue_of(own + BLACK * self.tone.balance)
+        hue += OF_SKIN * (np.mean(hues, axis=0, dtype=np.float32) - hue)
+        return float(np.clip(dark, *LASHES)), hue
 
     def aim(
         self,
