@@ -11,6 +11,7 @@ from parlante.contract import TILE, Float, Image
 from parlante.face.model import FaceModel
 from parlante.face.patches import through
 from parlante.face.topology import LIPS_OUTER
+from parlante.render.ramp import ramp, smooth
 
 LIGHT = 2.0  # what a colour of 1 is brighter than skin around the mouth is on average
 # Colours of the throat and of what is seen of the tongue above the lower lip; and how wide lips are
@@ -125,13 +126,13 @@ class Mouth:
         height = _evenly(below[-1:])
         share = np.asarray(below / np.maximum(below[-1:], 1), np.float32)
         light = np.minimum(1.12 * cv2.GaussianBlur(parted, (0, 0), SPREAD), 1)
-        back, front = _smooth(share, 0.3, 0.8), _smooth(share, 0.75, 1)
-        sides = _smooth(height / max(float(height.max()), 1), 0.4, 1)
-        tongue = back * (1 - 0.6 * front) * sides * _ramp(height, *TONGUE_SEEN)
+        back, front = smooth(share, 0.3, 0.8), smooth(share, 0.75, 1)
+        sides = smooth(height / max(float(height.max()), 1), 0.4, 1)
+        tongue = back * (1 - 0.6 * front) * sides * ramp(height, *TONGUE_SEEN)
         light = AMBIENT + (1 - AMBIENT) * light
         throat = light[..., None] * (DARK + tongue[..., None] * (TONGUE - DARK))
         teeth_light = light * (1 - SHADOW * np.exp(-below / SHADOW_REACH))
-        shown = _ramp(height, *TEETH_SEEN)
+        shown = ramp(height, *TEETH_SEEN)
         colour = (shown * teeth_light)[..., None] * seen[..., :3]
         colour += (1 - shown[..., None] * seen[..., 3:]) * throat
         out[around] = np.minimum(cv2.GaussianBlur(colour, (0, 0), SOFT), 1)
@@ -156,11 +157,11 @@ def keep(opening: Float, out: Float, *, real: bool, lips: float) -> None:
     columns = around[1]
     parted = np.ascontiguousarray(opening[:, columns])
     inner = np.asarray(cv2.GaussianBlur(parted, (0, 0), RIM), np.float32)
-    wide = _ramp(_evenly(parted.sum(0, keepdims=True)), *WIDE)
-    inside = parted * _ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
+    wide = ramp(_evenly(parted.sum(0, keepdims=True)), *WIDE)
+    inside = parted * ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
     if not real:
         inside *= wide
-    outside = (1 - parted) * (1 - _ramp(inner, *BESIDE)) * wide
+    outside = (1 - parted) * (1 - ramp(inner, *BESIDE)) * wide
     out[:, columns] = inside + lips * outside
 
 
@@ -176,13 +177,3 @@ def _box(mask: Float, margin: int) -> tuple[slice, slice] | None:
 def _evenly(heights: Float) -> Float:
     """Heights of columns [1, W] as of a smooth outline."""
     return np.asarray(cv2.GaussianBlur(heights, (0, 0), 4), np.float32)
-
-
-def _ramp(values: Float, first: float, last: float) -> Float:
-    """0 up to ``first``, 1 from ``last`` on."""
-    return np.asarray(np.clip((values - first) / (last - first), 0, 1), np.float32)
-
-
-def _smooth(values: Float, first: float, last: float) -> Float:
-    share = _ramp(values, first, last)
-    return share * share * (3 - 2 * share)

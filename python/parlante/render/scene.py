@@ -93,8 +93,9 @@ class Scene:
         self.light = light_of(_at(self.source[..., :3], seen[slice(*BANDS[0])]))
         shown = np.asarray(self.source[..., :3][inside > 0] @ LUMA / 255, np.float32)
         self.shows_teeth = are_parted(mesh.measured) and are_teeth(shown, self.light)
-        self.own = self._own_inside(portrait, inside)
-        self.texture = in_cells(self._texture(seen))
+        luma = np.asarray(self.source[..., :3] @ LUMA, np.float32)
+        self.own = self._own_inside(portrait, inside, luma)
+        self.texture = in_cells(_texture(luma / 127.5, seen))
         self.lashes, self.lash_hue = self._lashes(portrait)
         references = balanced(portrait.references, self.tone.balance)
         if self.tone.grey:
@@ -119,14 +120,13 @@ class Scene:
         cv2.fillPoly(out, [np.round(outline).astype(np.int32)], 1)
         return np.asarray(cv2.erode(out, np.ones((3, 3), np.uint8)), np.uint8)
 
-    def _own_inside(self, portrait: Portrait, inside: Image) -> Float:
+    def _own_inside(self, portrait: Portrait, inside: Image, luma: Float) -> Float:
         rows, columns = BANDS[0][1] - 0.5, ATLAS[1] - 0.5
         corners = np.array([[-0.5, -0.5], [columns, -0.5], [columns, rows], [-0.5, rows]])
         patch = through(self._patches.to_picture(portrait.pose)[:1], corners)[0]
         own = np.ones((SEEN, SEEN), np.float32)
         cv2.fillPoly(own, [np.round(self.seen(patch)).astype(np.int32)], 0)
         if self.shows_teeth:
-            luma = np.asarray(self.source[..., :3] @ LUMA, np.float32)
             np.maximum(own, upper_teeth(luma, inside), out=own)
         return own
 
@@ -136,24 +136,11 @@ class Scene:
         for loop in EYE_LOOPS:
             outline = self.seen(portrait.landmarks[list(loop), :2])
             rim = round(EYE_RIM * float(np.ptp(outline[:, 0])))
-            cv2.fillPoly(eyes, [np.round(outline).astype(np.int32)], 1)
-            cv2.polylines(eyes, [np.round(outline).astype(np.int32)], True, 1, 2 * rim + 1)
+            points = [np.round(outline).astype(np.int32)]
+            cv2.fillPoly(eyes, points, 1)
+            cv2.polylines(eyes, points, True, 1, 2 * rim + 1)
         bands = [seen[slice(*band)] for band in BANDS[1:]]
         return [Skin.of(_at(self.source[..., :3], own)[_at(eyes, own) == 0]) for own in bands]
-
-    def _texture(self, seen: Float) -> Float:
-        luma = (self.source[..., :3] @ LUMA).astype(np.float32) / 127.5
-        fine = luma - cv2.GaussianBlur(luma, (0, 0), FINE)
-        first = BANDS[1][0]
-        out = np.empty((TILE, TILE), np.float32)
-        for top, bottom in BANDS[1:]:
-            below = CHEEK * (bottom - top) * (seen[top + 1, 0] - seen[top, 0])
-            # Mirrored: next to the lower lid lies what is next to it.
-            at = np.asarray(seen[top:bottom][::-1] + below, np.float32)
-            own = cv2.remap(fine, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
-            out[top - first : bottom - first] = own
-        most = COARSEST * float(np.median(np.abs(out)))
-        return np.clip(out, -most, most)
 
     def _lashes(self, portrait: Portrait) -> tuple[float, Float]:
         """How much darker than skin, by the eye that has more of them, and the hue [3] there.
@@ -204,6 +191,21 @@ def in_cells(image: Float) -> Float:
     rows, columns = (side // UNSHUFFLE for side in image.shape)
     blocks = image.reshape(rows, UNSHUFFLE, columns, UNSHUFFLE).transpose(1, 3, 0, 2)
     return np.ascontiguousarray(blocks.reshape(-1, rows, columns))
+
+
+def _texture(luma: Float, seen: Float) -> Float:
+    """Of the cheeks, in the eyes' tile: float32 [128, 128]; luma float32 [512, 512], over 127.5."""
+    fine = luma - cv2.GaussianBlur(luma, (0, 0), FINE)
+    first = BANDS[1][0]
+    out = np.empty((TILE, TILE), np.float32)
+    for top, bottom in BANDS[1:]:
+        below = CHEEK * (bottom - top) * (seen[top + 1, 0] - seen[top, 0])
+        # Mirrored: next to the lower lid lies what is next to it.
+        at = np.asarray(seen[top:bottom][::-1] + below, np.float32)
+        own = cv2.remap(fine, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
+        out[top - first : bottom - first] = own
+    most = COARSEST * float(np.median(np.abs(out)))
+    return np.clip(out, -most, most)
 
 
 def _at(photo: Image, places: Float) -> Image:

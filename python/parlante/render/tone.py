@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from parlante.contract import Double, Float, Image
+from parlante.render.ramp import ramp
 
 # Of red, green and blue (BT.709); and how much of each is in skin, over that sum: the median of the
 # training people.
@@ -85,7 +86,7 @@ class Skin:
         pixels = colours.astype(np.float32) / np.float32(127.5)
         luma = np.maximum(pixels @ LUMA, np.float32(LEAST / 127.5))
         light = float(np.median(luma))
-        weight = told = _ramp(luma / light, *TELLS) + 1e-6
+        weight = told = ramp(luma / light, *TELLS) + 1e-6
         for _ in range(ROUNDS):
             middle = float(np.average(luma, weights=weight))
             hue = np.average(pixels, 0, weights=weight) / middle
@@ -105,7 +106,7 @@ class Skin:
 
     def share(self, luma: Float) -> Float:
         """How far what has this luma is skin, 0 to 1, and not lashes."""
-        return _ramp(luma / self.light, *SKINS)
+        return ramp(luma / self.light, *SKINS)
 
 
 def balance(face: Image) -> Float:
@@ -137,11 +138,6 @@ def is_grey(image: Image) -> bool:
 def light_of(colours: Image) -> float:
     """How bright pixels uint8 [..., 3] are on average, 0 to 1."""
     return float(colours.reshape(-1, 3).mean(0) @ LUMA) / 255
-
-
-def _ramp(values: Float, first: float, last: float) -> Float:
-    """0 up to ``first``, 1 from ``last`` on."""
-    return np.asarray(np.clip((values - first) / (last - first), 0, 1), np.float32)
 
 
 def hue_of(colours: Image | Double) -> Float:
