@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,9 @@ import soundfile
 
 import parlante
 from parlante.app import cli, doctor
+from parlante.app.signals import ENDINGS
 from parlante.errors import AudioError
+from parlante.media.encoder import Encoder
 from parlante.options import RenderOptions
 from parlante.portrait.portrait import read_portrait
 from parlante.runtime import assets
@@ -218,12 +222,25 @@ def test_bad_input(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_interrupt(tmp_path: Path, wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*args: object, **options: object) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("number", [signal.SIGINT, *ENDINGS])
+def test_a_signal_ends_it_though_a_library_loses_it(
+    number: int, tmp_path: Path, wav: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = Encoder.write
 
-    monkeypatch.setattr("parlante.avatar.Speech.save", interrupted)
-    assert cli.main(["speak", str(PHOTO), str(wav), "-o", str(tmp_path / "out.mp4"), *QUICK]) == 130
+    def losing(self: Encoder, *given: Any) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(number)
+        encode(self, *given)
+
+    monkeypatch.setattr(Encoder, "write", losing)
+    out = tmp_path / "out.mp4"
+    before = signal.getsignal(number)
+    assert cli.main(["speak", str(PHOTO), str(wav), "-o", str(out), *QUICK]) == 128 + number
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) == before
+    monkeypatch.undo()
+    assert cli.main(["speak", str(PHOTO), str(wav), "-o", str(out), *QUICK]) == 0
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from parlante import __version__
 from parlante.app.arguments import avatar_with, option_of_text
-from parlante.app.signals import ENDINGS, EndedError
+from parlante.app.signals import ENDINGS, EndedError, check, end
 from parlante.avatar import Avatar
 from parlante.errors import ParlanteError
 from parlante.options import RenderOptions
@@ -190,10 +190,6 @@ def by_ray(jobs: Sequence[Job], address: str) -> Iterator[Record]:
 
 def _begin() -> None:
     """In a new process: what ends the batch ends it; Ctrl-C is the parent's."""
-
-    def end(number: int, _: object) -> None:
-        raise EndedError(number)
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in ENDINGS:
         signal.signal(number, end)
@@ -207,6 +203,7 @@ def make(job: Job) -> Record:
     def count(written: int) -> None:
         nonlocal frames
         frames = written
+        check()
 
     try:
         if job.wrong:

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import platform
-import signal
 import sys
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from parlante.app.arguments import (
     compute_of,
     render_options,
 )
-from parlante.app.signals import EndedError, ended_by_signals
+from parlante.app.signals import EndedError, check, ended_by_signals
 from parlante.contract import SAMPLE_RATE
 from parlante.errors import ParlanteError
 from parlante.runtime.assets import demo
@@ -52,8 +51,6 @@ def main(argv: list[str] | None = None) -> int:
     except ParlanteError as error:
         print(f"parlante: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     except EndedError as ended:
         return 128 + ended.number
 
@@ -212,12 +209,12 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
     replaces = arguments.output.is_file()
     # Without a terminal there is no bar.
     with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name, disable=None) as bar:
-        speech.save(
-            arguments.output,
-            codec=arguments.codec,
-            bits=arguments.bits,
-            progress=lambda count: bar.update(count - bar.n),
-        )
+
+        def written(count: int) -> None:
+            check()
+            bar.update(count - bar.n)
+
+        speech.save(arguments.output, codec=arguments.codec, bits=arguments.bits, progress=written)
     _say_written(arguments.output, replaces=replaces)
     if options.seed is None:
         print(

@@ -12,11 +12,31 @@ from types import FrameType
 ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-class EndedError(BaseException):
-    """A signal came that ends the process."""
+# Those that came since `ended_by_signals` began.
+_came: list[int] = []
+
+
+class EndedError(KeyboardInterrupt):
+    """A signal came that ends the process: Ctrl-C, or one of `ENDINGS`."""
 
     def __init__(self, number: int) -> None:
+        super().__init__(number)
         self.number = number
+
+
+def end(number: int, _: FrameType | None) -> None:
+    """Handle a signal: what runs ends with an `EndedError`."""
+    _came.append(number)
+    raise EndedError(number)
+
+
+def check() -> None:
+    """Raise the `EndedError` of a signal, if one came: for loops that go through libraries.
+
+    PyAV loses what a handler raises while it makes an error of its own, as it does once a frame.
+    """
+    if _came:
+        raise EndedError(_came[0])
 
 
 @contextmanager
@@ -34,9 +54,6 @@ def handled(handlers: Mapping[int, Callable[[int, FrameType | None], object]]) -
 
 
 def ended_by_signals() -> AbstractContextManager[None]:
-    """Where one of `ENDINGS` comes, the block ends with an `EndedError`."""
-
-    def end(number: int, _: object) -> None:
-        raise EndedError(number)
-
-    return handled(dict.fromkeys(ENDINGS, end))
+    """Where Ctrl-C or one of `ENDINGS` comes, the block ends with an `EndedError`."""
+    _came.clear()
+    return handled(dict.fromkeys((signal.SIGINT, *ENDINGS), end))
