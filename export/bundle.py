@@ -20,6 +20,7 @@ from export.face_model import correct_motion, reduce_face_model
 from export.face_models import convert
 from export.manifest import Part, write_manifest
 from export.networks import Network, export, networks
+from export.salience import U2NET, convert_salience
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED
 from models.train.loop import WEIGHTS
 from parlante.runtime.assets import networks_folder
@@ -29,6 +30,7 @@ READY_MADE = (
     "face_detector.onnx",
     "face_landmarks.onnx",
     "matte.onnx",
+    "salience.onnx",
     "voice_activity.onnx",
     "face_model.npz",
 )
@@ -43,7 +45,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--assets", type=Path, help="folder with the MediaPipe, YuNet and ICT-FaceKit files"
+        "--assets", type=Path, help="folder with the MediaPipe, YuNet, ICT-FaceKit and U2-Net files"
     )
     parser.add_argument("--untrained", action="store_true", help="leave our own networks out")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
@@ -62,6 +64,8 @@ def main() -> None:
     if arguments.assets is not None:
         for name, model in convert(arguments.assets).items():
             onnx.save(model, out / f"{name}.onnx")
+        salience = convert_salience(onnx.load(arguments.assets / U2NET))
+        onnx.save(salience, out / "salience.onnx")
         import silero_vad
 
         given = Path(silero_vad.__file__).parent / "data" / "silero_vad_openvino_16k.onnx"
@@ -79,6 +83,7 @@ def main() -> None:
             "face_landmarks.onnx", "Apache-2.0", "MediaPipe Face Landmarker, by Google"
         ),
         "matte": Part("matte.onnx", "Apache-2.0", "MediaPipe Selfie Segmentation, by Google"),
+        "salience": Part("salience.onnx", "Apache-2.0", "DUTS-TR (U2-Net, by its authors)"),
         "voice_activity": Part(
             "voice_activity.onnx", "MIT", "Silero VAD 6.2.3, by the Silero Team"
         ),

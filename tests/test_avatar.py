@@ -223,7 +223,7 @@ def test_gain_of_lips_is_seen() -> None:
     roi = roi_from_landmarks(points)
 
     def openings(gain: float) -> NDArray[np.float32]:
-        frames = speech(1.2, size=256, expression=gain, pose=0, blink=0)
+        frames = speech(1.2, size=256, expression=gain, pose=0, blink=0, seed=0)
         return lip_aperture(np.stack([find.landmarks(f.image, roi)[0] for f in frames]))
 
     off, natural, double = (openings(gain) for gain in (0, 1, 2))

@@ -68,7 +68,7 @@ def _networks() -> tuple[FaceDetector, FaceLandmarks, Matte, FaceModel]:
     return (
         FaceDetector(bundle.session("face_detector", threads=1)),
         FaceLandmarks(bundle.session("face_landmarks", threads=1)),
-        Matte(bundle.session("matte", threads=1)),
+        Matte(*bundle.sessions("matte", "salience")),
         FaceModel.load(bundle.path("face_model.npz")),
     )
 

@@ -85,7 +85,7 @@ class Sound:
 def mouth(bundle: Bundle) -> FrameRenderer:
     with demo() as (photo, _):
         avatar = Avatar(photo, bundle=bundle, cache=False)
-    return FrameRenderer(bundle, avatar._encoder.model, avatar.portrait, RenderOptions())
+    return FrameRenderer(bundle, avatar._model, avatar.portrait, RenderOptions())
 
 
 def words(voice: Voice, bundle: Bundle, said: list[str]) -> list[list[Sound]]:

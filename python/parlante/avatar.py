@@ -14,17 +14,19 @@ import numpy as np
 
 from parlante.contract import Picture, Precision, Samples
 from parlante.errors import BundleError, ImageError, OutputError
+from parlante.face.model import FaceModel
 from parlante.media.files import keep_inputs
 from parlante.media.writer import open_writer, rates_of
 from parlante.options import RenderOptions
 from parlante.portrait.cache import PortraitCache
-from parlante.portrait.encoder import PortraitEncoder
+from parlante.portrait.encoder import PortraitEncoder, key_of
 from parlante.portrait.pictures import Pictures, as_list
 from parlante.portrait.portrait import SUFFIX, Portrait, read_portrait
 from parlante.render.chain import StageTimes
 from parlante.render.renderer import FrameRenderer
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
+from parlante.runtime.sessions import resolve_device
 from parlante.session.engine import Engine, Frame
 from parlante.session.live import Clock, Live
 from parlante.session.timeline import Timeline
@@ -81,6 +83,7 @@ class Avatar:
         if face is not None and (isinstance(face, bool) or not isinstance(face, int) or face < 0):
             raise ImageError(f"face={face!r}; faces count 0, 1, 2 … from the largest")
         self._compute = Compute(device=device, precision=precision, threads=threads)
+        resolve_device(device)
         # Files that the avatar is made from, which nothing made with it replaces.
         self.sources = [
             Path(one).absolute() for one in as_list(photo) if isinstance(one, (str, Path))
@@ -92,12 +95,14 @@ class Avatar:
         if bundle is not None and not isinstance(bundle, Bundle):
             raise BundleError(f"bundle={bundle!r}; open a folder of networks with Bundle.open")
         self._bundle = bundle or Bundle.default()
-        self._encoder = PortraitEncoder(self._bundle, device=device, threads=threads)
+        self._model = FaceModel.load(self._bundle.path("face_model.npz"))
         if saved is not None:
             self.portrait = read_portrait(saved)
         else:
             assert pictures is not None
-            self.portrait = _encoded(self._encoder, pictures, face, PortraitCache(cache))
+            self.portrait = _encoded(
+                self._bundle, self._compute, pictures, face, PortraitCache(cache)
+            )
 
     @classmethod
     def load(
@@ -182,7 +187,7 @@ class Avatar:
     def _engine(self, options: RenderOptions, *, at_once: int) -> tuple[Engine, StageTimes]:
         _log.info("%s, %s, %d frames at once", options, self._compute, at_once)
         renderer = FrameRenderer(
-            self._bundle, self._encoder.model, self.portrait, options, self._compute, at_once
+            self._bundle, self._model, self.portrait, options, self._compute, at_once
         )
         motion = MotionStream(
             self._bundle,
@@ -309,15 +314,16 @@ def seeded(
 
 
 def _encoded(
-    encoder: PortraitEncoder, pictures: Pictures, face: int | None, cache: PortraitCache
+    bundle: Bundle, compute: Compute, pictures: Pictures, face: int | None, cache: PortraitCache
 ) -> Portrait:
     # Of several faces in a video, only how the largest moves can be seen.
     moving = pictures.video is not None and not face
-    key = encoder.key(pictures.photos, face, video=moving)
+    key = key_of(bundle, pictures.photos, face, video=moving)
     portrait = cache.get(key)
     _log.info("face %s: %s", key[:12], "to be encoded" if portrait is None else "from the cache")
     if portrait is None:
         video = pictures.moving() if moving else None
+        encoder = PortraitEncoder(bundle, device=compute.device, threads=compute.threads)
         portrait = encoder.encode(pictures.photos, face=face, video=video)
         cache.put(portrait)
     return portrait

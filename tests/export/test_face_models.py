@@ -1,8 +1,8 @@
 """The networks of faces against the ones they were converted from.
 
 ``data/face_models_reference.npz`` holds what LiteRT (ai-edge-litert 2.3) computes from MediaPipe's
-TFLite files on pieces of the public-domain photo. The converter itself is compared with LiteRT on a
-small network with random weights.
+TFLite files, and ONNX Runtime from U2-Net's own, on pieces of the public-domain photo. The
+converter itself is compared with LiteRT on a small network with random weights.
 """
 
 from __future__ import annotations
@@ -50,6 +50,16 @@ def test_matte_is_that_of_the_original() -> None:
     assert np.abs(matte[0, 0, 2::4, 2::4] - reference).max() < 2e-3
 
 
+def test_salience_is_that_of_the_original() -> None:
+    (salience,) = session("salience").run(["salience"], {"image": person_input()})
+    reference = np.load(REFERENCE)["salience"].astype(np.float32)
+    assert reference.min() < 0.01 and reference.max() > 0.99
+    # Its weights are stored in half precision here, which soft edges show.
+    difference = np.abs(salience[0, 0, 2::4, 2::4] - reference)
+    assert difference.max() < 0.1
+    assert difference.mean() < 1e-3
+
+
 def test_detector_decodes_to_pixels_of_its_input() -> None:
     image = np.zeros((640, 640, 3), np.uint8)
     image[64:576, 64:576] = photo()
@@ -65,7 +75,7 @@ def test_detector_decodes_to_pixels_of_its_input() -> None:
     assert np.allclose(points[best, 3:] - 64, MOUTH_CORNERS, atol=5)
 
 
-@pytest.mark.parametrize("name", ["face_detector", "face_landmarks", "matte"])
+@pytest.mark.parametrize("name", ["face_detector", "face_landmarks", "matte", "salience"])
 def test_networks_are_static_and_small(name: str) -> None:
     network = session(name)
     (image,) = network.get_inputs()
@@ -73,7 +83,12 @@ def test_networks_are_static_and_small(name: str) -> None:
     assert image.type == "tensor(float)"
     for value in (image, *network.get_outputs()):
         assert all(isinstance(size, int) for size in value.shape)
-    sizes = {"face_detector": 0.5e6, "face_landmarks": 2.6e6, "matte": 0.3e6}
+    sizes = {
+        "face_detector": 0.5e6,
+        "face_landmarks": 2.6e6,
+        "matte": 0.3e6,
+        "salience": 2.4e6,
+    }
     assert (BUNDLE / f"{name}.onnx").stat().st_size < sizes[name]
 
 

@@ -18,7 +18,14 @@ from PIL import Image
 from parlante.contract import GRID, VERTICES, Float
 from parlante.errors import FaceNotFoundError, SeveralFacesError
 from parlante.media.photo import Photo, load_image
-from parlante.portrait.encoder import FACE_SHARE, MAX_SIDE, PortraitEncoder, _quality, crop_box
+from parlante.portrait.encoder import (
+    FACE_SHARE,
+    MAX_SIDE,
+    PortraitEncoder,
+    _quality,
+    crop_box,
+    key_of,
+)
 from parlante.portrait.portrait import Portrait
 from parlante.runtime.bundle import Bundle
 from tests.support.portrait_samples import (
@@ -279,16 +286,16 @@ def test_key_tells_apart_what_decides_the_result() -> None:
     alpha = np.full(photo.rgb.shape[:2], 255, np.uint8)
     wide = Photo(photo.rgb.reshape(176, 704, 3), None)  # the same bytes
     keys = [
-        encoder().key([photo], None),
-        encoder().key([photo], None, video=True),
-        encoder().key([photo], 0),
-        encoder().key([photo], 1),
-        encoder().key([photo, photo], None),
-        encoder().key([Photo(photo.rgb, alpha)], None),
-        encoder().key([wide], None),
+        key_of(Bundle.default(), [photo], None),
+        key_of(Bundle.default(), [photo], None, video=True),
+        key_of(Bundle.default(), [photo], 0),
+        key_of(Bundle.default(), [photo], 1),
+        key_of(Bundle.default(), [photo, photo], None),
+        key_of(Bundle.default(), [Photo(photo.rgb, alpha)], None),
+        key_of(Bundle.default(), [wide], None),
     ]
     assert len(set(keys)) == len(keys)
-    assert encoder().key([load_image(demo_rgb())], None) == keys[0]
+    assert key_of(Bundle.default(), [load_image(demo_rgb())], None) == keys[0]
 
 
 def test_better_sources_score_higher() -> None:

@@ -1,20 +1,19 @@
-"""`Matte` on the public-domain photo; its guided filter against the formulas in float64."""
+"""`Matte` on the public-domain photo, and what its two networks know together."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from parlante.contract import Image
-from parlante.portrait.matte import CONTRAST, Matte, guided_filter, one_piece
+from parlante.portrait.matte import Matte, one_piece, together
 from tests.support.face_samples import NOSE, photo, session
 
 
 @pytest.fixture(scope="module")
 def matte() -> Matte:
-    return Matte(session("matte"))
+    return Matte(session("matte"), session("salience"))
 
 
 def portrait() -> Image:
@@ -51,54 +50,34 @@ def test_any_size_gives_the_same_person(matte: Matte, size: tuple[int, int]) -> 
     assert np.abs(opacity - reference).mean() < 0.02
 
 
-def test_outline_follows_the_picture() -> None:
-    # A disc whose matte is known only at a quarter of the size: the filter finds its edge.
-    rows, columns = np.mgrid[:512, :512]
-    disc = np.hypot(rows - 255.5, columns - 255.5) < 150
-    image = np.where(disc[..., None], (200, 180, 170), (20, 30, 40)).astype(np.uint8)
-    small = cv2.resize(disc.astype(np.float32), (128, 128), interpolation=cv2.INTER_AREA)
-    coarse = np.asarray(cv2.resize(small, (512, 512), interpolation=cv2.INTER_LINEAR), np.float32)
-    fine = guided_filter(image, coarse, 6, 1e-3)
-    plain, filtered = (np.clip((soft - 0.5) * CONTRAST + 0.5, 0, 1) for soft in (coarse, fine))
-    assert np.abs(plain - disc).mean() > 3e-3
-    assert np.abs(filtered - disc).mean() < 1e-4
+def test_what_the_networks_know_together() -> None:
+    people, salience = np.zeros((2, 200, 200), np.float32)
+    people[40:, 50:150] = 1
+    salience[40:120, 50:150] = 1  # it loses the dark clothes below
+    people[:40, 90:110] = 0.5  # in doubt, and nothing stands out there
+    salience[60:80, 150:156] = 1  # an ear that the other does not see
+    salience[60:80, 190:] = 1  # a picture on the wall
+    opacity, weight = together(people, salience, 200)
+    assert opacity[45:115, 55:145].min() == 1
+    assert opacity[130:, 60:140].min() == 1
+    assert opacity[10:30, 92:108].max() < 0.05
+    assert opacity[65:75, 151:154].min() > 0.5
+    assert opacity[60:80, 190:].max() == 0
+    # The outline is for the colours to find; what is well within or beyond is known.
+    assert weight[60:110, 70:130].min() == weight[:, :30].min() == weight[60:80, 190:].min() == 1
+    assert weight[80:110, 49:51].max() < 0.1
+    assert weight[65:75, 151:154].max() < 0.1
 
 
-def reference_filter(
-    image: Image, matte: NDArray[np.float32], radius: int, epsilon: float
-) -> NDArray[np.float64]:
-    """He et al. (2013), equations 19 to 21, as they are written."""
-    guide, target = image.astype(np.float64) / 255, matte.astype(np.float64)
-    side = 2 * radius + 1
-
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        blurred = cv2.blur(values, (side, side), borderType=cv2.BORDER_REPLICATE)
-        return np.asarray(blurred, np.float64)
-
-    colour, opacity = mean(guide), mean(target)
-    products = np.stack([mean(guide[..., i : i + 1] * guide) for i in range(3)], axis=2)
-    sigma = products - colour[..., :, None] * colour[..., None, :] + epsilon * np.eye(3)
-    covariance = mean(guide * target[..., None]) - colour * opacity[..., None]
-    a = np.linalg.solve(sigma, covariance[..., None])[..., 0]
-    b = opacity - (a * colour).sum(axis=-1)
-    return np.asarray((mean(a) * guide).sum(axis=-1) + mean(b))
-
-
-@pytest.mark.parametrize(("radius", "epsilon"), [(1, 1e-3), (2, 1e-3), (5, 1e-2)])
-def test_guided_filter_is_the_published_one(radius: int, epsilon: float) -> None:
-    image = portrait()
-    opacity = np.random.default_rng(1).random((300, 300), np.float32)
-    opacity = np.asarray(cv2.GaussianBlur(opacity, (0, 0), 3), np.float32)
-    expected = reference_filter(image, opacity, radius, epsilon)
-    error = np.abs(guided_filter(image, opacity, radius, epsilon) - expected).max()
-    # The variance of a flat window is a difference of squares of about 1, to 1e-7, over epsilon.
-    assert error < 20 * 1.2e-7 / epsilon
-
-
-def test_flat_mattes_stay_flat() -> None:
-    for value in (0.0, 1.0):
-        flat = guided_filter(portrait(), np.full((300, 300), value, np.float32), 3, 1e-3)
-        assert np.abs(flat - value).max() < 1e-4
+def test_a_part_is_seen_as_if_alone(matte: Matte) -> None:
+    whole = photo()
+    nose = float(NOSE[0]), float(NOSE[1])
+    alone = matte.predict(portrait(), at=(nose[0] - 80, nose[1]))
+    part = matte.predict(whole, at=nose, part=(80, 0, 300))[:300, 80:380]
+    without = matte.predict(whole, at=nose)[:300, 80:380]
+    middle = np.s_[40:260, 40:260]
+    assert np.abs(part - alone)[middle].mean() < 0.01
+    assert np.abs(part - alone)[middle].mean() < np.abs(without - alone)[middle].mean()
 
 
 def test_one_piece_keeps_the_asked_one() -> None:

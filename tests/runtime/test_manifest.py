@@ -21,7 +21,7 @@ def edit(folder: Path, **changes: Any) -> None:
 
 def test_manifest(folder: Path) -> None:
     content = json.loads((folder / "manifest.json").read_text())
-    assert content["format"] == 3
+    assert content["format"] == 4
     assert content["front_end"]["log_mel"]["hop_length"] == 160
     network = (folder / "double.onnx").read_bytes()
     assert content["files"]["double.onnx"] == {

@@ -23,6 +23,7 @@ from parlante.contract import LOOK_AHEAD, SAMPLE_RATE, SAMPLES_PER_FRAME, Float
 from parlante.media.photo import load_image
 from parlante.media.writer import VideoWriter
 from parlante.options import RenderOptions
+from parlante.portrait.encoder import PortraitEncoder
 from parlante.runtime.assets import demo
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
@@ -57,7 +58,9 @@ def measure(
             bundle=bundle,
         )
         loaded = time.perf_counter()
-        avatar._encoder.encode([load_image(photo)])
+        encoder = PortraitEncoder(avatar._bundle, device=compute.device, threads=compute.threads)
+        encoder.encode([load_image(photo)])
+        del encoder
         encode_ms = (time.perf_counter() - loaded) * 1e3
         samples = np.concatenate(list(decode_audio(voice)))
         each = _spoken(avatar, voice, options)

@@ -31,7 +31,7 @@ from parlante.face.patches import through
 from parlante.face.topology import NOSE_TIP, eye_aperture, lip_aperture
 from parlante.media.photo import Photo
 from parlante.portrait.manner import manner_of
-from parlante.portrait.matte import Matte, lay_in
+from parlante.portrait.matte import Matte
 from parlante.portrait.portrait import (
     FORMAT,
     MARGIN,
@@ -56,32 +56,35 @@ WATCHED = 2  # of so many frames of a video one may become a reference
 MIN_FACE = 32  # pixels across the landmarks of a face that can be animated at all
 
 
+def key_of(
+    bundle: Bundle, photos: Sequence[Photo], face: int | None, *, video: bool = False
+) -> str:
+    """SHA-256 over what decides the portrait.
+
+    Pixels, whether they are those of a video, the face picked, and the bundle.
+    """
+    digest = hashlib.sha256(f"{FORMAT} {bundle.key} {face} {video}".encode())
+    for photo in photos:
+        digest.update(repr(photo.rgb.shape).encode())
+        digest.update(np.ascontiguousarray(photo.rgb).data)
+        if photo.alpha is not None:
+            digest.update(np.ascontiguousarray(photo.alpha).data)
+    return digest.hexdigest()
+
+
 class PortraitEncoder:
-    """Encodes photos with the networks of one bundle; see `encode`."""
+    """Encodes photos with the networks of one bundle; see `encode`.
+
+    These take memory as long as it lives.
+    """
 
     def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int = 2) -> None:
         self.model = FaceModel.load(bundle.path("face_model.npz"))
-        self._detector = FaceDetector(
-            bundle.session("face_detector", device=device, threads=threads)
-        )
-        self._landmarks = FaceLandmarks(
-            bundle.session("face_landmarks", device=device, threads=threads)
-        )
-        self._matte = Matte(bundle.session("matte", device=device, threads=threads))
+        names = ("face_detector", "face_landmarks", "matte", "salience")
+        detector, landmarks, *both = bundle.sessions(*names, threads=threads, device=device)
+        self._detector, self._landmarks = FaceDetector(detector), FaceLandmarks(landmarks)
+        self._matte = Matte(*both)
         self._bundle, self._device = bundle, device
-
-    def key(self, photos: Sequence[Photo], face: int | None, *, video: bool = False) -> str:
-        """SHA-256 over what decides the result.
-
-        Pixels, whether they are those of a video, the face picked, and the bundle.
-        """
-        digest = hashlib.sha256(f"{FORMAT} {self._bundle.key} {face} {video}".encode())
-        for photo in photos:
-            digest.update(repr(photo.rgb.shape).encode())
-            digest.update(np.ascontiguousarray(photo.rgb).data)
-            if photo.alpha is not None:
-                digest.update(np.ascontiguousarray(photo.alpha).data)
-        return digest.hexdigest()
 
     def encode(
         self,
@@ -119,7 +122,7 @@ class PortraitEncoder:
         ]
         best = int(np.argmax(scores))
         _log.debug("source picture %d of %d, scores %s", best, len(found), scores)
-        key = self.key(photos, face, video=video is not None)
+        key = key_of(self._bundle, photos, face, video=video is not None)
         portrait = self._encode(*found[best], fitted.identity, key)
         looks = [
             Look.of(portrait.patches, photo.rgb, points, fitted.pose[i : i + 1])
@@ -213,23 +216,15 @@ class PortraitEncoder:
         rgb, corner = scaled_around(photo.rgb[top:bottom, left:right], inner, side)
         scale = side / own
         nose = (points[NOSE_TIP, :2] - (left, top) + 0.5) * scale - 0.5
-        matte = self._matte_of(np.ascontiguousarray(rgb), (*corner, side), nose)
+        found = self._matte.predict(
+            np.ascontiguousarray(rgb), at=(float(nose[0]), float(nose[1])), part=(*corner, side)
+        )
+        matte = np.asarray(np.round(found * 255), np.uint8)
         if photo.alpha is not None:
             # A cut-out: what the photo leaves transparent is not the person.
             alpha, _ = scaled_around(photo.alpha[top:bottom, left:right], inner, side)
             matte = np.minimum(matte, alpha)
         return np.dstack([rgb, matte]), corner
-
-    def _matte_of(self, canvas: Image, box: Box, nose: Float) -> Image:
-        """Matte uint8 [H, W] of the canvas: that of the crop, and around it that of the whole."""
-        left, top, _ = box
-        crop = cut(canvas, box)
-        own = self._matte.predict(crop, at=(float(nose[0]) - left, float(nose[1]) - top))
-        if canvas.shape == crop.shape:
-            return np.asarray(np.round(own * 255), np.uint8)
-        whole = self._matte.predict(canvas, at=(float(nose[0]), float(nose[1])))
-        lay_in(whole, own, left, top)
-        return np.asarray(np.round(whole * 255), np.uint8)
 
 
 def _own_look(portrait: Portrait) -> Look:

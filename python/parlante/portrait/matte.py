@@ -1,27 +1,32 @@
 """Separates the person from the background of a picture.
 
-MediaPipe's selfie segmentation draws a soft outline at 256 x 256; a guided filter (He, Sun, Tang:
-"Guided Image Filtering", PAMI 2013, colour guide, eq. 19-21) then moves it onto the edges of the
-picture itself, at the picture's resolution.
+Two networks look at it: MediaPipe's selfie segmentation knows people, but not their hair, and takes
+what stands close to them for clothes; U2-Net finds what stands out, to its very edge, but loses
+dark clothes before a dark wall. Where they agree it is known what belongs to the person; along the
+outline the colours of the picture itself decide.
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
+from numpy.typing import NDArray
 
 from parlante.contract import Double, Float, Image
 from parlante.face.roi import Roi, crop, require_image, to_tensor, transform
+from parlante.portrait.colour_lines import SIDES, refined, solved
+from parlante.portrait.portrait import Box, cut
 
-SIDE = 256  # the network's input, pixels
-GUIDE_SIDE = 384  # the filter's coefficients are smooth: computed at this size, applied at any
-RADIUS = 1.5  # of the filter, in pixels of the network's matte: how far its outline is trusted
-EPSILON = 1e-3  # squared contrast, of 1, below which a guide's edge is noise (0.03 of the range)
-# The filter leaves a wide ramp, and the network draws about a pixel of background with the head.
-# Chosen by eye, and by restoring 256 px mattes from 64 px ones (mean error 0.086 -> 0.032).
-CONTRAST, MIDDLE = 1.6, 0.55
+SIDE = 256  # the networks' inputs, pixels
+# Widths, of what shows head and shoulders: how far around a place U2-Net is judged by what it
+# finds of what is surely the person; how far from the person it may find more; how far within the
+# person nothing is asked; how wide the soft edge may be, inwards and outwards.
+JUDGED, MORE, WITHIN, INWARDS, OUTWARDS = 0.06, 0.05, 0.03, 0.012, 0.03
+TRUSTED, DISTRUSTED = 0.1, 0.4  # the part of it that U2-Net misses
+DOUBT = 0.05, 0.2  # from an opacity of 0 or 1: there the other network is not sure
+GUESS = 0.06  # weight of the networks where the colours decide
+LOWEST, HIGHEST = 0.25, 0.85  # opacities that count as 0 and 1: colours alone leave a haze
 SMALLEST_HOLE = 2e-3  # of the picture: smaller gaps within the person are mistakes
 SEAM = 0.06  # of the smaller side of a part, over which its matte and that of the whole blend
 
@@ -29,31 +34,89 @@ SEAM = 0.06  # of the smaller side of a part, over which its matte and that of t
 class Matte:
     """Draws the matte of a person.
 
-    ``session`` runs ``matte.onnx``: image f32[1,3,256,256] in [0,1] -> matte f32[1,1,256,256].
+    The sessions take image f32[1,3,256,256] in [0,1] and give f32[1,1,256,256]: ``people`` runs
+    ``matte.onnx``, ``salience`` ``salience.onnx``.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self._session = session
+    def __init__(
+        self, people: onnxruntime.InferenceSession, salience: onnxruntime.InferenceSession
+    ) -> None:
+        self._people, self._salience = people, salience
 
-    def predict(self, image: Image, *, at: tuple[float, float] | None = None) -> Float:
+    def predict(
+        self, image: Image, *, at: tuple[float, float] | None = None, part: Box | None = None
+    ) -> Float:
         """Opacity f32[H,W] in [0,1] of the person in ``image`` u8[H,W,3] RGB.
 
-        The network knows pictures that show a head and shoulders, about square: crop larger
-        pictures first. Only one connected piece is kept: the one with the pixel ``at`` (x, y; for
-        example the tip of the nose), or else the largest. Raises ValueError for anything that is
-        not such a picture.
+        The networks know pictures that show a head and shoulders, about square: crop larger
+        pictures first, or name the ``part`` that is one. Only one connected piece is kept: the one
+        with the pixel ``at`` (x, y; for example the tip of the nose), or else the largest. Raises
+        ValueError for anything that is not such a picture.
         """
         require_image(image)
+        people = self._of_people(image, at)
+        if part is None or part[2] == max(image.shape[:2]):
+            salience = self._salient(image)
+        else:
+            (left, top, _), inner = part, cut(image, part)
+            at = None if at is None else (at[0] - left, at[1] - top)
+            lay_in(people, self._of_people(inner, at), left, top)
+            salience = people.copy()
+            lay_in(salience, self._salient(inner), left, top)
+        side = part[2] if part else max(people.shape)
+        scale = min(1.0, SIDES[-1] / max(people.shape))
+        size = [max(1, round(length * scale)) for length in people.shape[::-1]]
+        small = [
+            np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.float32)
+            for one in (people, salience)
+        ]
+        colours = image / np.float32(255)
+        opacity = refined(colours, solved(colours, *together(small[0], small[1], side * scale)))
+        return np.asarray(np.interp(opacity, (LOWEST, HIGHEST), (0, 1)), np.float32)
+
+    def _of_people(self, image: Image, at: tuple[float, float] | None) -> Float:
+        (raw,), to_crop = self._run(self._people, image)
         height, width = image.shape[:2]
-        roi = Roi((width - 1) / 2, (height - 1) / 2, max(height, width))
-        (raw,) = self._session.run(["matte"], {"image": to_tensor(crop(image, roi, SIDE))})
-        to_crop = np.asarray(cv2.invertAffineTransform(roi.matrix(SIDE)), np.float64)
         if at is not None:
             x, y = transform(at, to_crop)
             at = float(x), float(y)
-        coarse = warp(one_piece_within(raw[0, 0], height, width, at), to_crop, width, height)
-        fine = guided_filter(image, coarse, RADIUS * roi.size / SIDE, EPSILON)
-        return to_float(np.clip((fine - MIDDLE) * CONTRAST + 0.5, 0, 1))
+        return warp(one_piece_within(raw[0, 0], height, width, at), to_crop, width, height)
+
+    def _salient(self, image: Image) -> Float:
+        (raw,), to_crop = self._run(self._salience, image)
+        return warp(raw[0, 0], to_crop, *image.shape[1::-1])
+
+    @staticmethod
+    def _run(session: onnxruntime.InferenceSession, image: Image) -> tuple[list[Float], Double]:
+        """What a network says of ``image``, and f64[2,3] from its pixels to those of that."""
+        height, width = image.shape[:2]
+        roi = Roi((width - 1) / 2, (height - 1) / 2, max(height, width))
+        raw = session.run(None, {"image": to_tensor(crop(image, roi, SIDE))})
+        return raw, np.asarray(cv2.invertAffineTransform(roi.matrix(SIDE)), np.float64)
+
+
+def together(people: Float, salience: Float, side: float) -> tuple[Float, Float]:
+    """What both networks, f32[H,W] each, know of the person: opacity f32[H,W], and how surely.
+
+    A weight f32[H,W] of 1 where it is known, of `GUESS` along the outline. ``side`` pixels show
+    head and shoulders.
+    """
+    sure = np.asarray(people > 1 - DOUBT[0], np.float32)
+    missed = _mean(sure * (1 - salience), JUDGED * side) / (_mean(sure, JUDGED * side) + 1e-3)
+    doubt = np.interp(np.minimum(people, 1 - people), DOUBT, (0, 1))
+    trust = np.maximum(np.interp(missed, (TRUSTED, DISTRUSTED), (1, 0)), doubt)
+    opacity = np.where(
+        (people > 0.5) == (salience > 0.5),
+        np.where(people > 0.5, np.maximum(people, salience), np.minimum(people, salience)),
+        trust * salience + (1 - trust) * people,
+    )
+    opacity = np.where(_grown(people > 0.5, MORE * side), opacity, np.minimum(opacity, people))
+    within = _shrunk(people > 1 - DOUBT[0], WITHIN * side)
+    inside = within | _shrunk(np.minimum(people, salience) > 1 - TRUSTED, INWARDS * side)
+    outside = _shrunk(opacity < TRUSTED, OUTWARDS * side)
+    weight = np.where(inside | outside, 1, GUESS)
+    opacity = np.where(inside, 1, np.where(outside, 0, opacity))
+    return opacity.astype(np.float32), weight.astype(np.float32)
 
 
 def lay_in(whole: Float, part: Float, left: int, top: int) -> None:
@@ -93,67 +156,26 @@ def one_piece_within(
     return np.pad(inner, ((top, top), (left, left)), mode="edge")
 
 
+def _mean(plane: Float, radius: float) -> Float:
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), max(radius, 0.5)), np.float32)
+
+
+def _shrunk(mask: NDArray[np.bool_], by: float) -> NDArray[np.bool_]:
+    """A mask without what is within ``by`` pixels of its edge; the picture's is none."""
+    return ~_grown(~mask, by)
+
+
+def _grown(mask: NDArray[np.bool_], by: float) -> NDArray[np.bool_]:
+    away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    return np.asarray(away <= by)
+
+
 def warp(image: Float, matrix: Double, width: int, height: int) -> Float:
     """f32[H,W] sampled bilinearly at ``matrix`` f64[2,3] times each pixel; border repeated."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     border = cv2.BORDER_REPLICATE
     warped = cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=border)
     return np.asarray(warped, np.float32)
-
-
-def guided_filter(image: Image, matte: Float, radius: float, epsilon: float) -> Float:
-    """``matte`` f32[H,W] as a locally affine function of the colours of ``image`` u8[H,W,3].
-
-    In each window of ``radius`` (pixels) the line matte = a . colour + b is fitted (ridge
-    ``epsilon``, colours in [0,1]); a and b are averaged over the windows that hold a pixel.
-    """
-    height, width = matte.shape
-    shrink = min(1.0, GUIDE_SIDE / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    guide = to_float(cv2.resize(image, size, interpolation=cv2.INTER_AREA)) / np.float32(255)
-    target = to_float(cv2.resize(matte, size, interpolation=cv2.INTER_AREA))
-    side = 2 * max(1, round(radius * shrink)) + 1
-
-    def mean(values: Float) -> Float:
-        return to_float(cv2.blur(values, (side, side), borderType=cv2.BORDER_REPLICATE))
-
-    red, green, blue = (np.ascontiguousarray(guide[..., index]) for index in range(3))
-    r, g, b, t = mean(red), mean(green), mean(blue), mean(target)
-    rt, gt, bt = (
-        mean(red * target) - r * t,
-        mean(green * target) - g * t,
-        mean(blue * target) - b * t,
-    )
-    ridge = np.float32(epsilon)
-    rr, gg, bb = (
-        mean(red * red) - r * r + ridge,
-        mean(green * green) - g * g + ridge,
-        mean(blue * blue) - b * b + ridge,
-    )
-    rg, rb, gb = mean(red * green) - r * g, mean(red * blue) - r * b, mean(green * blue) - g * b
-    # Covariance of the colours, inverted by its cofactors.
-    c_rr, c_gg, c_bb = gg * bb - gb * gb, rr * bb - rb * rb, rr * gg - rg * rg
-    c_rg, c_rb, c_gb = rb * gb - rg * bb, rg * gb - rb * gg, rg * rb - rr * gb
-    scale = 1 / (rr * c_rr + rg * c_rg + rb * c_rb)
-    slope_r = (c_rr * rt + c_rg * gt + c_rb * bt) * scale
-    slope_g = (c_rg * rt + c_gg * gt + c_gb * bt) * scale
-    slope_b = (c_rb * rt + c_gb * gt + c_bb * bt) * scale
-    offset = t - slope_r * r - slope_g * g - slope_b * b
-
-    fine = enlarge(mean(offset), width, height)
-    for channel, slope in enumerate((slope_r, slope_g, slope_b)):
-        fine += enlarge(mean(slope), width, height) * (image[..., channel] * np.float32(1 / 255))
-    return fine
-
-
-def enlarge(plane: Float, width: int, height: int) -> Float:
-    """f32[h,w] -> f32[height,width], bilinear, pixel centres kept."""
-    return to_float(cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR))
-
-
-def to_float(array: npt.ArrayLike) -> Float:
-    """Any array as float32."""
-    return np.asarray(array, np.float32)
 
 
 def one_piece(matte: Float, at: tuple[float, float] | None) -> Float:

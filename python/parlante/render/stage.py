@@ -15,6 +15,7 @@ import numpy as np
 from parlante.contract import GRID, Double, Float, Image, Pixels
 from parlante.face.topology import NOSE_TIP
 from parlante.options import Backdrop, RenderOptions
+from parlante.portrait.colour_lines import foreground
 from parlante.portrait.matte import Matte, lay_in
 from parlante.portrait.portrait import Portrait
 from parlante.render.ops import Ops
@@ -103,8 +104,7 @@ def _head(portrait: Portrait, options: RenderOptions) -> Stage:
     size = options.size
     source, corner = portrait.around(size)
     plate, background = _behind(options, size, size)
-    if background is None:
-        source = _opaque(source[..., :3])
+    source = _opaque(source[..., :3]) if background is None else cut_out(source)
     return Stage(source, corner, plate, background or "plate", crop_grid(min(size, FINEST)), None)
 
 
@@ -139,6 +139,7 @@ def _photo(portrait: Portrait, options: RenderOptions, ops: Ops, bundle: Bundle)
     source = _opaque(photo)
     if background is not None:
         source[..., 3] = _matte_of(portrait, photo, low, high, bundle)
+        source = cut_out(source)
     finer = min(1.0, FINEST / (side * float(scale[0])))
     rows, columns = (max(1, round(n * finer)) for n in (bottom - y, right - x))
     per = np.array([columns / (right - x), rows / (bottom - y)])
@@ -169,12 +170,20 @@ def _matte_of(portrait: Portrait, photo: Image, low: Double, high: Double, bundl
     nose = (portrait.landmarks[NOSE_TIP, :2] + 0.5) * (side / GRID) + (x, y)
     size = portrait.canvas.shape[1::-1]
     at = low + nose * (high - low) / size - 0.5
-    whole = Matte(bundle.session("matte")).predict(photo, at=(float(at[0]), float(at[1])))
+    networks = bundle.sessions("matte", "salience", threads=2)
+    whole = Matte(*networks).predict(photo, at=(float(at[0]), float(at[1])))
     own = cv2.resize(
         portrait.canvas[..., 3], (right - left, bottom - top), interpolation=cv2.INTER_AREA
     )
     lay_in(whole, np.asarray(own / 255, np.float32), left, top)
     return np.asarray(np.round(whole * 255), np.uint8)
+
+
+def cut_out(image: Image) -> Image:
+    """RGB and matte uint8 [H, W, 4], of the colours that the person alone has under a soft edge."""
+    colours, opacity = (part / np.float32(255) for part in (image[..., :3], image[..., 3]))
+    own = foreground(colours, opacity)
+    return np.dstack([np.asarray(np.round(own * 255), np.uint8), image[..., 3]])
 
 
 def _opaque(image: Image) -> Image:

@@ -10,7 +10,8 @@ import hashlib
 import io
 import logging
 import zipfile
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -111,18 +112,17 @@ class Bundle:
             BundleError: no such network, or its file is missing or damaged.
             DeviceError: unknown device, one asked for that is not there, or bad `threads`.
         """
-        if isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
-            raise DeviceError(f"threads is {threads!r}; give 1 to {MAX_THREADS}")
-        resolved = resolve_device(device)
-        if resolved == "openvino" and name.partition("_")[0] not in RENDERER:
-            resolved = "cpu"
-        try:
-            return self._session(name, resolved, threads)
-        except DeviceError as error:
-            if device != "auto":
-                raise
-            _log.warning("%s; using the CPU", error)
-            return self._session(name, "cpu", threads)
+        return self._opened(name, threads, device, self._kept)
+
+    def sessions(
+        self, *names: str, threads: int = 1, device: str = "cpu"
+    ) -> list[onnxruntime.InferenceSession]:
+        """New sessions that will hardly run more than once; their memory is free after that.
+
+        Arguments and errors are those of `session`.
+        """
+        new = partial(self._new, once=True)
+        return [self._opened(name, threads, device, new) for name in names]
 
     def problems(self) -> list[str]:
         """What is wrong with the files, by checking all of them; empty for a whole bundle."""
@@ -134,21 +134,44 @@ class Bundle:
                 found.append(str(error))
         return found
 
-    def _session(self, name: str, device: Device, threads: int) -> onnxruntime.InferenceSession:
+    def _opened(
+        self,
+        name: str,
+        threads: int,
+        device: str,
+        opens: Callable[[str, Device, int], onnxruntime.InferenceSession],
+    ) -> onnxruntime.InferenceSession:
+        if isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
+            raise DeviceError(f"threads is {threads!r}; give 1 to {MAX_THREADS}")
+        resolved = resolve_device(device)
+        if resolved == "openvino" and name.partition("_")[0] not in RENDERER:
+            resolved = "cpu"
+        try:
+            return opens(name, resolved, threads)
+        except DeviceError as error:
+            if device != "auto":
+                raise
+            _log.warning("%s; using the CPU", error)
+            return opens(name, "cpu", threads)
+
+    def _kept(self, name: str, device: Device, threads: int) -> onnxruntime.InferenceSession:
+        with self._lock:
+            key = (name, device, threads)
+            if key not in self._sessions:
+                self._sessions[key] = self._new(name, device, threads)
+            return self._sessions[key]
+
+    def _new(
+        self, name: str, device: Device, threads: int, *, once: bool = False
+    ) -> onnxruntime.InferenceSession:
         network = self.manifest.networks.get(name)
         if network is None:
             raise BundleError(
                 f"model bundle: {self.folder} has no network {name!r}, only "
                 f"{', '.join(sorted(self.manifest.networks))}; {REINSTALL}"
             )
-        with self._lock:
-            key = (name, device, threads)
-            if key not in self._sessions:
-                _log.debug("network %s: %s, %d threads", name, device, threads)
-                self._sessions[key] = new_session(
-                    self._read(network["file"]), name, device, threads
-                )
-            return self._sessions[key]
+        _log.debug("network %s: %s, %d threads", name, device, threads)
+        return new_session(self._read(network["file"]), name, device, threads, once=once)
 
     def _read(self, name: str) -> bytes:
         entry = self.manifest.files.get(name)

@@ -24,7 +24,7 @@ from parlante.contract import (
 )
 from parlante.errors import BundleError
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 MANIFEST: Final = "manifest.json"
 REINSTALL: Final = "reinstall parlante, or export the bundle again"
 

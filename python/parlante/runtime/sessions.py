@@ -53,9 +53,11 @@ def resolve_device(device: str) -> Device:
 
 
 def new_session(
-    content: bytes, name: str, device: Device, threads: int
+    content: bytes, name: str, device: Device, threads: int, *, once: bool = False
 ) -> onnxruntime.InferenceSession:
     """A session for the bytes ``content`` of the network ``name``.
+
+    once: it will hardly run more often; it does not keep memory for the next run.
 
     Raises:
         BundleError: onnxruntime cannot load it.
@@ -67,6 +69,7 @@ def new_session(
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
     options.log_severity_level = _FATAL
+    options.enable_cpu_mem_arena = not once
     # Between runs the cores belong to the native operators and to the other networks.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     provider = _PROVIDERS[device]
