@@ -58,13 +58,21 @@ def draw_edges(patch: int, places: Float, out: Float) -> None:
     cv2.blur(own, (3, 3), dst=own)
 
 
+def seen_of(plane: Float, flow: Float, scratch: Float, out: Float) -> None:
+    """What each pixel shows of a ``plane`` float32 of the photo, in ``out`` float32 [H, W].
+
+    flow [H, W, 6] as of `draw_flow`; scratch float32 [2, H, W].
+    """
+    scratch[:] = np.moveaxis(flow[..., :2], -1, 0)
+    cv2.remap(plane, scratch[0], scratch[1], cv2.INTER_LINEAR, dst=out)
+
+
 def unseen(own: Float, flow: Float, scratch: Float, out: Float) -> None:
     """How far each pixel shows an inside that the photo does not show, in ``out`` float32 [H, W].
 
-    own float32 of the photo: 1 where an inside of its own is seen, or it is not asked for; flow [H,
-    W, 6] as of `draw_flow`; scratch float32 [2, H, W].
+    own float32 of the photo: 1 where an inside of its own is seen, or it is not asked for; flow and
+    scratch as for `seen_of`.
     """
-    scratch[:] = np.moveaxis(flow[..., :2], -1, 0)
-    cv2.remap(own, scratch[0], scratch[1], cv2.INTER_LINEAR, dst=out)
+    seen_of(own, flow, scratch, out)
     np.subtract(1, out, out=out)
     out *= flow[..., 2]

@@ -15,6 +15,7 @@ from parlante.contract import (
     COLOR_PLANES,
     DRAWN_PLANES,
     EYES,
+    MOUTH,
     OPENING_PLANES,
     PATCHES,
     TILE,
@@ -115,13 +116,13 @@ class Canvas:
         drawn -= warp
         if referred:
             drawn *= 1 - (1 - REFERRED) * referred
-        if tile == EYES:
-            self._as_skin(drawn, warp)
-            self._add_lashes(drawn, warp)
-        elif not referred:
+        if tile == MOUTH and not referred:
             np.minimum(drawn[1], drawn[2], out=drawn[2])
         tone = self._scene.tone
         tone.apply(drawn)
+        if tile == EYES:
+            self._as_skin(drawn, warp)
+            self._add_lashes(drawn, warp)
         for planes, middle in ((drawn, 0), (warp, 1)):
             planes += middle
             planes /= tone.balance[:, None, None, None]

@@ -13,6 +13,7 @@ from parlante.face.topology import LIPS_INNER, LIPS_OUTER
 from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES as EYE_LOOPS
 from parlante.render.contact import eye_openings, sides
+from parlante.render.lashes import without_lashes
 from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
 from parlante.render.mouth import are_parted, are_teeth, upper_teeth
 from parlante.render.reference import NearestReference
@@ -68,14 +69,15 @@ class Aim:
 class Scene:
     """One portrait on one grid.
 
-    source uint8 [512, 512, 4]: the crop as the networks see it; tone: the photo's, by whose balance
-    its colours, and those of the references, are not the photo's; skins: those around the right and
-    the left eye; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo does; own
-    float32 [512, 512]: 1 but where a mouth opens in which it does not show the inside; texture
-    float32 [16, 32, 32]: of the cheeks, in the cells of the eyes' tile; lashes: how much darker the
-    edges of the upper lids are than skin, 0 to 1, and lash_hue float32 [3] their hue; outlines:
-    where the mesh folds; at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows
-    where nothing moves.
+    source uint8 [512, 512, 4]: the crop as the networks see it; lashless: without the lashes before
+    its upper lids, and lashed float32 [512, 512]: where they are; tone: the photo's, by whose
+    balance its colours, and those of the references, are not the photo's; skins: those around the
+    right and the left eye; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo
+    does; own float32 [512, 512]: 1 but where a mouth opens in which it does not show the inside;
+    texture float32 [16, 32, 32]: of the cheeks, in the cells of the eyes' tile; lashes: how much
+    darker the edges of the upper lids are than skin, 0 to 1, and lash_hue float32 [3] their hue;
+    outlines: where the mesh folds; at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]:
+    the flows where nothing moves.
     """
 
     def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:
@@ -89,6 +91,8 @@ class Scene:
         lips = self._within(portrait, LIPS_OUTER) > inside
         self.tone = Tone.of(source[..., :3], _at(source[..., :3], seen), source[..., :3][lips])
         self.source = balanced(source, self.tone.balance)
+        landmarks = self.seen(portrait.landmarks[:, :2])
+        self.lashless, self.lashed = without_lashes(self.source, landmarks)
         self.skins = self._skins(portrait, seen)
         self.light = light_of(_at(self.source[..., :3], seen[slice(*BANDS[0])]))
         shown = np.asarray(self.source[..., :3][inside > 0] @ LUMA / 255, np.float32)

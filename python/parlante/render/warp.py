@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from parlante.contract import ATLAS, BANDS, CELLS, CONDITION, MOUTH, PATCHES, TILE, TILES, Float
-from parlante.render.atlas import draw_edges, draw_flow, unseen
+from parlante.contract import (
+    ATLAS,
+    BANDS,
+    CELLS,
+    CONDITION,
+    EYES,
+    MOUTH,
+    PATCHES,
+    TILE,
+    TILES,
+    Float,
+)
+from parlante.render.atlas import draw_edges, draw_flow, seen_of, unseen
 from parlante.render.mouth import LIGHT, Mouth, in_tile, keep
 from parlante.render.ops import Ops
 from parlante.render.scene import Aim, Scene
@@ -61,11 +72,14 @@ class Warp:
             self.atlas_flow[rows] = scene.atlas_rest[rows]
             for patch in PATCHES[tile]:
                 self._draw_patch(patch, aim, vertices[:, 2], scene.seen(source))
+            drawn = self.atlas_flow[rows, :, 3]
             if tile == MOUTH:
                 self._draw_inside(aim)
-            drawn = self.atlas_flow[rows, :, 3]
-            np.maximum(self.edges[rows], self._inside[rows, :, 3], out=self.cover[rows])
-            for patch in PATCHES[tile]:  # `condition` holds what is referred to, not the photo
+            else:
+                seen_of(scene.lashed, self.atlas_flow[rows], self._scratch, self._hidden)
+            # `condition` does not hold the photo where that shows lashes or no inside.
+            np.maximum(self.edges[rows], self._hidden, out=self.cover[rows])
+            for patch in PATCHES[tile]:  # nor where it holds what is referred to
                 own = self.cover[slice(*BANDS[patch])]
                 np.maximum(own, aim.referred[patch], out=own)
             self.cover[rows] *= drawn
@@ -126,7 +140,7 @@ class Warp:
         for tile in tiles:
             rows = slice(tile * TILE, (tile + 1) * TILE)
             self._ops.pack(
-                self._scene.source,
+                self._scene.lashless if tile == EYES else self._scene.source,
                 self._reference if self._scene.references else None,
                 self.atlas_flow[rows],
                 self.condition[tile : tile + 1],

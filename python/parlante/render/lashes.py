@@ -1,0 +1,63 @@
+"""Lashes of the photo that stand before its upper lids: lids that fall would take them along."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from parlante.contract import Float, Image
+from parlante.face.topology import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT
+from parlante.render.contact import sides
+from parlante.render.ramp import ramp
+from parlante.render.tone import LUMA
+
+# Lashes are lines across the lid, thinner than this share of the eye's width, up to this share of
+# the way to the brow; the lid's skin becomes the photo's over this share of the width.
+THIN, REACH, SEAM = 0.18, 0.75, 0.06
+DARKER = 2.5, 8.0  # levels: than what is beside them; from there on they are, and wholly
+NEAR = np.ones((3, 3), np.uint8)  # pixels that a lash takes along
+SMOOTH = 1.0  # pixels: of the skin that takes their place
+
+
+def without_lashes(source: Image, landmarks: Float) -> tuple[Image, Float]:
+    """A picture without the lashes before its upper lids, and where they are.
+
+    source uint8 [S, S, 4]; landmarks [468, 2] in its pixels. The place of a lash is filled with
+    what is beside it along the lid (a morphological closing). Where they are: float32 [S, S], 0 to
+    1.
+    """
+    photo = np.asarray(source[..., :3], np.float32)
+    luma = photo @ LUMA
+    clean, found = photo, np.zeros_like(luma)
+    for eye, brow in ((EYE_RIGHT, BROW_RIGHT), (EYE_LEFT, BROW_LEFT)):
+        corners = landmarks[[eye[0], eye[len(eye) // 2]]]
+        width = float(np.linalg.norm(corners[1] - corners[0]))
+        filled = cv2.morphologyEx(photo, cv2.MORPH_CLOSE, _line(corners, THIN * width))
+        filled = np.asarray(cv2.GaussianBlur(filled, (0, 0), SMOOTH), np.float32)
+        lid = _lid(landmarks[[eye[0], *sides(eye)[0], eye[len(eye) // 2]]], landmarks[list(brow)])
+        within = cv2.fillPoly(np.zeros_like(luma), [np.round(lid).astype(np.int32)], 1.0)
+        within = cv2.GaussianBlur(within, (0, 0), SEAM * width)
+        darker = np.asarray(cv2.dilate(within * (filled @ LUMA - luma), NEAR), np.float32)
+        here = np.asarray(cv2.GaussianBlur(ramp(darker, *DARKER), (0, 0), SMOOTH), np.float32)
+        clean = clean + here[..., None] * (filled - photo)
+        np.maximum(found, here, out=found)
+    out: Image = source.copy()
+    out[..., :3] = np.round(clean)
+    return out, found
+
+
+def _line(ends: Float, length: float) -> Image:
+    """A kernel: a line of ``length`` pixels from one of the ``ends`` [2, 2] towards the other."""
+    half = max(2, round(length / 2))
+    along = half * (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
+    start, end = (np.round(half + sign * along).astype(int).tolist() for sign in (-1, 1))
+    kernel: Image = np.zeros((2 * half + 1, 2 * half + 1), np.uint8)
+    return np.asarray(cv2.line(kernel, start, end, 1), np.uint8)
+
+
+def _lid(edge: Float, brow: Float) -> Float:
+    """The outline [N, 2] of what lies between an upper lid's edge [n, 2] and the brow [m, 2]."""
+    from_first, of_brow = np.linspace(0, 1, len(edge)), np.linspace(0, 1, len(brow))
+    above = np.stack([np.interp(from_first, of_brow, brow[:, axis]) for axis in (0, 1)], 1)
+    top = edge + REACH * (above - edge)
+    return np.concatenate([edge[:1], top[1:-1], edge[:0:-1]])
