@@ -161,8 +161,10 @@ def keep(opening: Float, out: Float, *, real: bool, lips: float) -> None:
     inside = parted * ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
     if not real:
         inside *= wide
-    outside = (1 - parted) * (1 - ramp(inner, *BESIDE)) * wide
-    out[:, columns] = inside + lips * outside
+    # Of a mouth that is wide anywhere: corners, too.
+    beside = lips * wide.max()
+    out.fill(beside)
+    out[:, columns] = inside + beside * (1 - parted) * (1 - ramp(inner, *BESIDE))
 
 
 def _box(mask: Float, margin: int) -> tuple[slice, slice] | None:
