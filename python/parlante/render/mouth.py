@@ -39,6 +39,7 @@ WIDE, RIM, UPPER_RIM = (5.0, 11.0), 3.0, 3
 # Up to the first of these shares of it in a blur by the rim all, from the second on nothing: that
 # is from 9 and up to 5 pixels away.
 BESIDE = 0.001, 0.05
+CORNER = 3  # pixels of the tile: the radius of a corner, just beyond the end of the opening
 # Teeth: how far they are seen below the upper lip of the photo, in widths of the mouth, and how far
 # behind it they are, model units; their size, and that for the smallest and the widest mouths, over
 # the average person's.
@@ -151,7 +152,7 @@ def keep(opening: Float, out: Float, *, real: bool, lips: float) -> None:
     stay where they are not near a wide one.
     """
     out.fill(0)
-    around = _box(opening, int(3 * RIM))
+    around = _box(opening, int(4 * RIM) + 2 * CORNER)
     if around is None:
         return
     columns = around[1]
@@ -161,10 +162,15 @@ def keep(opening: Float, out: Float, *, real: bool, lips: float) -> None:
     inside = parted * ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
     if not real:
         inside *= wide
-    # Of a mouth that is wide anywhere: corners, too.
+    # Beside a mouth that is wide anywhere, but for its corners: these are drawn.
+    near = parted.copy()
+    rows, across = np.nonzero(parted)
+    for end, outwards in ((across.argmin(), -CORNER), (across.argmax(), CORNER)):
+        cv2.circle(near, (int(across[end]) + outwards, int(rows[end])), CORNER, 1.0, cv2.FILLED)
+    near = np.asarray(cv2.GaussianBlur(near, (0, 0), RIM), np.float32)
     beside = lips * wide.max()
     out.fill(beside)
-    out[:, columns] = inside + beside * (1 - parted) * (1 - ramp(inner, *BESIDE))
+    out[:, columns] = inside + beside * (1 - parted) * (1 - ramp(near, *BESIDE))
 
 
 def _box(mask: Float, margin: int) -> tuple[slice, slice] | None:
