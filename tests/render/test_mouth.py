@@ -144,6 +144,19 @@ def test_upper_teeth_alone_are_seen_to_stay() -> None:
     assert (upper_teeth(light, inside)[43:77, 23:105] > 0.95).all()
 
 
+def test_a_tongue_is_no_tooth() -> None:
+    """Where it lies against the teeth, and is nearly as bright, they end as beside it."""
+    inside = np.zeros((128, 128), np.uint8)
+    inside[40:80, 20:108] = 1
+    white = np.full(inside.shape, 120, np.float32)
+    white[40:52, 20:108] = 170
+    white[52:80, 20:60] = 40
+    white[40:80, 60:108] = np.linspace(170, 110, 40)[:, None]
+    seen = upper_teeth(white, inside)
+    assert (seen[42:50, 23:105] > 0.95).all()
+    assert not seen[63:].any()
+
+
 def test_parted_lips_show_an_inside() -> None:
     shut, parted = measured().copy(), measured().copy()
     for face, gap in ((shut, 0.02), (parted, 0.2)):

@@ -29,8 +29,9 @@ PARTED, TEETH_LIGHT = 0.08, 1.0
 # Upper teeth begin in this part of the opening, and end where it is darker than so much of them;
 # their edge is as soft as photos are, pixels of the crop as the networks see it.
 UPPER_PART, FALL, EDGE = 0.6, 0.62, 0.8
-# Where no dark lies below them they end so far under the lip, over the median of all columns.
-LONGEST = 1.3
+# Where no dark lies below them, but the tongue, they end so far under the lip, over what a third of
+# the columns (percent) do not reach.
+LONGEST, SHORTER = 1.6, 30
 # Pixels of the tile: lips that are parted wider show the inside as it is, from the first on a
 # little; near lips, over so many pixels, the network draws what is between, less near the upper
 # one.
@@ -73,13 +74,14 @@ def are_teeth(inside: Float, light: float) -> bool:
     return len(inside) > 0 and float(np.percentile(inside, 90)) > TEETH_LIGHT * light
 
 
-def upper_teeth(luma: Float, inside: Image) -> Float:
+def upper_teeth(white: Float, inside: Image) -> Float:
     """How far each pixel shows the upper teeth, float32 [H, W]: those alone stay with the head.
 
-    luma float32 [H, W] of a photo; inside uint8 [H, W]: 1 between lips that show teeth. Below them
-    lie the dark, lower teeth, which go with the jaw, and the rim of the lip.
+    white float32 [H, W]: the least of a photo's red, green and blue; inside uint8 [H, W]: 1 between
+    lips that show teeth. Below them lie the dark, the tongue, lower teeth, which go with the jaw,
+    and the rim of the lip.
     """
-    soft = cv2.GaussianBlur(luma, (0, 0), 1)
+    soft = cv2.GaussianBlur(white, (0, 0), 1)
     columns = np.flatnonzero(inside.any(0))
     ends = np.zeros(len(columns), np.float32)
     for k, column in enumerate(columns):
@@ -87,7 +89,7 @@ def upper_teeth(luma: Float, inside: Image) -> Float:
         brightest = int(light[: max(2, round(UPPER_PART * len(light)))].argmax())
         dark = np.flatnonzero(light[brightest:] < FALL * light[brightest])
         ends[k] = brightest + dark[0] if len(dark) else len(light)
-    ends = np.minimum(ends, LONGEST * np.median(ends))
+    ends = np.minimum(ends, np.float32(LONGEST * np.percentile(ends, SHORTER)))
     even = cv2.GaussianBlur(cv2.medianBlur(ends[None], 5), (0, 0), 2)[0]
     out = np.zeros(inside.shape, np.float32)
     for column, end in zip(columns, even, strict=True):

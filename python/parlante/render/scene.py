@@ -98,7 +98,7 @@ class Scene:
         shown = np.asarray(self.source[..., :3][inside > 0] @ LUMA / 255, np.float32)
         self.shows_teeth = are_parted(mesh.measured) and are_teeth(shown, self.light)
         luma = np.asarray(self.source[..., :3] @ LUMA, np.float32)
-        self.own = self._own_inside(portrait, inside, luma)
+        self.own = self._own_inside(portrait, inside)
         self.texture = in_cells(_texture(luma / 127.5, seen))
         self.lashes, self.lash_hue = self._lashes(portrait)
         references = balanced(portrait.references, self.tone.balance)
@@ -124,14 +124,15 @@ class Scene:
         cv2.fillPoly(out, [np.round(outline).astype(np.int32)], 1)
         return np.asarray(cv2.erode(out, np.ones((3, 3), np.uint8)), np.uint8)
 
-    def _own_inside(self, portrait: Portrait, inside: Image, luma: Float) -> Float:
+    def _own_inside(self, portrait: Portrait, inside: Image) -> Float:
         rows, columns = BANDS[0][1] - 0.5, ATLAS[1] - 0.5
         corners = np.array([[-0.5, -0.5], [columns, -0.5], [columns, rows], [-0.5, rows]])
         patch = through(self._patches.to_picture(portrait.pose)[:1], corners)[0]
         own = np.ones((SEEN, SEEN), np.float32)
         cv2.fillPoly(own, [np.round(self.seen(patch)).astype(np.int32)], 0)
         if self.shows_teeth:
-            np.maximum(own, upper_teeth(luma, inside), out=own)
+            white = np.asarray(self.source[..., :3].min(2), np.float32)
+            np.maximum(own, upper_teeth(white, inside), out=own)
         return own
 
     def _skins(self, portrait: Portrait, seen: Float) -> list[Skin]:
