@@ -29,8 +29,8 @@ PARTED, TEETH_LIGHT = 0.08, 1.0
 # Upper teeth begin in this part of the opening, and end where it is darker than so much of them;
 # their edge is as soft as photos are, pixels of the crop as the networks see it.
 UPPER_PART, FALL, EDGE = 0.6, 0.62, 0.8
-# Where no dark lies below them, but the tongue, they end so far under the lip, over what a third of
-# the columns (percent) do not reach.
+# Where no dark lies below them, but the tongue, they end so far under the lip, over the height that
+# so many percent of the columns stay below.
 LONGEST, SHORTER = 1.6, 30
 # Pixels of the tile: lips that are parted wider show the inside as it is, from the first on a
 # little; near lips, over so many pixels, the network draws what is between, less near the upper
