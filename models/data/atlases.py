@@ -30,7 +30,7 @@ from parlante.contract import ATLAS, NATIVE_FPS, VERTICES, Float
 from parlante.face.patches import Patches, atlas_of, through
 from parlante.face.pose import Pose
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER
-from parlante.render.stage import crop_grid
+from parlante.render.grid import crop_grid
 
 DEFAULT_ATLASES = Path("data/atlases")
 DENSE = 512  # side of the frame that atlases are cut from

@@ -44,9 +44,9 @@ class PairBatch:
     source, target int64 [N] and reference int64 [N, 3]: rows among all atlases, −1 for none; moved
     float16 [N, 256, 128, 4]: where source and reference are sampled, less the pixel's own place;
     maps uint8 [N, 8, 256, 128]: opening, drawn, edges, where an inside is seen that the source does
-    not show, RGB of that inside over `LIGHT`, and how far it is kept; expression float32 [N, 53],
-    that of the source as ``own``; pose change float32 [N, 6]; mirrored bool [N]: all of it is of
-    the pictures flipped left to right.
+    not show, RGB of that inside over `LIGHT`, and how far the warp is kept; expression float32 [N,
+    53], that of the source as ``own``; pose change float32 [N, 6]; mirrored bool [N]: all of it is
+    of the pictures flipped left to right.
     """
 
     source: Tensor
@@ -245,8 +245,10 @@ def _draw_pairs(
         opening = flow[k, mouth, :, 2]
         teeth = None if shown_inside else in_tile(of.teeth[k], maps)
         inside.draw(teeth, opening, others[k, mouth, :, 2:5])
-        if not shown_inside:
-            keep(opening, others[k, mouth, :, 5], own=False)
+        # As at run time: what a picture of the person shows between the lips stays.
+        referred = bool(references[k, 0] >= 0)
+        kept = others[k, mouth, :, 5]
+        keep(opening, kept, real=shown_inside or referred, lips=1.0 - referred)
 
 
 def _own_inside(held: Held, source: int, *, shown: bool) -> Float:

@@ -134,8 +134,10 @@ def lesson(spoken: Spoken, language: str) -> Lesson:
             apart |= (centres >= start) & (centres < end)
     near = touch | np.r_[touch[1:], False] | np.r_[False, touch[:-1]]
     mel = _core.log_mel(spoken.samples[: frames * SAMPLES_PER_FRAME])[: frames * MEL_PER_FRAME]
-    tracks = (track(points, centres, kind) for kind in ("opening", "rounding", "tuck"))
-    return Lesson(mel, *tracks, touch, apart & ~near)
+    opening, rounding, tuck = (
+        track(points, centres, kind) for kind in ("opening", "rounding", "tuck")
+    )
+    return Lesson(mel, opening, rounding, tuck, touch, apart & ~near)
 
 
 def held(viseme: Viseme, start: float, end: float) -> list[tuple[float, Viseme]]:

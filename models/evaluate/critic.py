@@ -22,7 +22,7 @@ from models.data.dataset import PreparedClip, load, read_frames, sharp_clips_par
 from models.evaluate.protocols import Evaluation, per_person, portrait_of
 from parlante.contract import TILE
 from parlante.face.patches import atlas_of
-from parlante.render.stage import crop_grid
+from parlante.render.grid import crop_grid
 from parlante.runtime.bundle import Bundle
 
 FRAMES = 24  # of a person

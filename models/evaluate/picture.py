@@ -35,7 +35,7 @@ from parlante.face.pose import Pose
 from parlante.face.topology import LIPS_INNER, LIPS_OUTER
 from parlante.portrait.portrait import Portrait
 from parlante.portrait.references import Look, references_of
-from parlante.render.stage import crop_grid
+from parlante.render.grid import crop_grid
 from parlante.runtime.bundle import Bundle
 
 REFERENCES = (1, 4, 32)

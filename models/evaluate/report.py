@@ -123,7 +123,7 @@ def manners(evaluation: Evaluation, clips: Sequence[PreparedClip], prepared: Pat
     for clip in clips:
         if clip.runs(LONG_FRAMES):
             own.setdefault(clip.person, []).append(clip)
-    pairs = [of_one[:2] for of_one in own.values() if len(of_one) > 1]
+    pairs = [(of_one[0], of_one[1]) for of_one in own.values() if len(of_one) > 1]
     rows = [protocols.manners(evaluation, *pair, prepared) for pair in tqdm(pairs, desc="manners")]
     table: Table = {}
     for name in rows[0]:

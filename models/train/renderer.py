@@ -43,10 +43,13 @@ from parlante.contract import (
     COLOR_PLANES,
     DRAWN_PLANES,
     LIP,
+    TILE,
     TILES,
+    VERTICES,
     Float,
 )
-from parlante.face.patches import own_places
+from parlante.face.patches import own_places, through
+from parlante.render.lashes import clear_lid
 from parlante.render.mouth import LIGHT
 from parlante.render.tone import LUMA, balance
 
@@ -92,9 +95,14 @@ START_SHARE, OWN_SHARE = 0.4, 0.35
 
 @dataclass
 class Frames:
-    """All held frames: atlases uint8 [F, 3, 256, 128], and their `balance` float32 [F, 3]."""
+    """All held frames.
+
+    atlases uint8 [F, 3, 256, 128]; lashless uint8 [F, 3, 128, 128]: the eyes without the lashes
+    before their upper lids, which falling lids must not show; balances float32 [F, 3].
+    """
 
     atlases: Tensor
+    lashless: Tensor
     balances: Tensor
 
     @classmethod
@@ -102,26 +110,32 @@ class Frames:
         count = sum(len(h) for h in held)
         out = cls(
             torch.empty((count, 3, *ATLAS), dtype=torch.uint8, device=device),
+            torch.empty((count, 3, TILE, TILE), dtype=torch.uint8, device=device),
             torch.empty((count, 3), device=device),
         )
         first = 0
         with ThreadPoolExecutor(threads) as pool:
             decoded = zip(held, pool.map(_read, held), strict=True)
-            for clip, (atlases, factors) in tqdm(
-                decoded, total=len(held), desc="frames", mininterval=5
-            ):
+            for clip, read in tqdm(decoded, total=len(held), desc="frames", mininterval=5):
                 rows = slice(first, first := first + len(clip))
-                out.atlases[rows] = torch.from_numpy(atlases).to(device)
-                out.balances[rows] = torch.from_numpy(factors).to(device)
+                for all_, own in zip(vars(out).values(), read, strict=True):
+                    all_[rows] = torch.from_numpy(own).to(device)
         return out
 
     def __len__(self) -> int:
         return len(self.atlases)
 
 
-def _read(clip: Held) -> tuple[NDArray[np.uint8], Float]:
+def _read(clip: Held) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Float]:
     atlases = clip.read()
-    return atlases.transpose(0, 3, 1, 2), np.stack([balance(own) for own in atlases])
+    lashless = atlases[:, TILE:].copy()
+    for k, landmarks in enumerate(clip.landmarks[:, :VERTICES, :2]):
+        for eye, (first, last) in enumerate(BANDS[1:]):
+            points = through(clip.to_atlas[k, 1 + eye][None], landmarks)[0] - (0, first)
+            own = lashless[k, first - TILE : last - TILE]
+            own[:] = clear_lid(own, points, eye)[0]
+    balances = np.stack([balance(own) for own in atlases])
+    return *(v.transpose(0, 3, 1, 2) for v in (atlases, lashless)), balances
 
 
 @dataclass
@@ -247,9 +261,11 @@ def assemble(
     def balanced(images: Tensor) -> Tensor:
         return (images * balances).clamp(0, 255)
 
+    # Light, style and all else change lashes and what is without them alike.
+    shown = torch.cat([frames.atlases[batch.source, :, :TILE], frames.lashless[batch.source]], 2)
     source, target = (
-        balanced(mirror(frames.atlases[index], batch.mirrored))
-        for index in (batch.source, batch.target)
+        balanced(mirror(atlases, batch.mirrored))
+        for atlases in (shown, frames.atlases[batch.target])
     )
     reference = references(batch, frames.atlases)
     other = balanced(reference[:, :3])
@@ -262,9 +278,7 @@ def assemble(
     own = torch.from_numpy(np.tile(own_places(), 2)).to(device)
     places, maps = batch.moved.float() + own, batch.maps.float().movedim(1, -1) / 255
     opening, drawn, edges, hidden, *_, held = maps.split(1, -1)
-    # What was made of the inside of a mouth stays, unless a reference shows it.
-    alone = (batch.reference[:, 0] < 0).view(n, 1, 1, 1)
-    flow = torch.cat([places[..., :2], opening, drawn * (1 - held * alone), places[..., 2:]], -1)
+    flow = torch.cat([places[..., :2], opening, drawn * (1 - held), places[..., 2:]], -1)
     opaque = source.new_full((n, 1, *ATLAS), 255)
     inside = insides(source, maps[..., 4:7].movedim(-1, 1))
     if training:
@@ -457,7 +471,7 @@ def main() -> None:
     )
     fresh = (batch.to(device) for batch in loader)
     batches = mixed(fresh, hardware.held, hardware.reuse, settings.batch)
-    fixed = next(iter(Pairs(held_out, clip_weights(held_out), 48, 1, mirror=False))).to(device)
+    fixed = next(iter(Pairs(held_out, clip_weights(held_out), 128, 1, mirror=False))).to(device)
     module = Renderer().to(device, memory_format=torch.channels_last)
     diffusion = diffusion_of(parsed.without)
     levels = None if parsed.without == "diffusion" else diffusion.levels().to(device)
@@ -477,14 +491,14 @@ def main() -> None:
         return parts
 
     def validate(average: nn.Module) -> dict[str, float]:
-        alone = replace(fixed, reference=torch.full_like(fixed.reference, -1))
         scores: dict[str, float] = {}
-        for name, batch in (("alone", alone), ("referred", fixed)):
+        referred = fixed.reference[:, 0] >= 0
+        for name, rows in (("alone", ~referred), ("referred", referred)):
+            batch = PairBatch(*(v[rows] for v in vars(fixed).values()))
             every = assemble(seen(batch), fixed_frames, len(fixed_frames), attributes)
             x = every[: len(batch.source)]  # mouths
-            if not scores:
-                warp = mouth_scores(F.pixel_shuffle(x.warp, 4), x)
-                scores = {f"warp_{k}": v for k, v in warp.items()}
+            warp = mouth_scores(F.pixel_shuffle(x.warp, 4), x)
+            scores |= {f"{name}_warp_{k}": v for k, v in warp.items()}
             maps = average.condition(x.planes, x.attributes)
             for k in (1,) if levels is None else (1, 2):
                 generator = torch.Generator(device).manual_seed(0)

@@ -39,3 +39,10 @@ class DeviceError(ParlanteError):
 
 class SessionClosedError(ParlanteError):
     """A live session was used after it had been closed."""
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg or the system says, without error numbers."""
+    if isinstance(error, OSError) and error.strerror:
+        return str(error.strerror)
+    return str(error) or type(error).__name__

@@ -12,7 +12,7 @@ from parlante.face import patches as module
 from parlante.face.patches import Patches, atlas_of, edge_window, inverse, through
 from parlante.face.pose import Pose
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_OUTER
-from parlante.render.stage import crop_grid
+from parlante.render.grid import crop_grid
 from tests.support.portrait_samples import expression, frontal, model
 
 LOOPS = (LIPS_OUTER, EYE_RIGHT, EYE_LEFT)

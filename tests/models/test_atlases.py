@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -61,3 +63,9 @@ def test_lips_lie_in_the_mouths_patch(still_clip: dataset.PreparedClip, tmp_path
 def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"models\.data\.atlases"):
         load_atlases(tmp_path)
+
+
+def test_training_on_atlases_needs_no_pyav() -> None:
+    """A machine with a GPU may lack it."""
+    code = "import sys; sys.modules['av'] = None; import models.train.renderer"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -18,7 +18,7 @@ from models.attributes import Attributes
 from models.data import dataset, pairs
 from models.data.atlases import Held
 from models.train import renderer as train_renderer
-from parlante.contract import ATLAS, TILES, VERTICES
+from parlante.contract import ATLAS, TILE, TILES, VERTICES
 from parlante.face.model import FaceModel
 from parlante.face.pose import rotation_matrix
 from parlante.runtime.bundle import Bundle
@@ -50,7 +50,8 @@ def test_mirrored_pairs_are_the_mirror_image(
     )
     generator = torch.Generator().manual_seed(0)
     atlases = torch.randint(256, (len(clip), 3, *ATLAS), generator=generator).byte()
-    images = train_renderer.Frames(atlases, torch.full((len(clip), 3), 0.9))
+    balances = torch.full((len(clip), 3), 0.9)
+    images = train_renderer.Frames(atlases, atlases[:, :, TILE:], balances)
     attributes = Attributes().requires_grad_(False)
     a = train_renderer.assemble(straight, images, len(images), attributes)
     b = train_renderer.assemble(mirrored, images, len(images), attributes)
@@ -62,6 +63,25 @@ def test_mirrored_pairs_are_the_mirror_image(
         atlas_a, atlas_b = (torch.cat(tiles.chunk(TILES), -2) for tiles in (of_a, of_b))
         seen = pairs.mirror(atlas_b, mirrored.mirrored)
         torch.testing.assert_close(seen, atlas_a, atol=1e-3, rtol=0)
+
+
+def test_beside_a_wide_mouth_of_shut_lips_the_warp_is_kept(
+    still_clip: dataset.PreparedClip, tmp_path: Path
+) -> None:
+    """As at run time: an inside that was made, lips and chin; beside narrow ones little."""
+    names = FaceModel.load(Bundle.default().path("face_model.npz")).expression_names
+    still_clip.expression[:] = 0
+    still_clip.expression[1:, names.index("jawOpen")] = 0.8
+    clip = held(still_clip, tmp_path)
+    batch = next(iter(pairs.Pairs([clip], [1.0], 64, 0, mirror=False)))
+    assert (batch.reference < 0).all()
+    opening, kept = batch.maps[:, 0, :TILE].float(), batch.maps[:, -1, :TILE].float()
+    wide = (batch.source == 0) & (batch.target > 0)
+    middle = kept[:, TILE // 2 - 8 : TILE // 2 + 8, TILE // 2]
+    assert wide.any() and (opening[wide].amax((1, 2)) == 255).all()
+    assert (middle[wide].amax(1) == 255).all() and (kept[wide][:, -1] == 255).all()
+    shut = (batch.source > 0) & (batch.target == 0)
+    assert shut.any() and kept[shut][:, -1].max() < 128
 
 
 def test_eyes_change_places_in_a_mirror() -> None:

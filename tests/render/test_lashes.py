@@ -12,9 +12,9 @@ from parlante.contract import Float, Image
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT
 from parlante.options import RenderOptions
 from parlante.render.contact import sides
+from parlante.render.grid import crop_grid
 from parlante.render.lashes import without_lashes
 from parlante.render.renderer import FrameRenderer
-from parlante.render.stage import crop_grid
 from parlante.runtime.bundle import Bundle
 from tests.support.portrait_samples import avatar, mode, model
 

@@ -17,8 +17,8 @@ from parlante.face.topology import NOSE_TIP
 from parlante.options import RenderOptions
 from parlante.portrait.encoder import PortraitEncoder
 from parlante.portrait.portrait import Portrait
+from parlante.render.grid import Grid, crop_grid
 from parlante.render.renderer import FrameRenderer
-from parlante.render.stage import Grid, crop_grid
 from parlante.runtime.bundle import Bundle
 from tests.support.portrait_samples import avatar, demo_rgb, mode, model
 

@@ -33,8 +33,7 @@ import numpy as np
 
 from parlante.avatar import Avatar
 from parlante.contract import SAMPLE_RATE, Float
-from parlante.errors import ParlanteError
-from parlante.media.container import reason
+from parlante.errors import ParlanteError, reason
 from parlante.options import RenderOptions
 from parlante.runtime.assets import asset
 from parlante.session.engine import Frame

@@ -6,7 +6,7 @@ from typing import Final
 import av
 import av.container
 
-from parlante.errors import ParlanteError
+from parlante.errors import ParlanteError, reason
 
 # Demuxers that a file may pick. Playlists, scripts and devices (hls, concat, lavfi, ...) are left
 # out on purpose: they would make an uploaded file open other files or addresses.
@@ -42,10 +42,3 @@ def open_media(path: Path, error_type: type[ParlanteError]) -> av.container.Inpu
             "damaged or of another format: give a whole wav, flac, mp3, ogg, m4a, mp4, mov, mkv "
             "or webm file"
         ) from error
-
-
-def reason(error: Exception) -> str:
-    """What FFmpeg or the system says, without error numbers."""
-    if isinstance(error, OSError) and error.strerror:
-        return str(error.strerror)
-    return str(error) or type(error).__name__

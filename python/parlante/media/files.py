@@ -13,8 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from parlante.errors import OutputError
-from parlante.media.container import reason
+from parlante.errors import OutputError, reason
 
 Own = TypeVar("Own", bound="WholeOrNothing")
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.contract import SAMPLE_RATE, Image
-from parlante.errors import OutputError
-from parlante.media.container import reason
+from parlante.errors import OutputError, reason
 from parlante.media.encoder import check_picture, check_sound
 from parlante.media.files import WholeOrNothing
 

@@ -16,8 +16,8 @@ import numpy as np
 from av.audio.plane import AudioPlane
 
 from parlante.contract import SAMPLE_RATE, Samples
-from parlante.errors import AudioError
-from parlante.media.container import open_media, reason
+from parlante.errors import AudioError, reason
+from parlante.media.container import open_media
 from parlante.media.cut_short import is_cut_short
 
 MIN_SAMPLE_RATE: Final = 4_000

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.contract import SAMPLE_RATE, Image
-from parlante.errors import OutputError
+from parlante.errors import OutputError, reason
 from parlante.media.codecs import Codecs
-from parlante.media.container import reason
 from parlante.media.encoder import Encoder, Format
 
 _STREAMS: Final = {

@@ -13,8 +13,8 @@ import numpy as np
 from av.video.reformatter import Colorspace
 
 from parlante.contract import Image
-from parlante.errors import ImageError
-from parlante.media.container import open_media, reason
+from parlante.errors import ImageError, reason
+from parlante.media.container import open_media
 from parlante.media.photo import check_size
 
 _HD_LINES: Final = 720

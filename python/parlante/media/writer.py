@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.contract import SAMPLE_RATE, Image
-from parlante.errors import OutputError
+from parlante.errors import OutputError, reason
 from parlante.media.codecs import STANDARD_OUTPUT, Codecs, codecs_of
-from parlante.media.container import reason
 from parlante.media.encoder import Encoder, Format
 from parlante.media.files import PartialFile, StandardOutput, WholeOrNothing
 from parlante.media.folder import WAVE_RATES, FolderWriter, is_numbered

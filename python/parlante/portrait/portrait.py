@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.contract import ATLAS, EXPRESSION, IDENTITY, VERTICES, Float, FrameKind, Image
-from parlante.errors import ImageError, OutputError
+from parlante.errors import ImageError, OutputError, reason
 from parlante.face.patches import Patches
 from parlante.face.pose import Pose
-from parlante.media.container import reason
 from parlante.media.files import write_whole
 from parlante.media.photo import load_image
 from parlante.speech.dynamics import ANYBODY

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from parlante.contract import Float, Image
-from parlante.face.topology import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT
-from parlante.render.contact import sides
+from parlante.face.topology import BROW_LEFT, BROW_RIGHT
+from parlante.render.contact import EYES, sides
 from parlante.render.ramp import ramp
 from parlante.render.tone import LUMA
 
@@ -17,33 +17,47 @@ THIN, REACH, SEAM = 0.18, 0.75, 0.06
 DARKER = 2.5, 8.0  # levels: than what is beside them; from there on they are, and wholly
 NEAR = np.ones((3, 3), np.uint8)  # pixels that a lash takes along
 SMOOTH = 1.0  # pixels: of the skin that takes their place
+BROWS = list(BROW_RIGHT), list(BROW_LEFT)
 
 
 def without_lashes(source: Image, landmarks: Float) -> tuple[Image, Float]:
     """A picture without the lashes before its upper lids, and where they are.
 
-    source uint8 [S, S, 4]; landmarks [468, 2] in its pixels. The place of a lash is filled with
-    what is beside it along the lid (a morphological closing). Where they are: float32 [S, S], 0 to
+    source uint8 [S, S, 4]; landmarks [468, 2] in its pixels. Where they are: float32 [S, S], 0 to
     1.
     """
-    photo = np.asarray(source[..., :3], np.float32)
-    luma = photo @ LUMA
-    clean, found = photo, np.zeros_like(luma)
-    for eye, brow in ((EYE_RIGHT, BROW_RIGHT), (EYE_LEFT, BROW_LEFT)):
-        corners = landmarks[[eye[0], eye[len(eye) // 2]]]
-        width = float(np.linalg.norm(corners[1] - corners[0]))
-        filled = cv2.morphologyEx(photo, cv2.MORPH_CLOSE, _line(corners, THIN * width))
-        filled = np.asarray(cv2.GaussianBlur(filled, (0, 0), SMOOTH), np.float32)
-        lid = _lid(landmarks[[eye[0], *sides(eye)[0], eye[len(eye) // 2]]], landmarks[list(brow)])
-        within = cv2.fillPoly(np.zeros_like(luma), [np.round(lid).astype(np.int32)], 1.0)
-        within = cv2.GaussianBlur(within, (0, 0), SEAM * width)
-        darker = np.asarray(cv2.dilate(within * (filled @ LUMA - luma), NEAR), np.float32)
-        here = np.asarray(cv2.GaussianBlur(ramp(darker, *DARKER), (0, 0), SMOOTH), np.float32)
-        clean = clean + here[..., None] * (filled - photo)
-        np.maximum(found, here, out=found)
     out: Image = source.copy()
-    out[..., :3] = np.round(clean)
+    found = np.zeros(source.shape[:2], np.float32)
+    for eye in range(len(EYES)):
+        lid = _lid(landmarks, eye)
+        margin = int((THIN / 2 + 4 * SEAM) * np.ptp(lid[:, 0])) + 8
+        first, last = np.floor(lid.min(0)) - margin, np.ceil(lid.max(0)) + margin
+        (left, top), (right, bottom) = np.clip([first, last], 0, len(source)).astype(int)
+        box = slice(top, bottom), slice(left, right)
+        if out[box].size:
+            out[box][..., :3], found[box] = clear_lid(out[box], landmarks - (left, top), eye)
     return out, found
+
+
+def clear_lid(picture: Image, landmarks: Float, eye: int) -> tuple[Image, Float]:
+    """As `without_lashes`, of the right eye (0) or the left one (1), in a picture of any shape.
+
+    uint8 [H, W, 3 or 4] → uint8 [H, W, 3], float32 [H, W]. The place of a lash is filled with what
+    is beside it along the lid (a morphological closing).
+    """
+    photo = np.asarray(picture[..., :3], np.float32)
+    luma = photo @ LUMA
+    corners = landmarks[[EYES[eye][0], EYES[eye][len(EYES[eye]) // 2]]]
+    width = float(np.linalg.norm(corners[1] - corners[0]))
+    filled = cv2.morphologyEx(photo, cv2.MORPH_CLOSE, _line(corners, THIN * width))
+    filled = np.asarray(cv2.GaussianBlur(filled, (0, 0), SMOOTH), np.float32)
+    outline = np.round(_lid(landmarks, eye)).astype(np.int32)
+    within = cv2.fillPoly(np.zeros_like(luma), [outline], 1.0)
+    within = cv2.GaussianBlur(within, (0, 0), SEAM * width)
+    darker = np.asarray(cv2.dilate(within * (filled @ LUMA - luma), NEAR), np.float32)
+    found = np.asarray(cv2.GaussianBlur(ramp(darker, *DARKER), (0, 0), SMOOTH), np.float32)
+    clean: Image = np.round(photo + found[..., None] * (filled - photo)).astype(np.uint8)
+    return clean, found
 
 
 def _line(ends: Float, length: float) -> Image:
@@ -55,8 +69,10 @@ def _line(ends: Float, length: float) -> Image:
     return np.asarray(cv2.line(kernel, start, end, 1), np.uint8)
 
 
-def _lid(edge: Float, brow: Float) -> Float:
-    """The outline [N, 2] of what lies between an upper lid's edge [n, 2] and the brow [m, 2]."""
+def _lid(landmarks: Float, eye: int) -> Float:
+    """The outline [N, 2] of what lies between the edge of an upper lid and the brow."""
+    loop = EYES[eye]
+    edge, brow = landmarks[[loop[0], *sides(loop)[0], loop[len(loop) // 2]]], landmarks[BROWS[eye]]
     from_first, of_brow = np.linspace(0, 1, len(edge)), np.linspace(0, 1, len(brow))
     above = np.stack([np.interp(from_first, of_brow, brow[:, axis]) for axis in (0, 1)], 1)
     top = edge + REACH * (above - edge)

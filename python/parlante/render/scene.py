@@ -13,12 +13,12 @@ from parlante.face.topology import LIPS_INNER, LIPS_OUTER
 from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES as EYE_LOOPS
 from parlante.render.contact import eye_openings, sides
+from parlante.render.grid import Grid, crop_grid
 from parlante.render.lashes import without_lashes
 from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
 from parlante.render.mouth import are_parted, are_teeth, upper_teeth
 from parlante.render.reference import NearestReference
 from parlante.render.silhouette import Outlines
-from parlante.render.stage import Grid, crop_grid
 from parlante.render.tone import LUMA, Skin, Tone, balanced, hue_of, light_of
 
 # How far lips, right and left lids are from where the photo has them, at most: lips in pixels of

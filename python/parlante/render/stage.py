@@ -12,12 +12,13 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from parlante.contract import GRID, Double, Float, Image, Pixels
+from parlante.contract import GRID, Double, Image, Pixels
 from parlante.face.topology import NOSE_TIP
 from parlante.options import Backdrop, RenderOptions
 from parlante.portrait.colour_lines import foreground
 from parlante.portrait.matte import Matte, lay_in
 from parlante.portrait.portrait import Portrait
+from parlante.render.grid import Grid, crop_grid
 from parlante.render.ops import Ops
 from parlante.runtime.bundle import Bundle
 
@@ -26,35 +27,6 @@ from parlante.runtime.bundle import Bundle
 FINEST = 512
 
 Background = tuple[int, int, int] | Literal["plate", "alpha"]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A grid of pixels over what is composed: rows and columns, and how points get there.
-
-    scale and shift float32 [2]: x and y of the 256-grid times scale plus shift.
-    """
-
-    rows: int
-    columns: int
-    scale: Float
-    shift: Float
-
-    def __call__(self, points: Float) -> Float:
-        """Points [..., 2] of the 256-grid on this one."""
-        return np.asarray(points * self.scale + self.shift, np.float32)
-
-    def maps(self, from_grid: Float) -> Float:
-        """Affine maps [P, 2, 3] of points on the 256-grid, as maps of points on this one."""
-        linear = from_grid[..., :2] / self.scale
-        shift = from_grid[..., 2] - linear @ self.shift
-        return np.concatenate([linear, shift[..., None]], -1, dtype=np.float32)
-
-
-def crop_grid(side: int) -> Grid:
-    """The grid of ``side`` over the crop."""
-    scale = np.full(2, side / GRID, np.float32)
-    return Grid(side, side, scale, scale / 2 - np.float32(0.5))
 
 
 @dataclass(frozen=True)
