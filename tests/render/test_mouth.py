@@ -13,7 +13,15 @@ from parlante.contract import TILE, Float
 from parlante.face.topology import LIP_CORNERS, LIPS_INNER
 from parlante.render.contact import shut_lips
 from parlante.render.mesh import WarpMesh
-from parlante.render.mouth import Mouth, are_parted, are_teeth, keep, teeth_of, upper_teeth
+from parlante.render.mouth import (
+    Mouth,
+    are_a_rim,
+    are_parted,
+    are_teeth,
+    keep,
+    teeth_of,
+    upper_teeth,
+)
 from parlante.render.renderer import FrameRenderer
 from parlante.runtime.bundle import Bundle
 from tests.support.portrait_samples import avatar, mode, model
@@ -126,6 +134,18 @@ def test_lips_beside_a_wide_mouth_are_kept() -> None:
     beyond = (out[:, : left - 14], out[:, right + 15 :])
     assert all((columns > 0.99).all() for columns in beyond)
     assert not kept(opening(3), real=True, lips=1)[~(opening(3) > 0)].any()
+
+
+@pytest.mark.parametrize(
+    ("height", "gap", "rim"), [(3, 20, True), (8, 20, False), (3, 5, False), (5, 20, True)]
+)
+def test_a_rim_of_teeth_is_no_set_of_them(height: int, gap: int, rim: bool) -> None:
+    """Of a mouth 88 pixels wide: unless they fill a narrow opening."""
+    inside = np.zeros((128, 128), np.uint8)
+    inside[40 : 40 + gap, 20:108] = 1
+    teeth = np.zeros(inside.shape, np.float32)
+    teeth[40 : 40 + height, 20:108] = 1
+    assert are_a_rim(teeth, inside, 88) == rim
 
 
 def test_upper_teeth_alone_are_seen_to_stay() -> None:

@@ -32,6 +32,9 @@ UPPER_PART, FALL, EDGE = 0.6, 0.62, 0.8
 # Where no dark lies below them, but the tongue, they end so far under the lip, over the height that
 # so many percent of the columns stay below.
 LONGEST, SHORTER = 1.6, 30
+# Of upper teeth that are shorter, over the width of the mouth, and less than this share of the
+# opening, the lip hides most: a mouth that opens wider would have none.
+RIM_OF_TEETH, RIM_SHARE = 0.06, 0.5
 # Pixels of the tile: lips that are parted wider show the inside as it is, from the first on a
 # little; near lips, over so many pixels, the network draws what is between, less near the upper
 # one.
@@ -95,6 +98,16 @@ def upper_teeth(white: Float, inside: Image) -> Float:
     for column, end in zip(columns, even, strict=True):
         out[np.flatnonzero(inside[:, column])[: round(float(end))], column] = 1
     return np.asarray(cv2.GaussianBlur(out, (0, 0), EDGE), np.float32)
+
+
+def are_a_rim(teeth: Float, inside: Image, width: float) -> bool:
+    """Whether `upper_teeth` of ``inside`` are a rim under the lip, too little to go on from.
+
+    width: of the mouth, pixels.
+    """
+    columns = inside.any(0)
+    height, gap = (np.median(v.sum(0)[columns]) for v in (teeth, inside))
+    return bool(height < RIM_OF_TEETH * width and height < RIM_SHARE * gap)
 
 
 def _width(landmarks: Float) -> float:

@@ -16,7 +16,7 @@ from parlante.render.contact import eye_openings, sides
 from parlante.render.grid import Grid, crop_grid
 from parlante.render.lashes import without_lashes
 from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
-from parlante.render.mouth import are_parted, are_teeth, upper_teeth
+from parlante.render.mouth import are_a_rim, are_parted, are_teeth, upper_teeth
 from parlante.render.reference import NearestReference
 from parlante.render.silhouette import Outlines
 from parlante.render.tone import LUMA, Skin, Tone, balanced, hue_of, light_of
@@ -73,11 +73,11 @@ class Scene:
     its upper lids, and lashed float32 [512, 512]: where they are; tone: the photo's, by whose
     balance its colours, and those of the references, are not the photo's; skins: those around the
     right and the left eye; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo
-    does; own float32 [512, 512]: 1 but where a mouth opens in which it does not show the inside;
-    texture float32 [16, 32, 32]: of the cheeks, in the cells of the eyes' tile; lashes: how much
-    darker the edges of the upper lids are than skin, 0 to 1, and lash_hue float32 [3] their hue;
-    outlines: where the mesh folds; at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]:
-    the flows where nothing moves.
+    does, and more than a rim; own float32 [512, 512]: 1 but where a mouth opens in which it does
+    not show the inside; texture float32 [16, 32, 32]: of the cheeks, in the cells of the eyes'
+    tile; lashes: how much darker the edges of the upper lids are than skin, 0 to 1, and lash_hue
+    float32 [3] their hue; outlines: where the mesh folds; at_rest float32 [rows, columns, 2] and
+    atlas_rest [256, 128, 6]: the flows where nothing moves.
     """
 
     def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:
@@ -95,10 +95,8 @@ class Scene:
         self.lashless, self.lashed = without_lashes(self.source, landmarks)
         self.skins = self._skins(portrait, seen)
         self.light = light_of(_at(self.source[..., :3], seen[slice(*BANDS[0])]))
-        shown = np.asarray(self.source[..., :3][inside > 0] @ LUMA / 255, np.float32)
-        self.shows_teeth = are_parted(mesh.measured) and are_teeth(shown, self.light)
         luma = np.asarray(self.source[..., :3] @ LUMA, np.float32)
-        self.own = self._own_inside(portrait, inside)
+        self.shows_teeth, self.own = self._teeth(portrait, inside, luma / np.float32(255))
         self.texture = in_cells(_texture(luma / 127.5, seen))
         self.lashes, self.lash_hue = self._lashes(portrait)
         references = balanced(portrait.references, self.tone.balance)
@@ -124,16 +122,20 @@ class Scene:
         cv2.fillPoly(out, [np.round(outline).astype(np.int32)], 1)
         return np.asarray(cv2.erode(out, np.ones((3, 3), np.uint8)), np.uint8)
 
-    def _own_inside(self, portrait: Portrait, inside: Image) -> Float:
+    def _teeth(self, portrait: Portrait, inside: Image, luma: Float) -> tuple[bool, Float]:
+        """Whether the photo shows teeth, and `own`; inside [512, 512]: 1 between the lips."""
         rows, columns = BANDS[0][1] - 0.5, ATLAS[1] - 0.5
         corners = np.array([[-0.5, -0.5], [columns, -0.5], [columns, rows], [-0.5, rows]])
         patch = through(self._patches.to_picture(portrait.pose)[:1], corners)[0]
         own = np.ones((SEEN, SEEN), np.float32)
         cv2.fillPoly(own, [np.round(self.seen(patch)).astype(np.int32)], 0)
-        if self.shows_teeth:
-            white = np.asarray(self.source[..., :3].min(2), np.float32)
-            np.maximum(own, upper_teeth(white, inside), out=own)
-        return own
+        if not (are_parted(self.mesh.measured) and are_teeth(luma[inside > 0], self.light)):
+            return False, own
+        teeth = upper_teeth(np.asarray(self.source[..., :3].min(2), np.float32), inside)
+        lips = self.seen(portrait.landmarks[list(LIPS_OUTER), :2])
+        if are_a_rim(teeth, inside, float(np.ptp(lips[:, 0]))):
+            return False, own
+        return True, np.maximum(own, teeth)
 
     def _skins(self, portrait: Portrait, seen: Float) -> list[Skin]:
         """Of what lies around each eye."""
