@@ -216,6 +216,19 @@ def test_head_that_ends_before_the_edge_moves_as_a_whole() -> None:
     np.testing.assert_allclose(with_matte(matte, y=1)[1], shift_whole, rtol=0, atol=1e-3)
 
 
+def test_a_skull_that_the_photo_cuts_off_comes_down_by_its_height() -> None:
+    """As far at the sides as in the middle: no skull grows to a point."""
+    rings, shift = with_matte(everywhere(), y=1)
+    top = places()[list(FACE_OVAL), 1].min()
+    height = (rings[..., 1] - known()[0][1]) / (top - known()[0][1])
+    above = height < 1
+    assert (shift[..., 1][above] < height[above] + 1e-3).all()
+    of_head = above.copy()
+    of_head[1:] = False
+    assert of_head.sum() > 5
+    np.testing.assert_allclose(shift[..., 1][of_head], height[of_head], atol=1e-3)
+
+
 def test_what_the_photo_cuts_off_may_leave_the_picture() -> None:
     """Upwards hair at the upper edge moves as the head does, to both sides, too."""
     top, bottom = 0, RING // 2

@@ -49,9 +49,10 @@ BREATH, NECK = 0.012, 0.3
 class Rings:
     """The rings of one photo: N = RINGS · RING vertices, from the first ring to the last.
 
-    places float32 [N, 3]; follow and loose float32 [N, 1]: how far each follows the head, 0 to 1,
-    into the picture and otherwise; inwards float32 [N, 2]: the signs of x and y that lead there;
-    lift float32 [N]: by how many pixels a breath lifts it.
+    places float32 [N, 3]; loose float32 [N, 1] and follow float32 [N, 3]: how far each follows the
+    head, 0 to 1, along x and y, and less of it into the picture, and in depth; inwards float32 [N,
+    2]: the signs of x and y that lead there; lift float32 [N]: by how many pixels a breath lifts
+    it.
     """
 
     places: Float
@@ -73,7 +74,8 @@ class Rings:
         The last ring is the edge of what is known of the photo, ``margins`` beyond the crop. Into
         the picture it does not move: nothing from beyond it is ever seen. Where the photo ends
         there, what is near may move out. Where the head ends before that edge, by the ``matte``,
-        the second ring lies around it and follows: it is the background that is stretched.
+        the second ring lies around it and follows: it is the background that is stretched. Of a
+        head that is cut off above, what lies above the face comes down by its height alone.
         """
         oval = points[list(FACE_OVAL)]
         centre = oval.mean(0)
@@ -86,20 +88,18 @@ class Rings:
         reach = np.maximum(_share(edge - centre[:2], direction[:, :2]), 1.05)
         up = np.cos(2 * np.pi * np.arange(RING) / RING).astype(np.float32)[:, None]
         below = np.maximum(-up, 0)
-        stand_off = (
-            RING_SIDE
-            + (RING_TOP - RING_SIDE) * np.maximum(up, 0)
-            + (RING_BOTTOM - RING_SIDE) * below
-        )
+        stand_off = RING_SIDE + (RING_TOP - RING_SIDE) * np.maximum(up, 0)
+        stand_off += (RING_BOTTOM - RING_SIDE) * below
         first = centre + direction * np.minimum(stand_off, 1 + RING_SHARE * (reach - 1))
         last = np.where(reach > 1.05, np.c_[edge, oval[:, 2:]], centre + direction * reach)
         of_head = np.clip(1 - below / HEAD_ENDS, 0, 1).astype(np.float32)
         middle: Float = np.asarray((first + last) / 2, np.float32)
-        clear = np.zeros_like(up)
+        clear, crown = np.zeros_like(up), 0.0
         if matte is not None:
             ways = ((np.linspace(centre[:2], edge, STEPS) - low) / (high - low)).astype(np.float32)
             clear = _clear(matte, ways[-1]) * of_head
-            clear *= clear[up > CROWN].min()  # hair that the photo cuts off is held, all of it
+            crown = 1 - float(clear[up > CROWN].min())
+            clear *= 1 - crown  # hair that the photo cuts off is held, all of it
             middle += clear * (_outline(matte, ways, size, (centre, first, last)) - middle)
         between = [middle + t * (last - middle) for t in OUTWARDS]
         places = np.concatenate([first, middle, *between, last])
@@ -110,11 +110,14 @@ class Rings:
         lifted = np.concatenate([NECK * below, *(f * below for f in (1, *FADING, 0))])
         inwards, ends = _inwards(edge, low, high, margins)
         loose = follow + np.tile(of_head * ends, (RINGS, 1)) * (1 - follow)
+        inwards = np.tile(inwards, (RINGS, 1))
+        into = np.where(inwards, follow, loose)
+        _come_down(places[:, 1], (low[1], oval[:, 1].min()), crown, inwards[:, 1], into[:, 1])
         return cls(
             places.astype(np.float32),
-            follow.astype(np.float32),
+            np.concatenate([into, follow], 1, dtype=np.float32),
             loose.astype(np.float32),
-            np.tile(inwards, (RINGS, 1)),
+            inwards,
             (BREATH * float(np.ptp(oval[:, 1])) * lifted[:, 0]).astype(np.float32),
         )
 
@@ -122,8 +125,8 @@ class Rings:
         """Where they are when the head carries their places to float32 [F, N, 3]."""
         change = to - self.places
         into = change[..., :2] * self.inwards > 0
-        change[..., :2] *= np.where(into, self.follow, self.loose)
-        change[..., 2:] *= self.follow
+        change[..., :2] *= np.where(into, self.follow[:, :2], self.loose)
+        change[..., 2:] *= self.follow[:, 2:]
         return self.places + change
 
 
@@ -151,6 +154,22 @@ def _inwards(
     goes_on = at & (np.reshape(margins, (2, 1, 2)) > GOES_ON)
     ends = 1 - goes_on.any((0, 2)).astype(np.float32)
     return np.asarray(at[0] - at[1].astype(np.float32), np.float32), ends[:, None]
+
+
+def _come_down(
+    rows: Float, between: tuple[float, float], crown: float, inwards: Float, into: Float
+) -> None:
+    """Let what lies above a face follow it down by its height alone, if the photo cuts it off.
+
+    rows [N] of the rings; between: the rows of the photo's upper edge and the face's top; crown:
+    as of `Rings`. Changes the signs ``inwards`` [N] and how far the rings follow, ``into`` [N].
+    """
+    edge, top = between
+    height = (rows - edge) / max(top - edge, 1e-6)
+    above = (height < 1) & (inwards >= 0)
+    inwards[above] = 1  # down is into the picture, wherever the way to the edge ends
+    most = 1 - crown * (1 - np.maximum(height[above], 0))
+    into[above] = np.minimum(into[above], most)
 
 
 def _clear(matte: Image, edge: Float) -> Float:
