@@ -17,8 +17,10 @@ from parlante.face.topology import NOSE_TIP
 from parlante.options import RenderOptions
 from parlante.portrait.encoder import PortraitEncoder
 from parlante.portrait.portrait import Portrait
+from parlante.render import stage
 from parlante.render.grid import Grid, crop_grid
 from parlante.render.renderer import FrameRenderer
+from parlante.render.stage import cut_out
 from parlante.runtime.bundle import Bundle
 from tests.support.portrait_samples import avatar, demo_rgb, mode, model
 
@@ -178,3 +180,26 @@ def test_a_photo_of_an_odd_size_gives_an_even_frame() -> None:
     assert portrait.frame_size("head", 512) == (512, 512)
     for size in (128, 331, 499):
         assert not any(length % 2 for length in portrait.frame_size("photo", size // 2 * 2))
+
+
+def test_a_person_is_cut_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one frame and size: for all sessions, before whatever background."""
+    portrait = replace(wide())  # nothing is kept of it yet
+    made: list[tuple[int, ...]] = []
+
+    def counted(image: Image) -> Image:
+        made.append(image.shape)
+        return cut_out(image)
+
+    monkeypatch.setattr(stage, "cut_out", counted)
+    frames = [
+        renderer(portrait, frame=frame, size=256, background=background).draw_warp(
+            portrait.expression, TURNED
+        )
+        for frame in ("head", "photo")
+        for background in ((0, 200, 0), (0, 200, 0), (0, 0, 200))
+    ]
+    assert len(made) == 2
+    for first in (0, 3):
+        np.testing.assert_array_equal(frames[first], frames[first + 1])
+        assert (frames[first] != frames[first + 2]).any()

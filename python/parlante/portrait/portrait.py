@@ -104,6 +104,11 @@ class Portrait:
         return tuple(float(count / side) for count in pixels)  # type: ignore[return-value]
 
     @cached_property
+    def cut_outs(self) -> dict[tuple[FrameKind, int], Image]:
+        """Of one frame and size the person cut out of the photo, as `render.stage` keeps it."""
+        return {}
+
+    @cached_property
     def _resized(self) -> dict[int, Image]:
         return {}
 

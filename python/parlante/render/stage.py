@@ -6,7 +6,9 @@ anew, and the rest is copied. Before another background, or none, the person is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import cv2
@@ -76,7 +78,11 @@ def _head(portrait: Portrait, options: RenderOptions) -> Stage:
     size = options.size
     source, corner = portrait.around(size)
     plate, background = _behind(options, size, size)
-    source = _opaque(source[..., :3]) if background is None else cut_out(source)
+    source = (
+        _opaque(source[..., :3])
+        if background is None
+        else _kept(portrait, options, partial(cut_out, source))
+    )
     return Stage(source, corner, plate, background or "plate", crop_grid(min(size, FINEST)), None)
 
 
@@ -110,8 +116,12 @@ def _photo(portrait: Portrait, options: RenderOptions, ops: Ops, bundle: Bundle)
     plate, background = _behind(options, height, width)
     source = _opaque(photo)
     if background is not None:
-        source[..., 3] = _matte_of(portrait, photo, low, high, bundle)
-        source = cut_out(source)
+
+        def cut_anew() -> Image:
+            source[..., 3] = _matte_of(portrait, photo, low, high, bundle)
+            return cut_out(source)
+
+        source = _kept(portrait, options, cut_anew)
     finer = min(1.0, FINEST / (side * float(scale[0])))
     rows, columns = (max(1, round(n * finer)) for n in (bottom - y, right - x))
     per = np.array([columns / (right - x), rows / (bottom - y)])
@@ -129,6 +139,17 @@ def _photo(portrait: Portrait, options: RenderOptions, ops: Ops, bundle: Bundle)
     still_frame = source, plate, still, None, None, None, *nowhere, rest
     ops.compose(*still_frame, format=options.pixels, background=kind)
     return Stage(source, (x, y), plate[y:bottom, x:right].copy(), kind, grid, rest)
+
+
+def _kept(portrait: Portrait, options: RenderOptions, make: Callable[[], Image]) -> Image:
+    """What was made of this portrait's latest frame and size, which sessions share."""
+    kept, own = portrait.cut_outs, (options.frame, options.size)
+    made = kept.get(own)
+    if made is None:
+        made = make()
+        kept.clear()
+        kept[own] = made
+    return made
 
 
 def _matte_of(portrait: Portrait, photo: Image, low: Double, high: Double, bundle: Bundle) -> Image:
