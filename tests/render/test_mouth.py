@@ -177,6 +177,17 @@ def test_a_tongue_is_no_tooth() -> None:
     assert not seen[63:].any()
 
 
+def test_cheeks_beside_teeth_are_none() -> None:
+    inside = np.zeros((128, 128), np.uint8)
+    inside[40:80, 20:108] = 1
+    white = np.full(inside.shape, 40, np.float32)
+    white[40:52, 20:108] = 170
+    white[40:64, 20:34] = white[40:64, 94:108] = 150
+    seen = upper_teeth(white, inside)
+    assert (seen[42:50, 23:105] > 0.95).all()
+    assert not seen[57:].any()
+
+
 def test_parted_lips_show_an_inside() -> None:
     shut, parted = measured().copy(), measured().copy()
     for face, gap in ((shut, 0.02), (parted, 0.2)):

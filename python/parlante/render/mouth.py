@@ -32,6 +32,8 @@ UPPER_PART, FALL, EDGE = 0.6, 0.62, 0.8
 # Where no dark lies below them, but the tongue, they end so far under the lip, over the height that
 # so many percent of the columns stay below.
 LONGEST, SHORTER = 1.6, 30
+# And at the sides, where a cheek may be as bright, no lower under the lip than in the middle third.
+SIDES = 1.15
 # Of upper teeth that are shorter, over the width of the mouth, and less than this share of the
 # opening, the lip hides most: a mouth that opens wider would have none.
 RIM_OF_TEETH, RIM_SHARE = 0.06, 0.5
@@ -93,6 +95,8 @@ def upper_teeth(white: Float, inside: Image) -> Float:
         dark = np.flatnonzero(light[brightest:] < FALL * light[brightest])
         ends[k] = brightest + dark[0] if len(dark) else len(light)
     ends = np.minimum(ends, np.float32(LONGEST * np.percentile(ends, SHORTER)))
+    third = len(ends) // 3
+    ends = np.minimum(ends, np.float32(SIDES * np.median(ends[third : len(ends) - third])))
     even = cv2.GaussianBlur(cv2.medianBlur(ends[None], 5), (0, 0), 2)[0]
     out = np.zeros(inside.shape, np.float32)
     for column, end in zip(columns, even, strict=True):
