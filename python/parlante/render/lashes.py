@@ -35,7 +35,8 @@ def without_lashes(source: Image, landmarks: Float) -> tuple[Image, Float]:
         (left, top), (right, bottom) = np.clip([first, last], 0, len(source)).astype(int)
         box = slice(top, bottom), slice(left, right)
         if out[box].size:
-            out[box][..., :3], found[box] = clear_lid(out[box], landmarks - (left, top), eye)
+            out[box][..., :3], here = clear_lid(out[box], landmarks - (left, top), eye)
+            np.maximum(found[box], here, out=found[box])
     return out, found
 
 
