@@ -138,7 +138,7 @@ def test_photos_beside_a_video_count() -> None:
     renderer = FrameRenderer(bundle, encoder.model, rest, RenderOptions(size=512))
     still = np.zeros(6, np.float32)
     shut, wide = (
-        renderer.draw(rest.expression + expression(jawOpen=o)[0], still).copy() for o in (0.0, 0.5)
+        renderer.draw(rest.expression + expression(jawOpen=o)[0], still).copy() for o in (0.0, 0.7)
     )
     portrait = encoder.encode([Photo(shut, None), Photo(wide, None)], video=[shut] * 20)
     lips = portrait.reference_places[:, 0]
