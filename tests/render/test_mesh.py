@@ -229,6 +229,18 @@ def test_a_skull_that_the_photo_cuts_off_comes_down_by_its_height() -> None:
     np.testing.assert_allclose(shift[..., 1][of_head], height[of_head], atol=1e-3)
 
 
+def test_with_little_room_above_a_head_comes_down_in_part() -> None:
+    """As much as it is free to; the strip above it is not drawn out."""
+    shifts = []
+    for room in (0.3, 0.035, 0.0):
+        matte = everywhere()
+        matte[: round(room * min(matte.shape))] = 0
+        shifts.append(float(with_matte(matte, y=1)[1][1, 0, 1]))
+    free, half, held = shifts
+    assert free == pytest.approx(1, abs=1e-3)
+    assert held + 0.1 < half < free - 0.1
+
+
 def test_what_the_photo_cuts_off_may_leave_the_picture() -> None:
     """Upwards hair at the upper edge moves as the head does, to both sides, too."""
     top, bottom = 0, RING // 2

@@ -32,6 +32,8 @@ SHOULDERS = 0.1  # how far the shoulders follow the head
 # Where the photo's edge is clear of the person: with so much of its smaller side, of a matte up to
 # so much. Below the middle of the face by this share the head ends.
 CLEAR, SEEN = 0.01, 25
+# With so much of it above a head it is free to come down; with less the strip would be drawn out.
+FREE = 0.06
 HEAD_ENDS = 0.3
 CROWN = 0.5  # cosine of how far the crown reaches to both sides of the top
 # The second ring lies so many pixels of the 256-grid around a person, but for so much of what there
@@ -98,7 +100,7 @@ class Rings:
         if matte is not None:
             ways = ((np.linspace(centre[:2], edge, STEPS) - low) / (high - low)).astype(np.float32)
             clear = _clear(matte, ways[-1]) * of_head
-            crown = 1 - float(clear[up > CROWN].min())
+            crown = 1 - float(min(clear[up > CROWN].min(), _room_above(matte)))
             clear *= 1 - crown  # hair that the photo cuts off is held, all of it
             middle += clear * (_outline(matte, ways, size, (centre, first, last)) - middle)
         between = [middle + t * (last - middle) for t in OUTWARDS]
@@ -184,6 +186,13 @@ def _clear(matte: Image, edge: Float) -> Float:
     free = np.minimum.reduce([np.roll(there, k) for k in (-1, 0, 1)])
     mean = sum(np.roll(free, k) for k in (-1, 0, 1)) / 3
     return np.asarray(mean, np.float32)[:, None]
+
+
+def _room_above(matte: Image) -> float:
+    """How far a head is free to come down: 0 to 1; matte uint8 [H, W]."""
+    rows = np.flatnonzero((matte > SEEN).any(1))
+    room = rows[0] / min(matte.shape) if len(rows) else 1.0
+    return float(np.clip((room - CLEAR) / (FREE - CLEAR), 0, 1))
 
 
 def _outline(matte: Image, ways: Float, size: int, along: tuple[Float, Float, Float]) -> Float:
