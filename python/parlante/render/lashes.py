@@ -48,7 +48,8 @@ def clear_lid(picture: Image, landmarks: Float, eye: int) -> tuple[Image, Float]
     """
     photo = np.asarray(picture[..., :3], np.float32)
     luma = photo @ LUMA
-    corners = landmarks[[EYES[eye][0], EYES[eye][len(EYES[eye]) // 2]]]
+    loop = EYES[eye]
+    corners = landmarks[[loop[0], loop[len(loop) // 2]]]
     width = float(np.linalg.norm(corners[1] - corners[0]))
     filled = cv2.morphologyEx(photo, cv2.MORPH_CLOSE, _line(corners, THIN * width))
     filled = np.asarray(cv2.GaussianBlur(filled, (0, 0), SMOOTH), np.float32)

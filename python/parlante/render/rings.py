@@ -164,7 +164,8 @@ def _come_down(
     """Let what lies above a face follow it down by its height alone, if the photo cuts it off.
 
     rows [N] of the rings; between: the rows of the photo's upper edge and the face's top; crown:
-    as of `Rings`. Changes the signs ``inwards`` [N] and how far the rings follow, ``into`` [N].
+    how far it does, 0 to 1. Changes the signs ``inwards`` [N] and, ``into`` [N], how far the rings
+    follow.
     """
     edge, top = between
     height = (rows - edge) / max(top - edge, 1e-6)
