@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from parlante.contract import Float, Image
+from parlante.contract import BANDS, TILE, Float, Image
+from parlante.face.patches import Patches
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT
 from parlante.options import RenderOptions
 from parlante.render.contact import sides
 from parlante.render.grid import crop_grid
-from parlante.render.lashes import without_lashes
+from parlante.render.lashes import density, without_lashes
 from parlante.render.renderer import FrameRenderer
 from parlante.runtime.bundle import Bundle
 from tests.support.portrait_samples import avatar, mode, model
@@ -71,6 +72,21 @@ def test_little_of_a_photo_without_them_changes() -> None:
     clean, found = without_lashes(photo, landmarks())
     assert np.abs(clean.astype(int) - photo).mean() < 0.1
     assert (found > 0.5).mean() < 0.01
+
+
+def test_lashes_are_dense_from_the_middle_outwards() -> None:
+    """On both eyes; none at their corners, and few between the middle and the nose."""
+    measured = avatar().portrait.pose.undo(avatar().portrait.landmarks[None, :468])[0]
+    dense, patches = density(measured), Patches.of(measured)
+    for patch, inner, outer in ((1, EYE_RIGHT[8], EYE_RIGHT[0]), (2, EYE_LEFT[0], EYE_LEFT[8])):
+        row = dense[BANDS[patch][0] - TILE + 32]
+        places = measured[[inner, outer], 0] - patches.centre[patch, 0]
+        ends = places / patches.pixel[patch] + (TILE - 1) / 2
+        at = np.interp([0, 0.25, 0.55, 0.75, 1], [0, 1], ends)
+        corner, near, middle, far, end = np.interp(at, np.arange(TILE), row)
+        assert max(corner, end) < 0.06
+        assert 0.3 < near < far < middle
+        assert middle > 0.9
 
 
 def test_falling_lids_leave_lashes_behind() -> None:

@@ -184,10 +184,12 @@ def test_lids_that_change_little_keep_their_hue() -> None:
 
 
 def test_where_lids_meet_there_are_lashes() -> None:
-    """As dark as in the photo, as far as they are; what is darker stays."""
+    """As dark as in the photo, where they are densest; what is darker stays."""
     draws = renderer(avatar().portrait)
     canvas, lashes = draws._canvases[0], draws._scene.lashes
     assert 0.15 <= lashes <= 0.8
+    dense = draws._scene.dense[33]
+    assert dense[60] > 0.9
     edges = canvas._warp.edges
     edges.fill(0)
     edges[TILE + 30 : TILE + 36, 20:100] = 1
@@ -196,7 +198,7 @@ def test_where_lids_meet_there_are_lashes() -> None:
     drawn = np.zeros_like(warp)
     canvas._add_lashes(drawn, warp)
     light = drawn.reshape(3, 4, 4, *CELLS).transpose(0, 3, 1, 4, 2).reshape(3, TILE, TILE)
-    assert light[:, 33, 40] == pytest.approx(-0.75 * lashes, rel=0.05)
+    assert light[:, 33, 60] == pytest.approx(-0.75 * lashes * dense[60], rel=0.05)
     assert not light[:, 60:].any() and not light[:, :20].any()
     assert np.abs(light[:, :, 96:]).max() < 0.05
 

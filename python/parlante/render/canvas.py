@@ -154,10 +154,10 @@ class Canvas:
         drawn += self._taken
 
     def _add_lashes(self, drawn: Float, warp: Float) -> None:
-        """Where lids meet it is as dark as along the photo's upper lids, or darker."""
+        """Where lids meet it is as dark as the photo's lashes, or darker, by their density."""
         edges = self._warp.edges[EYES * TILE : (EYES + 1) * TILE]
         soft = cv2.GaussianBlur(np.square(edges), (0, 0), SOFT)
-        line = in_cells(np.asarray(soft, np.float32))
+        line = in_cells(np.asarray(soft * self._scene.dense, np.float32))
         whole = warp + 1 + drawn
         light = np.tensordot(LUMA, whole, 1)
         around = cv2.blur(light.mean(0), (AROUND, AROUND))

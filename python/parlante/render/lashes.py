@@ -1,11 +1,12 @@
-"""Lashes of the photo that stand before its upper lids: lids that fall would take them along."""
+"""Lashes: of the photo, before upper lids, which would take them along; and along shut lids."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from parlante.contract import Float, Image
+from parlante.contract import ATLAS, BANDS, TILE, Float, Image
+from parlante.face.patches import Patches
 from parlante.face.topology import BROW_LEFT, BROW_RIGHT
 from parlante.render.contact import EYES, sides
 from parlante.render.ramp import ramp
@@ -18,6 +19,9 @@ DARKER = 2.5, 8.0  # levels: than what is beside them; from there on they are, a
 NEAR = np.ones((3, 3), np.uint8)  # pixels that a lash takes along
 SMOOTH = 1.0  # pixels: of the skin that takes their place
 BROWS = list(BROW_RIGHT), list(BROW_LEFT)
+# How dense they are along a shut lid, from the inner corner of the eye, 0, to the outer one, 1: the
+# dark line there is at its widest beyond the middle, as people's is.
+ALONG = (0.0, 0.1, 0.3, 0.5, 0.8, 1.0), (0.0, 0.15, 0.6, 1.0, 0.7, 0.0)
 
 
 def without_lashes(source: Image, landmarks: Float) -> tuple[Image, Float]:
@@ -60,6 +64,25 @@ def clear_lid(picture: Image, landmarks: Float, eye: int) -> tuple[Image, Float]
     found = np.asarray(cv2.GaussianBlur(ramp(darker, *DARKER), (0, 0), SMOOTH), np.float32)
     clean: Image = np.round(photo + found[..., None] * (filled - photo)).astype(np.uint8)
     return clean, found
+
+
+def density(measured: Float) -> Float:
+    """How dense lashes are along the lids, by the pixels of the eyes' tile: float32 [128, 128].
+
+    measured float32 [468, 3]: landmarks in the model's axes.
+    """
+    patches = Patches.of(measured)
+    right, left = EYES
+    half = len(right) // 2
+    corners = (right[half], right[0]), (left[0], left[half])  # inner, outer
+    out = np.empty((TILE, TILE), np.float32)
+    for patch, (inner, outer) in enumerate(corners, 1):
+        first, last = BANDS[patch]
+        across = (np.arange(TILE) - (ATLAS[1] - 1) / 2) * patches.pixel[patch]
+        from_inner = patches.centre[patch, 0] + across - measured[inner, 0]
+        share = from_inner / (measured[outer, 0] - measured[inner, 0])
+        out[first - TILE : last - TILE] = np.interp(share, *ALONG)
+    return out
 
 
 def _line(ends: Float, length: float) -> Image:

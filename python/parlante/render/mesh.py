@@ -46,9 +46,11 @@ DRAGGED = 0.9, *(0.35 * share for share in (1, *FADING, 0))
 # overlap, the cheek is seen, whole.
 RING_DEPTH = 40.0
 # Where the network may draw: all of the lips, and of each eye with its lids; and how far around
-# them it fades out, in widths of the mouth and of the eye.
+# them it fades out, in widths of the mouth and of the eye. Towards the nose, where nothing moves,
+# half as far: the rims of glasses are near.
 DRAWN_MOUTH, FADE_MOUTH = 0.08, 0.22
 DRAWN_EYE, FADE_EYE = 0.30, 0.40
+NOSE = 0.1  # of an eye's width: so far beyond the inner corner it is half as far
 HOLE_DEPTH = 0.5  # pixels: an opening lies just behind the lips or lids
 # Between shut lips a photo has a dark line. Lips that part leave it behind: their edges show what
 # lies further from it, by so much of the mouth's width and of the lips' thickness at most, once
@@ -261,16 +263,22 @@ def _drawn(points: Float) -> Float:
     points float32 [468, 3]: landmarks of the photo.
     """
     drawn = np.zeros(WARP_VERTICES, np.float32)
-    for loop, whole, fade in (
-        (LIPS_OUTER, DRAWN_MOUTH, FADE_MOUTH),
-        (EYE_RIGHT, DRAWN_EYE, FADE_EYE),
-        (EYE_LEFT, DRAWN_EYE, FADE_EYE),
+    inner = {EYE_RIGHT: EYE_RIGHT[len(EYE_RIGHT) // 2], EYE_LEFT: EYE_LEFT[0]}
+    across = points[inner[EYE_LEFT], :2] - points[inner[EYE_RIGHT], :2]
+    across /= np.linalg.norm(across)
+    for loop, whole, fade, to_nose in (
+        (LIPS_OUTER, DRAWN_MOUTH, FADE_MOUTH, 0),
+        (EYE_RIGHT, DRAWN_EYE, FADE_EYE, 1),
+        (EYE_LEFT, DRAWN_EYE, FADE_EYE, -1),
     ):
         outline = np.ascontiguousarray(points[list(loop), :2])
         width = float(np.ptp(outline[:, 0]))
         for vertex in range(VERTICES):
             place = points[vertex, :2]
             outside = -cv2.pointPolygonTest(outline, (float(place[0]), float(place[1])), True)
+            if to_nose:
+                beyond = to_nose * float((place - points[inner[loop], :2]) @ across) / width
+                outside *= 1 + min(max(beyond / NOSE, 0.0), 1.0)
             share = 1 - (outside / width - whole) / fade
             drawn[vertex] = max(drawn[vertex], min(max(share, 0.0), 1.0))
     drawn[VERTICES:RING_START] = 1  # the openings between lips and lids

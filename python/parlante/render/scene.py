@@ -14,7 +14,7 @@ from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES as EYE_LOOPS
 from parlante.render.contact import eye_openings, sides
 from parlante.render.grid import Grid, crop_grid
-from parlante.render.lashes import without_lashes
+from parlante.render.lashes import density, without_lashes
 from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
 from parlante.render.mouth import are_a_rim, are_parted, are_teeth, upper_teeth
 from parlante.render.reference import NearestReference
@@ -26,14 +26,18 @@ from parlante.render.tone import LUMA, Skin, Tone, balanced, hue_of, light_of
 # lids that are half shut the best one; from the second on the network draws what it may.
 STILL = np.array([1.0, 0.6, 0.6], np.float32)
 STIRRED = np.array([2.0, 0.8, 0.8], np.float32)
-# Texture of skin is what is finer than so many pixels of the crop, up to so many times its median;
-# lids that are drawn have that of the cheek, so many heights of the patch below the eye.
-FINE, COARSEST, CHEEK = 2.0, 3.0, 0.55
+# Texture of skin is what is finer than so many pixels of the crop; lids that are drawn have that of
+# the cheek, so many heights of the patch below the eye. Of its strength, over so many pixels of the
+# tile, so many percent of the cheek are plain skin; what is stronger, as the rims of glasses, is
+# weakened to that, and nothing is so many times as strong.
+FINE, CHEEK = 2.0, 0.55
+AREA, PLAIN, COARSEST = 4.0, 25, 3.0
 LASHES = 0.15, 0.8  # how much darker than skin they are, at least and at most
 # Levels of grey added to what is dark before its hue is told: black has none; and how far the hue
 # of what is drawn dark is that of skin.
 BLACK, OF_SKIN = 30.0, 0.5
 EYE_RIM = 0.08  # of an eye's width: so near to an eye nothing tells the colour of skin
+TINY = 1e-6  # of 2: no texture at all
 SEEN = 512  # side of the crop as the networks see it, pixels: that of the training's sharp clips
 
 
@@ -75,9 +79,10 @@ class Scene:
     right and the left eye; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo
     does, and more than a rim; own float32 [512, 512]: 1 but where a mouth opens in which it does
     not show the inside; texture float32 [16, 32, 32]: of the cheeks, in the cells of the eyes'
-    tile; lashes: how much darker the edges of the upper lids are than skin, 0 to 1, and lash_hue
-    float32 [3] their hue; outlines: where the mesh folds; at_rest float32 [rows, columns, 2] and
-    atlas_rest [256, 128, 6]: the flows where nothing moves.
+    tile; lashes: how much darker the edges of the upper lids are than skin, 0 to 1, lash_hue
+    float32 [3] their hue, and dense float32 [128, 128] how dense they are, in that tile; outlines:
+    where the mesh folds; at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows
+    where nothing moves.
     """
 
     def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:
@@ -99,6 +104,7 @@ class Scene:
         self.shows_teeth, self.own = self._teeth(portrait, inside, luma / np.float32(255))
         self.texture = in_cells(_texture(luma / 127.5, seen))
         self.lashes, self.lash_hue = self._lashes(portrait)
+        self.dense = density(mesh.measured)
         references = balanced(portrait.references, self.tone.balance)
         if self.tone.grey:
             references[:] = np.round(references @ LUMA)[..., None]
@@ -211,8 +217,10 @@ def _texture(luma: Float, seen: Float) -> Float:
         at = np.asarray(seen[top:bottom][::-1] + below, np.float32)
         own = cv2.remap(fine, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
         out[top - first : bottom - first] = own
-    most = COARSEST * float(np.median(np.abs(out)))
-    return np.clip(out, -most, most)
+    strength = np.asarray(cv2.GaussianBlur(np.abs(out), (0, 0), AREA), np.float32)
+    plain = np.percentile(strength, PLAIN).astype(np.float32)
+    out *= np.minimum(plain / np.maximum(strength, TINY), 1)
+    return np.clip(out, -COARSEST * plain, COARSEST * plain)
 
 
 def _at(photo: Image, places: Float) -> Image:
