@@ -442,6 +442,19 @@ def test_parted_lips_leave_the_line_between_them() -> None:
     np.testing.assert_allclose(opened[2:], still[2:], rtol=0, atol=1e-4)  # the corners
 
 
+def test_less_is_drawn_beside_the_nose_than_at_the_temples() -> None:
+    points, drawn = vertices_of(expression())[:VERTICES, :2], mesh().drawn[:VERTICES]
+    width = float(np.ptp(points[list(EYE_RIGHT), 0]))
+    height = points[[EYE_RIGHT[0], EYE_LEFT[8]], 1].mean()
+    row = np.abs(points[:, 1] - height) < 0.3 * width
+    outer, inner = points[EYE_RIGHT[0], 0], points[EYE_RIGHT[8], 0]
+    for far in (0.15, 0.3):
+        temple = row & (points[:, 0] < outer - far * width)
+        nose = row & (points[:, 0] > inner + far * width) & (points[:, 0] < 128)
+        assert temple.any() and nose.any()
+        assert drawn[nose].max() < drawn[temple].max()
+
+
 def test_teeth_stay_with_the_head() -> None:
     pose = rest()[1]
     closed, opened = (mesh().move(expression(jawOpen=jaw), pose).teeth[0] for jaw in (0, 1))

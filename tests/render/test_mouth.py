@@ -51,9 +51,11 @@ def teeth() -> Float:
     return np.asarray(out, np.float32)
 
 
-def drawn(height: int, *, given: bool = True) -> Float:
+def drawn(height: int, *, given: bool = True, softer: float = 0.0, red: float = 1.0) -> Float:
     out = np.zeros((TILE, TILE, 3), np.float32)
-    Mouth(_core.rasterize, model()).draw(teeth() if given else None, opening(height), out)
+    Mouth(_core.rasterize, model(), softer, red).draw(
+        teeth() if given else None, opening(height), out
+    )
     return out
 
 
@@ -96,10 +98,27 @@ def test_teeth_stay_where_they_are_in_the_head() -> None:
     assert rows[0].std() > 0.02  # one tooth can be told from the next
 
 
+def test_a_mouth_is_as_red_as_its_lips() -> None:
+    """Teeth keep their colour."""
+    pale, red = (
+        [made[rows, 58:70].mean((0, 1)) for rows in (slice(TOP + 4, TOP + 8), slice(TOP + 26, 70))]
+        for made in (drawn(36, red=red) for red in (0.0, 1.0))
+    )
+    np.testing.assert_allclose(pale[0], red[0], rtol=0.02)
+    assert red[1][0] / red[1][1] > 1.15 * pale[1][0] / pale[1][1]
+
+
+def test_teeth_for_a_soft_photo_are_soft() -> None:
+    rows = [drawn(36, softer=softer)[TOP + 3 : TOP + 8, 44:84].mean((0, 2)) for softer in (0, 2.5)]
+    sharp, soft = (np.abs(np.diff(row)).max() for row in rows)
+    assert soft < 0.4 * sharp
+    assert rows[1].mean() == pytest.approx(rows[0].mean(), rel=0.1)
+
+
 def test_no_teeth_in_a_slit_or_where_the_photo_has_its_own() -> None:
     wide = drawn(36).max()
     assert drawn(4).max() < 0.4 * wide
-    assert drawn(36, given=False).max() < 0.6 * wide
+    assert drawn(36, given=False).max() < 0.75 * wide
 
 
 def test_nothing_in_a_shut_mouth() -> None:

@@ -65,6 +65,16 @@ def test_lips_of_stone_are_not(lips: tuple[int, ...]) -> None:
     assert tone(SKIN, lips).coloured < 0.05
 
 
+@pytest.mark.parametrize(
+    ("lips", "red"), [((150, 116, 106), 0.0), ((160, 108, 100), 0.25), ((176, 90, 92), 1.0)]
+)
+def test_how_red_lips_are(lips: tuple[int, ...], red: float) -> None:
+    """Over their brightness: of two sets of lips the darker one may be as red."""
+    for light in (1.0, 0.6):
+        seen = tuple(light * level for level in lips)
+        assert tone(SKIN, seen).red == pytest.approx(red, abs=0.2)
+
+
 def test_in_a_print_all_is_of_its_ink() -> None:
     own = tone(printed(SKIN), printed(LIPS))
     assert own.coloured < 0.05

@@ -27,7 +27,7 @@ from parlante.contract import (
 from parlante.options import RenderOptions
 from parlante.render.chain import Chain, StageTimes
 from parlante.render.ops import cpu_ops
-from parlante.render.scene import Aim, Scene, in_cells
+from parlante.render.scene import Aim, Scene, from_cells, in_cells
 from parlante.render.silhouette import soften
 from parlante.render.stage import Stage, picture_shape
 from parlante.render.tone import LUMA
@@ -114,6 +114,10 @@ class Canvas:
         warp = self._warp.condition[tile, :COLOR_PLANES].reshape(3, CELL_PIXELS, *CELLS)
         drawn = self._x0[tile].reshape(warp.shape)  # both are views
         drawn -= warp
+        softer = self._scene.softer
+        for plane in drawn if softer else ():
+            soft = cv2.GaussianBlur(from_cells(plane), (0, 0), softer)
+            plane[:] = in_cells(np.asarray(soft, np.float32))
         if referred:
             drawn *= 1 - (1 - REFERRED) * referred
         if tile == MOUTH and not referred:

@@ -29,6 +29,7 @@ from parlante.face.topology import (
 from parlante.portrait.portrait import Portrait
 from parlante.render.contact import EYES, closed_blink, part_lips, shut_lids
 from parlante.render.mouth import teeth_of
+from parlante.render.ramp import ramp
 from parlante.render.rings import FADING, RING, RINGS, Rings
 from parlante.render.silhouette import on_skin, unfolded
 
@@ -46,11 +47,11 @@ DRAGGED = 0.9, *(0.35 * share for share in (1, *FADING, 0))
 # overlap, the cheek is seen, whole.
 RING_DEPTH = 40.0
 # Where the network may draw: all of the lips, and of each eye with its lids; and how far around
-# them it fades out, in widths of the mouth and of the eye. Towards the nose, where nothing moves,
-# half as far: the rims of glasses are near.
+# them it fades out, in widths of the mouth and of the eye. Towards the nose nothing moves, and the
+# rims of glasses are near: from so much of an eye's width beyond the inner corner on half as far.
 DRAWN_MOUTH, FADE_MOUTH = 0.08, 0.22
 DRAWN_EYE, FADE_EYE = 0.30, 0.40
-NOSE = 0.1  # of an eye's width: so far beyond the inner corner it is half as far
+NOSE = 0.1
 HOLE_DEPTH = 0.5  # pixels: an opening lies just behind the lips or lids
 # Between shut lips a photo has a dark line. Lips that part leave it behind: their edges show what
 # lies further from it, by so much of the mouth's width and of the lips' thickness at most, once
@@ -263,23 +264,19 @@ def _drawn(points: Float) -> Float:
     points float32 [468, 3]: landmarks of the photo.
     """
     drawn = np.zeros(WARP_VERTICES, np.float32)
-    inner = {EYE_RIGHT: EYE_RIGHT[len(EYE_RIGHT) // 2], EYE_LEFT: EYE_LEFT[0]}
-    across = points[inner[EYE_LEFT], :2] - points[inner[EYE_RIGHT], :2]
-    across /= np.linalg.norm(across)
-    for loop, whole, fade, to_nose in (
-        (LIPS_OUTER, DRAWN_MOUTH, FADE_MOUTH, 0),
-        (EYE_RIGHT, DRAWN_EYE, FADE_EYE, 1),
-        (EYE_LEFT, DRAWN_EYE, FADE_EYE, -1),
+    places = points[:VERTICES, :2]
+    right, left = places[[EYE_RIGHT[len(EYE_RIGHT) // 2], EYE_LEFT[0]]]  # inner corners
+    across = (left - right) / np.linalg.norm(left - right)
+    for loop, whole, fade, corner, to_nose in (
+        (LIPS_OUTER, DRAWN_MOUTH, FADE_MOUTH, right, 0 * across),
+        (EYE_RIGHT, DRAWN_EYE, FADE_EYE, right, across),
+        (EYE_LEFT, DRAWN_EYE, FADE_EYE, left, -across),
     ):
-        outline = np.ascontiguousarray(points[list(loop), :2])
+        outline = np.ascontiguousarray(places[list(loop)])
         width = float(np.ptp(outline[:, 0]))
-        for vertex in range(VERTICES):
-            place = points[vertex, :2]
-            outside = -cv2.pointPolygonTest(outline, (float(place[0]), float(place[1])), True)
-            if to_nose:
-                beyond = to_nose * float((place - points[inner[loop], :2]) @ across) / width
-                outside *= 1 + min(max(beyond / NOSE, 0.0), 1.0)
-            share = 1 - (outside / width - whole) / fade
-            drawn[vertex] = max(drawn[vertex], min(max(share, 0.0), 1.0))
+        inside = [cv2.pointPolygonTest(outline, (float(x), float(y)), True) for x, y in places]
+        farther = 1 + ramp((places - corner) @ to_nose / width, 0, NOSE)
+        share = np.clip(1 - (-np.array(inside) / width * farther - whole) / fade, 0, 1)
+        np.maximum(drawn[:VERTICES], share, out=drawn[:VERTICES])
     drawn[VERTICES:RING_START] = 1  # the openings between lips and lids
     return drawn

@@ -14,9 +14,13 @@ from parlante.face.topology import LIPS_OUTER
 from parlante.render.ramp import ramp, smooth
 
 LIGHT = 2.0  # what a colour of 1 is brighter than skin around the mouth is on average
-# Colours of the throat and of what is seen of the tongue above the lower lip; and how wide lips are
-# parted, pixels of the tile, before there is any tongue, and for all of it.
-DARK, TONGUE = np.array([[0.19, 0.06, 0.05], [0.56, 0.215, 0.2]], np.float32)
+# Colours of the throat and of what is seen of the tongue above the lower lip, of people with pale
+# lips and with red ones; and how wide lips are parted, pixels of the tile, before there is any
+# tongue, and for all of it.
+PALE, RED = np.array(
+    [[[0.17, 0.085, 0.08], [0.64, 0.3, 0.285]], [[0.19, 0.06, 0.05], [0.56, 0.215, 0.2]]],
+    np.float32,
+)
 TONGUE_SEEN = 10.0, 26.0
 TEETH_SEEN = 4.0, 12.0  # as wide for teeth: in a slit they are in the dark
 # How much darker than the front it is just under the upper lip, and over how many pixels of the
@@ -119,10 +123,22 @@ def _width(landmarks: Float) -> float:
 
 
 class Mouth:
-    """Draws insides of mouths into the first tile of the atlas; not for several threads at once."""
+    """Draws insides of mouths into the first tile of the atlas; not for several threads at once.
 
-    def __init__(self, rasterize: Callable[..., None], model: FaceModel) -> None:
+    softer: by how many pixels of the tile they are blurred, beyond what is usual; red: how red they
+    are, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        rasterize: Callable[..., None],
+        model: FaceModel,
+        softer: float = 0.0,
+        red: float = 1.0,
+    ) -> None:
         self._rasterize, self._model = rasterize, model
+        self._dark, self._tongue = PALE + np.float32(red) * (RED - PALE)
+        self._soft = float(np.hypot(SOFT, softer))
         self._places = np.empty((TILE, TILE, 2), np.float32)
         self._depth = np.empty((TILE, TILE), np.float32)
 
@@ -132,7 +148,7 @@ class Mouth:
         teeth float32 [C, 3]: their places in the tile and their depths; None: the photo's own are
         seen. opening float32 [128, 128]: 1 between the lips, else 0.
         """
-        around = _box(opening, int(3 * SOFT) + 1)
+        around = _box(opening, int(3 * self._soft) + 1)
         if around is None:
             return
         model, places = self._model, self._places
@@ -150,12 +166,12 @@ class Mouth:
         sides = smooth(height / max(float(height.max()), 1), 0.4, 1)
         tongue = back * (1 - 0.6 * front) * sides * ramp(height, *TONGUE_SEEN)
         light = AMBIENT + (1 - AMBIENT) * light
-        throat = light[..., None] * (DARK + tongue[..., None] * (TONGUE - DARK))
+        throat = self._dark + tongue[..., None] * (self._tongue - self._dark)
         teeth_light = light * (1 - SHADOW * np.exp(-below / SHADOW_REACH))
         shown = ramp(height, *TEETH_SEEN)
         colour = (shown * teeth_light)[..., None] * seen[..., :3]
-        colour += (1 - shown[..., None] * seen[..., 3:]) * throat
-        out[around] = np.minimum(cv2.GaussianBlur(colour, (0, 0), SOFT), 1)
+        colour += (1 - shown[..., None] * seen[..., 3:]) * light[..., None] * throat
+        out[around] = np.minimum(cv2.GaussianBlur(colour, (0, 0), self._soft), 1)
 
 
 def in_tile(teeth: Float, to_atlas: Float) -> Float:

@@ -33,7 +33,7 @@ SHOULDERS = 0.1  # how far the shoulders follow the head
 # so much. Below the middle of the face by this share the head ends.
 CLEAR, SEEN = 0.01, 25
 # With so much of it above a head it is free to come down; with less the strip would be drawn out.
-FREE = 0.06
+FREE = 0.035
 HEAD_ENDS = 0.3
 CROWN = 0.5  # cosine of how far the crown reaches to both sides of the top
 # The second ring lies so many pixels of the 256-grid around a person, but for so much of what there

@@ -19,6 +19,7 @@ from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
 from parlante.render.mouth import are_a_rim, are_parted, are_teeth, upper_teeth
 from parlante.render.reference import NearestReference
 from parlante.render.silhouette import Outlines
+from parlante.render.softness import softer
 from parlante.render.tone import LUMA, Skin, Tone, balanced, hue_of, light_of
 
 # How far lips, right and left lids are from where the photo has them, at most: lips in pixels of
@@ -79,10 +80,11 @@ class Scene:
     right and the left eye; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo
     does, and more than a rim; own float32 [512, 512]: 1 but where a mouth opens in which it does
     not show the inside; texture float32 [16, 32, 32]: of the cheeks, in the cells of the eyes'
-    tile; lashes: how much darker the edges of the upper lids are than skin, 0 to 1, lash_hue
-    float32 [3] their hue, and dense float32 [128, 128] how dense they are, in that tile; outlines:
-    where the mesh folds; at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows
-    where nothing moves.
+    tile; softer: by how many pixels of the atlas what is drawn is to be blurred, to be no sharper
+    than the photo; lashes: how much darker the edges of the upper lids are than skin, 0 to 1,
+    lash_hue float32 [3] their hue, and dense float32 [128, 128] how dense they are, in the eyes'
+    tile; outlines: where the mesh folds; at_rest float32 [rows, columns, 2] and atlas_rest [256,
+    128, 6]: the flows where nothing moves.
     """
 
     def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:
@@ -103,6 +105,8 @@ class Scene:
         luma = np.asarray(self.source[..., :3] @ LUMA, np.float32)
         self.shows_teeth, self.own = self._teeth(portrait, inside, luma / np.float32(255))
         self.texture = in_cells(_texture(luma / 127.5, seen))
+        of_atlas = cv2.remap(luma, seen[..., 0], seen[..., 1], cv2.INTER_LINEAR)
+        self.softer = softer(np.asarray(of_atlas, np.float32))
         self.lashes, self.lash_hue = self._lashes(portrait)
         self.dense = density(mesh.measured)
         references = balanced(portrait.references, self.tone.balance)
@@ -204,6 +208,13 @@ def in_cells(image: Float) -> Float:
     rows, columns = (side // UNSHUFFLE for side in image.shape)
     blocks = image.reshape(rows, UNSHUFFLE, columns, UNSHUFFLE).transpose(1, 3, 0, 2)
     return np.ascontiguousarray(blocks.reshape(-1, rows, columns))
+
+
+def from_cells(cells: Float) -> Float:
+    """The opposite of `in_cells`."""
+    rows, columns = cells.shape[1:]
+    blocks = cells.reshape(UNSHUFFLE, UNSHUFFLE, rows, columns).transpose(2, 0, 3, 1)
+    return np.ascontiguousarray(blocks.reshape(rows * UNSHUFFLE, -1))
 
 
 def _texture(luma: Float, seen: Float) -> Float:

@@ -29,6 +29,7 @@ DEEPEST, SKINS = 0.45, (0.3, 0.65)
 # Lips are redder than skin (of red less green, over brightness): in photographs of people at least
 # by so much, in a marble or a blue print by less than a third of it.
 REDDER = 0.12
+PALE = 0.35, 0.65  # up to the first lips are pale by that measure, from the second on red
 LEAST = 1.0  # level: of what a hue is taken of
 
 
@@ -39,26 +40,29 @@ class Tone:
     grey: whether it is black and white; balance float32 [3]: factors that give its skin the tint of
     people in general; hue float32 [3]: of that skin, over its brightness; coloured: 0 where lips
     have the hue of skin, as in a black-and-white photo, a blue print or a marble, 1 where they are
-    red.
+    redder; red: 0 where they are pale, 1 where they are red.
     """
 
     grey: bool
     balance: Float
     hue: Float
     coloured: float
+    red: float
 
     @classmethod
     def of(cls, photo: Image, face: Image, lips: Image) -> Tone:
         """Of a photo uint8 [H, W, 3], and pixels uint8 [N, 3] of its face and, if any, of lips."""
         one = np.ones(3, np.float32)
         if is_grey(photo):
-            return cls(True, one, one, 0.0)
+            return cls(True, one, one, 0.0, 0.0)
         factors = balance(face)
         if not len(lips):
-            return cls(False, factors, hue_of(balanced(face, factors)), 1.0)
+            return cls(False, factors, hue_of(balanced(face, factors)), 1.0, 1.0)
         skin, red = (hue_of(balanced(colours, factors)) for colours in (face, lips))
         redder = float((red[0] - red[1]) - (skin[0] - skin[1]))
-        return cls(False, factors, skin, float(np.clip(redder / REDDER, 0, 1)))
+        own = hue_of(lips)
+        red_lips = float(ramp(own[0] - own[1], *PALE))
+        return cls(False, factors, skin, float(np.clip(redder / REDDER, 0, 1)), red_lips)
 
     def apply(self, planes: Float) -> None:
         """Give colours [3, ...] of a balanced picture the hue of its skin where it has no other."""
