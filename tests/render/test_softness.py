@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from parlante import RenderOptions
-from parlante.contract import ATLAS, CELL_PIXELS, COLOR_PLANES, MOUTH, Float, Image
+from parlante.contract import ATLAS, CELL_PIXELS, COLOR_PLANES, MOUTH, TILE, Float, Image
 from parlante.render.renderer import FrameRenderer
-from parlante.render.scene import from_cells
+from parlante.render.scene import in_rows
 from parlante.render.softness import softer
 from parlante.runtime.bundle import Bundle
 from tests.support.portrait_samples import avatar, expression, model
@@ -49,7 +49,7 @@ def test_what_is_drawn_into_a_soft_photo_is_soft() -> None:
         draws.draw(wide, still)
         canvas = draws._canvases[0]
         added = canvas._x0[MOUTH] - canvas._warp.condition[MOUTH, :COLOR_PLANES]
-        red = from_cells(added[:CELL_PIXELS])
+        red = in_rows(added[:CELL_PIXELS]).reshape(TILE, TILE)
         return float(np.abs(red - cv2.GaussianBlur(red, (0, 0), 2)).mean())
 
     soft = fine()

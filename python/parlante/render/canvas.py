@@ -27,7 +27,7 @@ from parlante.contract import (
 from parlante.options import RenderOptions
 from parlante.render.chain import Chain, StageTimes
 from parlante.render.ops import cpu_ops
-from parlante.render.scene import Aim, Scene, from_cells, in_cells
+from parlante.render.scene import Aim, Scene, in_cells, in_rows
 from parlante.render.silhouette import soften
 from parlante.render.stage import Stage, picture_shape
 from parlante.render.tone import LUMA
@@ -72,6 +72,7 @@ class Canvas:
         self._told = np.zeros((TILES, ATTRIBUTES), np.float32)
         self._told[:, -TILES:] = np.eye(TILES)
         self._taken = np.empty((CELL_PIXELS, *CELLS), np.float32)
+        self._plane = np.empty((TILE, TILE), np.float32)
         self._x0 = np.empty((TILES, COLOR_PLANES, *CELLS), np.float32)
         self.chains = [
             Chain(
@@ -114,10 +115,8 @@ class Canvas:
         warp = self._warp.condition[tile, :COLOR_PLANES].reshape(3, CELL_PIXELS, *CELLS)
         drawn = self._x0[tile].reshape(warp.shape)  # both are views
         drawn -= warp
-        softer = self._scene.softer
-        for plane in drawn if softer else ():
-            soft = cv2.GaussianBlur(from_cells(plane), (0, 0), softer)
-            plane[:] = in_cells(np.asarray(soft, np.float32))
+        if self._scene.softer:
+            self._soften(drawn)
         if referred:
             drawn *= 1 - (1 - REFERRED) * referred
         if tile == MOUTH and not referred:
@@ -132,6 +131,14 @@ class Canvas:
             planes /= tone.balance[:, None, None, None]
             planes -= middle
         drawn += warp
+
+    def _soften(self, drawn: Float) -> None:
+        """Blur what is drawn: it is no sharper than the photo."""
+        for plane in drawn:
+            rows = in_rows(plane)
+            np.copyto(self._plane.reshape(rows.shape), rows)
+            cv2.GaussianBlur(self._plane, (0, 0), self._scene.softer, dst=self._plane)
+            np.copyto(rows, self._plane.reshape(rows.shape))
 
     def _as_skin(self, drawn: Float, warp: Float) -> None:
         """Give lids that are drawn the colours of skin around, and the texture of its cheeks."""

@@ -210,11 +210,10 @@ def in_cells(image: Float) -> Float:
     return np.ascontiguousarray(blocks.reshape(-1, rows, columns))
 
 
-def from_cells(cells: Float) -> Float:
-    """The opposite of `in_cells`."""
-    rows, columns = cells.shape[1:]
-    blocks = cells.reshape(UNSHUFFLE, UNSHUFFLE, rows, columns).transpose(2, 0, 3, 1)
-    return np.ascontiguousarray(blocks.reshape(rows * UNSHUFFLE, -1))
+def in_rows(cells: Float) -> Float:
+    """The opposite of `in_cells`: a view [h, 4, w, 4] of cells [16, h, w]."""
+    blocks: Float = cells.reshape(UNSHUFFLE, UNSHUFFLE, *cells.shape[1:])
+    return blocks.transpose(2, 0, 3, 1)
 
 
 def _texture(luma: Float, seen: Float) -> Float:
