@@ -212,8 +212,9 @@ def in_cells(image: Float) -> Float:
 
 def in_rows(cells: Float) -> Float:
     """The opposite of `in_cells`: a view [h, 4, w, 4] of cells [16, h, w]."""
-    blocks: Float = cells.reshape(UNSHUFFLE, UNSHUFFLE, *cells.shape[1:])
-    return blocks.transpose(2, 0, 3, 1)
+    blocks = cells.reshape(UNSHUFFLE, UNSHUFFLE, *cells.shape[1:])
+    view: Float = blocks.transpose(2, 0, 3, 1)
+    return view
 
 
 def _texture(luma: Float, seen: Float) -> Float:
