@@ -88,6 +88,21 @@ def test_in_a_print_all_is_of_its_ink() -> None:
     np.testing.assert_allclose(seen / seen[1], ink / ink[1], rtol=5e-2)
 
 
+def test_noise_in_the_colours_of_black_and_white_is_no_colour() -> None:
+    """Lips that are redder by chance stay as grey as the skin."""
+    rng = np.random.default_rng(1)
+    skin, lips = (
+        np.clip(patch((level,) * 3) + rng.integers(-6, 7, (64, 3)) + tint, 0, 255).astype(np.uint8)
+        for level, tint in ((150, (0, 0, 0)), (90, (5, 0, 0)))
+    )
+    own = Tone.of(np.stack([skin, lips]), skin, lips)
+    assert not own.grey
+    planes = np.random.default_rng(0).random((3, 4, 4), np.float32)
+    own.apply(planes)
+    seen = planes / own.balance[:, None, None]
+    assert np.ptp(seen, axis=0).max() < 0.05
+
+
 def test_black_and_white() -> None:
     own = tone((128, 128, 128), (90, 90, 90))
     planes = np.random.default_rng(0).random((3, 4, 4), np.float32)

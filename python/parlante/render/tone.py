@@ -17,6 +17,8 @@ BALANCE_RANGE = 0.6, 1.6
 # Levels by which the channels of a black-and-white photo differ, at most, in all but one of a
 # thousand pixels: what compression leaves.
 GREY_LEVELS = 4
+# And of one that is grey but for noise in its colours; from the second on a photo has colours.
+NOISE = 16.0, 24.0
 # The colour of skin is told by pixels that are not much darker than its median: by none of the
 # first, by all of the second of these shares of it; weighed anew so often, since some are no skin.
 TELLS, ROUNDS = (0.3, 0.7), 6
@@ -52,8 +54,8 @@ class Tone:
     @classmethod
     def of(cls, photo: Image, face: Image, lips: Image) -> Tone:
         """Of a photo uint8 [H, W, 3], and pixels uint8 [N, 3] of its face and, if any, of lips."""
-        one = np.ones(3, np.float32)
-        if is_grey(photo):
+        one, spread = np.ones(3, np.float32), _spread(photo)
+        if spread <= GREY_LEVELS:
             return cls(True, one, one, 0.0, 0.0)
         factors = balance(face)
         if not len(lips):
@@ -62,7 +64,8 @@ class Tone:
         redder = float((red[0] - red[1]) - (skin[0] - skin[1]))
         own = hue_of(lips)
         red_lips = float(ramp(own[0] - own[1], *PALE))
-        return cls(False, factors, skin, float(np.clip(redder / REDDER, 0, 1)), red_lips)
+        coloured = np.clip(redder / REDDER, 0, 1) * np.interp(spread, NOISE, (0, 1))
+        return cls(False, factors, skin, float(coloured), red_lips)
 
     def apply(self, planes: Float) -> None:
         """Give colours [3, ...] of a balanced picture the hue of its skin where it has no other."""
@@ -135,8 +138,12 @@ def balanced(images: Image, factors: Float) -> Image:
 
 def is_grey(image: Image) -> bool:
     """Whether a photo uint8 [H, W, 3] is black and white."""
-    spread = image.max(2) - image.min(2)
-    return bool(np.percentile(spread, 99.9) <= GREY_LEVELS)
+    return _spread(image) <= GREY_LEVELS
+
+
+def _spread(image: Image) -> float:
+    """Levels by which the channels differ in all but one of a thousand pixels."""
+    return float(np.percentile(image.max(2) - image.min(2), 99.9))
 
 
 def light_of(colours: Image) -> float:
