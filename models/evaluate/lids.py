@@ -81,8 +81,7 @@ def of_clip(evaluation: Evaluation, clip: PreparedClip) -> dict[str, Scores]:
     except ParlanteError:
         return {}
     renderer, expression = evaluation.renderer(portrait), portrait.expression.copy()
-    modes = [evaluation.encoder.model.expression_names.index(name) for name in BLINK_MODES]
-    expression[modes] = renderer.mesh.closed_blink
+    expression[evaluation.encoder.model.indices(BLINK_MODES)] = renderer.mesh.closed_blink
     drawn = renderer.draw(expression, np.zeros(6, np.float32))
     at = evaluation.track([drawn])[0]
     people = found[shut]
