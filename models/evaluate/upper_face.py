@@ -1,7 +1,8 @@
 """Head, lids and brows beside those of people: ``python -m models.evaluate.upper_face``.
 
 Test people who are heard: how far each part moves, and how that goes with the loudness of what they
-say and with its pauses; the same of motion that is generated from their sound. No pictures.
+say and with its pauses; the same of motion that is generated from their sound, the head turned no
+further than a renderer turns it. No pictures.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from models.evaluate.protocols import Scores, means, motions_of, per_person, spe
 from parlante.contract import BLINK, POSE, SAMPLES_PER_FRAME, Float
 from parlante.face.model import FaceModel
 from parlante.portrait.manner import motion_of
+from parlante.render.freedom import within
 from parlante.runtime.bundle import Bundle
 
 SMOOTH = 5  # frames
@@ -85,6 +87,7 @@ def of_clip(clip: PreparedClip, bundle: Bundle, model: FaceModel) -> dict[str, S
     for seed in range(SEEDS):
         motions = motions_of(bundle, samples, seed)[first:last]
         parts = [np.stack([getattr(m, name) for m in motions]) for name in MOTION]
+        parts[0] = within(parts[0])
         made.append(measures(np.concatenate(parts, 1, dtype=np.float32), loud[: len(motions)]))
     return {"people": measures(true, loud), "generated": means(made)}
 

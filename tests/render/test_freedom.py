@@ -47,6 +47,16 @@ def test_a_head_that_fills_the_photo_moves_less() -> None:
     assert factors == sorted(factors) and factors[0] < factors[-1] == 1
 
 
+def test_a_head_near_the_edge_leans_and_shifts_less() -> None:
+    """It is free to turn and to nod: that does not draw out what lies beside it."""
+    roomy = portrait((LEVEL, 0, 0), scale=9.0, margin=60)
+    cut = replace(roomy, canvas=roomy.canvas[:, 60:], crop=np.array([0, 60, 256]))
+    assert (freedom(roomy) == 1).all()
+    factors = freedom(cut)
+    assert LEAST < factors[2] == factors[3] < 0.9
+    assert (factors[[0, 1, 4, 5]] == 1).all()
+
+
 def test_no_head_turns_far() -> None:
     """Small turns stay as they are, large ones end; leaning and shifting is not a turn."""
     change = np.float32([0.05, -0.05, 0.6, 2.0, -2.0, 0.3])

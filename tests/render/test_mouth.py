@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from parlante.render.contact import shut_lips
 from parlante.render.mesh import WarpMesh
 from parlante.render.mouth import (
     Mouth,
-    are_a_rim,
+    are_enough,
     are_parted,
     are_teeth,
     keep,
@@ -51,9 +52,10 @@ def teeth() -> Float:
     return np.asarray(out, np.float32)
 
 
-def drawn(height: int, *, given: bool = True, softer: float = 0.0, red: float = 1.0) -> Float:
+def drawn(height: int, *of_photo: Any, given: bool = True) -> Float:
+    """Of a photo that is so much softer, of such red lips and such a grain."""
     out = np.zeros((TILE, TILE, 3), np.float32)
-    Mouth(_core.rasterize, model(), softer, red).draw(
+    Mouth(_core.rasterize, model(), *of_photo).draw(
         teeth() if given else None, opening(height), out
     )
     return out
@@ -102,14 +104,21 @@ def test_a_mouth_is_as_red_as_its_lips() -> None:
     """Teeth keep their colour."""
     pale, red = (
         [made[rows, 58:70].mean((0, 1)) for rows in (slice(TOP + 4, TOP + 8), slice(TOP + 26, 70))]
-        for made in (drawn(36, red=red) for red in (0.0, 1.0))
+        for made in (drawn(36, 0.0, red) for red in (0.0, 1.0))
     )
     np.testing.assert_allclose(pale[0], red[0], rtol=0.02)
     assert red[1][0] / red[1][1] > 1.15 * pale[1][0] / pale[1][1]
 
 
+def test_throat_and_tongue_have_the_grain_and_teeth_have_none() -> None:
+    grain = np.where(np.indices((TILE, TILE)).sum(0) // 2 % 2, 0.2, -0.2).astype(np.float32)
+    added = np.abs(drawn(36, 0.0, 1.0, grain) / np.maximum(drawn(36), 1e-3) - 1)
+    assert added[TOP + 20 : TOP + 30, 56:72].mean() > 0.02
+    assert added[TOP + 4 : TOP + 8, 58:70].mean() < 0.005
+
+
 def test_teeth_for_a_soft_photo_are_soft() -> None:
-    rows = [drawn(36, softer=softer)[TOP + 3 : TOP + 8, 44:84].mean((0, 2)) for softer in (0, 2.5)]
+    rows = [drawn(36, softer)[TOP + 3 : TOP + 8, 44:84].mean((0, 2)) for softer in (0, 2.5)]
     sharp, soft = (np.abs(np.diff(row)).max() for row in rows)
     assert soft < 0.4 * sharp
     assert rows[1].mean() == pytest.approx(rows[0].mean(), rel=0.1)
@@ -164,7 +173,9 @@ def test_a_rim_of_teeth_is_no_set_of_them(height: int, gap: int, rim: bool) -> N
     inside[40 : 40 + gap, 20:108] = 1
     teeth = np.zeros(inside.shape, np.float32)
     teeth[40 : 40 + height, 20:108] = 1
-    assert are_a_rim(teeth, inside, 88) == rim
+    luma = np.where(teeth > 0, 0.55, 0.2).astype(np.float32)
+    assert are_enough(teeth, inside, luma, 0.5, 88) != rim
+    assert not are_enough(teeth, inside, luma, 0.6, 88)  # of gum, or in the shade
 
 
 def test_upper_teeth_alone_are_seen_to_stay() -> None:

@@ -50,6 +50,17 @@ def test_texture_is_the_photos() -> None:
     assert 1.7 < much / little < 2.3
 
 
+def test_the_grain_of_a_mouth_is_the_photos_without_lines() -> None:
+    portrait = avatar().portrait
+    none, little, much = (scene(grainy(portrait, levels)).grain for levels in (0, 4, 8))
+    assert none.std() < 0.2 * little.std()
+    assert 1.7 < much.std() / little.std() < 2.3
+    assert np.abs(little).max() < 4 * np.median(np.abs(little))
+    painted = grainy(portrait, 4)
+    painted.canvas[::6, :, :3] //= 2
+    assert not scene(painted).grain.any()
+
+
 def test_lashes_are_as_dark_as_the_photos() -> None:
     portrait = avatar().portrait
     found = []

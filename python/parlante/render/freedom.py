@@ -1,7 +1,7 @@
 """How far a head may move: no further than its photo can show.
 
-A head that is turned away has a cheek that the photo does not show; one that fills the photo has
-nothing around it to move over. Both move less, and none turns far.
+A head that is turned away has a cheek that the photo does not show: it turns less, and none turns
+far. One that fills the photo has nothing around it to move over: it moves less.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from parlante.portrait.portrait import Portrait
 # least. A level head is fitted with a pitch of `LEVEL`.
 TURNED, FAR_TURNED = 0.25, 0.7
 LEVEL = 0.2
-# Room above the face and beside it, in heights and widths of the face, that free motion needs.
-ROOM_ABOVE, ROOM_BESIDE = 0.45, 0.25
+# Room above the face that free motion needs, in heights of it; and beside it, in widths, for the
+# head to lean and to shift: what lies between it and the photo's edge is drawn out by that.
+ROOM_ABOVE, ROOM_BESIDE = 0.45, 0.7
+LEAN_AND_SHIFT = [2, 3]  # of a pose change: about the axis that looks at the camera, and along x
 LEAST = 0.35
 # Radians of pitch and of yaw beyond which no head turns: a cheek that the photo hardly shows would
 # be drawn out.
-FURTHEST = 0.22
+FURTHEST = 0.15
 
 
 def freedom(portrait: Portrait) -> Float:
@@ -32,14 +34,15 @@ def freedom(portrait: Portrait) -> Float:
     (left, top), (right, bottom) = oval.min(0), oval.max(0)
     before, above, after, _ = (GRID * margin for margin in portrait.margins)
     beside = min(left + before, GRID + after - right) / (right - left)
-    room = min((top + above) / (bottom - top) / ROOM_ABOVE, beside / ROOM_BESIDE)
-    out = np.full(POSE, np.clip(room, LEAST, 1), np.float32)
+    room = np.clip((top + above) / (bottom - top) / ROOM_ABOVE, LEAST, 1)
+    out = np.full(POSE, room, np.float32)
     out[:2] *= np.clip(turned, LEAST, 1)
+    out[LEAN_AND_SHIFT] = min(room, max(beside / ROOM_BESIDE, LEAST))
     return out
 
 
 def within(change: Float) -> Float:
-    """A pose change float32 [6] that turns the head no further than `FURTHEST`."""
+    """Pose changes float32 [..., 6] that turn the head no further than `FURTHEST`."""
     out: Float = change.copy()
-    out[:2] = FURTHEST * np.tanh(change[:2] / FURTHEST)
+    out[..., :2] /= np.cbrt(1 + np.abs(out[..., :2] / FURTHEST) ** 3)
     return out

@@ -41,6 +41,9 @@ SIDES = 1.15
 # Of upper teeth that are shorter, over the width of the mouth, and less than this share of the
 # opening, the lip hides most: a mouth that opens wider would have none.
 RIM_OF_TEETH, RIM_SHARE = 0.06, 0.5
+# And what is darker, in its brightest quarter, than so much of the skin around is a lip, a gum or
+# teeth in the shade.
+BRIGHT = 0.93
 # Pixels of the tile: lips that are parted wider show the inside as it is, from the first on a
 # little; near lips, over so many pixels, the network draws what is between, less near the upper
 # one.
@@ -54,6 +57,7 @@ CORNER = 3  # pixels of the tile: the radius of a corner, just beyond the end of
 # behind it they are, model units; their size, and that for the smallest and the widest mouths, over
 # the average person's.
 BELOW, BEHIND, SIZE, SIZES = 0.085, 0.3, 0.92, (0.45, 1.05)
+NO_GRAIN: Float = np.zeros((TILE, TILE), np.float32)
 UPPER, LOWER = 13, 14  # landmarks: middles of the inner lips
 
 
@@ -108,14 +112,16 @@ def upper_teeth(white: Float, inside: Image) -> Float:
     return np.asarray(cv2.GaussianBlur(out, (0, 0), EDGE), np.float32)
 
 
-def are_a_rim(teeth: Float, inside: Image, width: float) -> bool:
-    """Whether `upper_teeth` of ``inside`` are a rim under the lip, too little to go on from.
+def are_enough(teeth: Float, inside: Image, luma: Float, light: float, width: float) -> bool:
+    """Whether a photo shows enough of the upper teeth to go on from: no rim under the lip, no gum.
 
-    width: of the mouth, pixels.
+    teeth: `upper_teeth` of ``inside``; luma float32 [H, W] of the photo, and light, of the skin
+    around; width: of the mouth, pixels.
     """
-    columns = inside.any(0)
+    columns, own = inside.any(0), (teeth > 0.5) & (inside > 0)
     height, gap = (np.median(v.sum(0)[columns]) for v in (teeth, inside))
-    return bool(height < RIM_OF_TEETH * width and height < RIM_SHARE * gap)
+    rim = height < RIM_OF_TEETH * width and height < RIM_SHARE * gap
+    return bool(not rim and own.any() and np.percentile(luma[own], 75) > BRIGHT * light)
 
 
 def _width(landmarks: Float) -> float:
@@ -126,7 +132,7 @@ class Mouth:
     """Draws insides of mouths into the first tile of the atlas; not for several threads at once.
 
     softer: by how many pixels of the tile they are blurred, beyond what is usual; red: how red they
-    are, 0 to 1.
+    are, 0 to 1; grain float32 [128, 128]: by what share throat and tongue are brighter.
     """
 
     def __init__(
@@ -135,8 +141,9 @@ class Mouth:
         model: FaceModel,
         softer: float = 0.0,
         red: float = 1.0,
+        grain: Float = NO_GRAIN,
     ) -> None:
-        self._rasterize, self._model = rasterize, model
+        self._rasterize, self._model, self._grain = rasterize, model, grain
         self._dark, self._tongue = PALE + np.float32(red) * (RED - PALE)
         self._soft = float(np.hypot(SOFT, softer))
         self._places = np.empty((TILE, TILE, 2), np.float32)
@@ -167,6 +174,7 @@ class Mouth:
         tongue = back * (1 - 0.6 * front) * sides * ramp(height, *TONGUE_SEEN)
         light = AMBIENT + (1 - AMBIENT) * light
         throat = self._dark + tongue[..., None] * (self._tongue - self._dark)
+        throat *= 1 + self._grain[around][..., None]
         teeth_light = light * (1 - SHADOW * np.exp(-below / SHADOW_REACH))
         shown = ramp(height, *TEETH_SEEN)
         colour = (shown * teeth_light)[..., None] * seen[..., :3]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from parlante.contract import ATLAS, BANDS, PATCHES, TILE, UNSHUFFLE, Float, Image
+from parlante.contract import ATLAS, BANDS, PATCHES, UNSHUFFLE, Float, Image
 from parlante.face.patches import Patches, own_places, through
 from parlante.face.topology import LIPS_INNER, LIPS_OUTER
 from parlante.portrait.portrait import Portrait
@@ -16,10 +16,11 @@ from parlante.render.contact import eye_openings, sides
 from parlante.render.grid import Grid, crop_grid
 from parlante.render.lashes import density, without_lashes
 from parlante.render.mesh import STRAIGHT, Moved, WarpMesh
-from parlante.render.mouth import are_a_rim, are_parted, are_teeth, upper_teeth
+from parlante.render.mouth import are_enough, are_parted, are_teeth, upper_teeth
 from parlante.render.reference import NearestReference
 from parlante.render.silhouette import Outlines
 from parlante.render.softness import softer
+from parlante.render.texture import grain, texture
 from parlante.render.tone import LUMA, Skin, Tone, balanced, hue_of, light_of
 
 # How far lips, right and left lids are from where the photo has them, at most: lips in pixels of
@@ -27,18 +28,11 @@ from parlante.render.tone import LUMA, Skin, Tone, balanced, hue_of, light_of
 # lids that are half shut the best one; from the second on the network draws what it may.
 STILL = np.array([1.0, 0.6, 0.6], np.float32)
 STIRRED = np.array([2.0, 0.8, 0.8], np.float32)
-# Texture of skin is what is finer than so many pixels of the crop; lids that are drawn have that of
-# the cheek, so many heights of the patch below the eye. Of its strength, over so many pixels of the
-# tile, so many percent of the cheek are plain skin; what is stronger, as the rims of glasses, is
-# weakened to that, and nothing is so many times as strong.
-FINE, CHEEK = 2.0, 0.55
-AREA, PLAIN, COARSEST = 4.0, 25, 3.0
 LASHES = 0.15, 0.8  # how much darker than skin they are, at least and at most
 # Levels of grey added to what is dark before its hue is told: black has none; and how far the hue
 # of what is drawn dark is that of skin.
 BLACK, OF_SKIN = 30.0, 0.5
 EYE_RIM = 0.08  # of an eye's width: so near to an eye nothing tells the colour of skin
-TINY = 1e-6  # of 2: no texture at all
 SEEN = 512  # side of the crop as the networks see it, pixels: that of the training's sharp clips
 
 
@@ -80,11 +74,12 @@ class Scene:
     right and the left eye; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo
     does, and more than a rim; own float32 [512, 512]: 1 but where a mouth opens in which it does
     not show the inside; texture float32 [16, 32, 32]: of the cheeks, in the cells of the eyes'
-    tile; softer: by how many pixels of the atlas what is drawn is to be blurred, to be no sharper
-    than the photo; lashes: how much darker the edges of the upper lids are than skin, 0 to 1,
-    lash_hue float32 [3] their hue, and dense float32 [128, 128] how dense they are, in the eyes'
-    tile; outlines: where the mesh folds; at_rest float32 [rows, columns, 2] and atlas_rest [256,
-    128, 6]: the flows where nothing moves.
+    tile; grain float32 [128, 128]: by what share of it light in a mouth differs; softer: by how
+    many pixels of the atlas what is drawn is to be blurred, to be no sharper than the photo;
+    lashes: how much darker the edges of the upper lids are than skin, 0 to 1, lash_hue float32 [3]
+    their hue, and dense float32 [128, 128] how dense they are, in the eyes' tile; outlines: where
+    the mesh folds; at_rest float32 [rows, columns, 2] and atlas_rest [256, 128, 6]: the flows where
+    nothing moves.
     """
 
     def __init__(self, portrait: Portrait, mesh: WarpMesh, grid: Grid) -> None:
@@ -104,7 +99,10 @@ class Scene:
         self.light = light_of(_at(self.source[..., :3], seen[slice(*BANDS[0])]))
         luma = np.asarray(self.source[..., :3] @ LUMA, np.float32)
         self.shows_teeth, self.own = self._teeth(portrait, inside, luma / np.float32(255))
-        self.texture = in_cells(_texture(luma / 127.5, seen))
+        own = texture(luma / 127.5, seen)
+        self.texture = in_cells(own)
+        mouth, eye = self._patches.pixel[:2]
+        self.grain = grain(own, self.light, float(eye / mouth))
         of_atlas = cv2.remap(luma, seen[..., 0], seen[..., 1], cv2.INTER_LINEAR)
         self.softer = softer(np.asarray(of_atlas, np.float32))
         self.lashes, self.lash_hue = self._lashes(portrait)
@@ -142,8 +140,8 @@ class Scene:
         if not (are_parted(self.mesh.measured) and are_teeth(luma[inside > 0], self.light)):
             return False, own
         teeth = upper_teeth(np.asarray(self.source[..., :3].min(2), np.float32), inside)
-        lips = self.seen(portrait.landmarks[list(LIPS_OUTER), :2])
-        if are_a_rim(teeth, inside, float(np.ptp(lips[:, 0]))):
+        width = float(np.ptp(self.seen(portrait.landmarks[list(LIPS_OUTER), :2])[:, 0]))
+        if not are_enough(teeth, inside, luma, self.light, width):
             return False, own
         return True, np.maximum(own, teeth)
 
@@ -215,23 +213,6 @@ def in_rows(cells: Float) -> Float:
     blocks = cells.reshape(UNSHUFFLE, UNSHUFFLE, *cells.shape[1:])
     view: Float = blocks.transpose(2, 0, 3, 1)
     return view
-
-
-def _texture(luma: Float, seen: Float) -> Float:
-    """Of the cheeks, in the eyes' tile: float32 [128, 128]; luma float32 [512, 512], over 127.5."""
-    fine = luma - cv2.GaussianBlur(luma, (0, 0), FINE)
-    first = BANDS[1][0]
-    out = np.empty((TILE, TILE), np.float32)
-    for top, bottom in BANDS[1:]:
-        below = CHEEK * (bottom - top) * (seen[top + 1, 0] - seen[top, 0])
-        # Mirrored: next to the lower lid lies what is next to it.
-        at = np.asarray(seen[top:bottom][::-1] + below, np.float32)
-        own = cv2.remap(fine, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
-        out[top - first : bottom - first] = own
-    strength = np.asarray(cv2.GaussianBlur(np.abs(out), (0, 0), AREA), np.float32)
-    plain = np.percentile(strength, PLAIN).astype(np.float32)
-    out *= np.minimum(plain / np.maximum(strength, TINY), 1)
-    return np.clip(out, -COARSEST * plain, COARSEST * plain)
 
 
 def _at(photo: Image, places: Float) -> Image:

@@ -13,7 +13,8 @@ ADDED, EDGES, SHARP = 1.5, 5, 75
 RIM = 6  # pixels: next to the border nothing is measured
 OWN = 1.2  # pixels of the atlas: as soft as the networks draw
 LEAST = 0.3  # pixels: less is not seen
-FLAT = 1e-3
+FAINT = 8.0  # of the gradient, a level a pixel: with none above it a picture tells nothing
+LEAST_FALL = 1e-3
 
 
 def softer(luma: Float) -> float:
@@ -30,6 +31,7 @@ def softer(luma: Float) -> float:
 def _blur(luma: Float) -> float:
     """Of the sharpest edges: by how much their gradients fall when they are blurred once more.
 
+    And 0 where there are none.
     S. Zhuo, T. Sim: Defocus map estimation from a single image. Pattern Recognition 44 (2011).
     """
     before, after = (
@@ -37,6 +39,8 @@ def _blur(luma: Float) -> float:
         for seen in (luma, cv2.GaussianBlur(luma, (0, 0), ADDED))
     )
     before, after = (edge[RIM:-RIM, RIM:-RIM] for edge in (before, after))
-    edges = before >= np.percentile(before, 100 - EDGES)
-    ratio = float(np.percentile(before[edges] / np.maximum(after[edges], FLAT), SHARP))
-    return float(ADDED / np.sqrt(max(ratio**2 - 1, FLAT)))
+    edges = before >= max(float(np.percentile(before, 100 - EDGES)), FAINT)
+    if not edges.any():
+        return 0.0
+    ratio = float(np.percentile(before[edges] / np.maximum(after[edges], FAINT), SHARP))
+    return float(ADDED / np.sqrt(max(ratio**2 - 1, LEAST_FALL)))

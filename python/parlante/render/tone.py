@@ -42,7 +42,7 @@ class Tone:
     grey: whether it is black and white; balance float32 [3]: factors that give its skin the tint of
     people in general; hue float32 [3]: of that skin, over its brightness; coloured: 0 where lips
     have the hue of skin, as in a black-and-white photo, a blue print or a marble, 1 where they are
-    redder; red: 0 where they are pale, 1 where they are red.
+    redder; red: 0 where they are pale, 1 where they are red; lips float32 [3]: as ``hue``, of lips.
     """
 
     grey: bool
@@ -50,22 +50,24 @@ class Tone:
     hue: Float
     coloured: float
     red: float
+    lips: Float
 
     @classmethod
     def of(cls, photo: Image, face: Image, lips: Image) -> Tone:
         """Of a photo uint8 [H, W, 3], and pixels uint8 [N, 3] of its face and, if any, of lips."""
         one, spread = np.ones(3, np.float32), _spread(photo)
         if spread <= GREY_LEVELS:
-            return cls(True, one, one, 0.0, 0.0)
+            return cls(True, one, one, 0.0, 0.0, one)
         factors = balance(face)
         if not len(lips):
-            return cls(False, factors, hue_of(balanced(face, factors)), 1.0, 1.0)
-        skin, red = (hue_of(balanced(colours, factors)) for colours in (face, lips))
-        redder = float((red[0] - red[1]) - (skin[0] - skin[1]))
+            skin = hue_of(balanced(face, factors))
+            return cls(False, factors, skin, 1.0, 1.0, skin)
+        skin, hue = (hue_of(balanced(colours, factors)) for colours in (face, lips))
+        redder = float((hue[0] - hue[1]) - (skin[0] - skin[1]))
         own = hue_of(lips)
-        red_lips = float(ramp(own[0] - own[1], *PALE))
+        red = float(ramp(own[0] - own[1], *PALE))
         coloured = np.clip(redder / REDDER, 0, 1) * np.interp(spread, NOISE, (0, 1))
-        return cls(False, factors, skin, float(coloured), red_lips)
+        return cls(False, factors, skin, float(coloured), red, hue)
 
     def apply(self, planes: Float) -> None:
         """Give colours [3, ...] of a balanced picture the hue of its skin where it has no other."""
