@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parlante.contract import Image
-from parlante.render.tone import LUMA, Skin, Tone
+from parlante.contract import Float, Image
+from parlante.render.tone import LUMA, TEETH, YELLOW, YELLOWER, Skin, Tone, hue_of
+from tests.support.portrait_samples import model
 
-SKIN, LIPS = (198, 158, 136), (176, 104, 100)
+SKIN, LIPS, WHITE = (198, 158, 136), (176, 104, 100), (226, 214, 208)
+NOBODY: Image = np.zeros((0, 3), np.uint8)
 
 
 def patch(colour: tuple[float, ...]) -> Image:
@@ -17,8 +19,14 @@ def patch(colour: tuple[float, ...]) -> Image:
     return np.round(shades.clip(0, 255)).astype(np.uint8)
 
 
-def tone(skin: tuple[float, ...], lips: tuple[float, ...]) -> Tone:
-    return Tone.of(np.stack([patch(skin), patch(lips)]), patch(skin), patch(lips))
+def tone(skin: tuple[float, ...], lips: tuple[float, ...], eyes: Image = NOBODY) -> Tone:
+    return Tone.of(np.stack([patch(skin), patch(lips)]), patch(skin), patch(lips), eyes)
+
+
+def eye(white: tuple[float, ...]) -> Image:
+    """Pixels between lids: the white, a brown iris, a reflection and some lashes."""
+    others = np.repeat(np.uint8([(70, 45, 30), (255, 255, 255), (20, 15, 15)]), (30, 4, 10), 0)
+    return np.concatenate([patch(white)[20:40], patch(white)[20:40], others])
 
 
 def printed(colour: tuple[int, ...]) -> tuple[float, ...]:
@@ -65,6 +73,45 @@ def test_lips_of_stone_are_not(lips: tuple[int, ...]) -> None:
     assert tone(SKIN, lips).coloured < 0.05
 
 
+def test_a_face_whose_eyes_are_white_has_colours() -> None:
+    """Dark lips may have the hue of dark skin. Eyes of a print and of a marble have it, too."""
+    dark, lips = (120.0, 72.0, 46.0), (102.0, 61.2, 39.1)
+    assert tone(dark, lips).coloured < 0.05
+    assert tone(dark, lips, eye(WHITE)).coloured == 1
+    assert tone(dark, lips, eye((176, 106, 68))).coloured < 0.05
+    ink = tuple(tuple(printed(colour)) for colour in (SKIN, LIPS, WHITE))
+    assert tone(ink[0], ink[1], eye(ink[2])).coloured < 0.05
+
+
+@pytest.mark.parametrize("skin", [SKIN, (120, 72, 46), (214, 150, 90)])
+def test_teeth_are_white_where_eyes_are(skin: tuple[int, ...]) -> None:
+    """In warm light, and before dark skin; a little warmer than the white, and never blue."""
+
+    def yellow(colour: Float) -> float:
+        return float((colour[0] - colour[2]) / (colour @ LUMA))
+
+    without, own = tone(skin, LIPS), tone(skin, LIPS, eye(WHITE))
+    assert (without.teeth == 1).all()
+    before = yellow(TEETH / without.balance)
+    after = yellow(TEETH * own.teeth / own.balance)
+    wanted = max(yellow(np.float32(WHITE)) + YELLOWER, YELLOW)
+    assert after == pytest.approx(min(wanted, before), abs=0.02)
+    assert LUMA @ (TEETH * own.teeth / own.balance) == pytest.approx(
+        LUMA @ (TEETH / own.balance), rel=0.01
+    )
+    blue = tone(skin, LIPS, eye((190, 205, 235)))
+    assert yellow(TEETH * blue.teeth / blue.balance) >= min(YELLOW, before) - 0.02
+    # An eye in the shade tells nothing, nor does one that is all a reflection.
+    shade = tuple(0.4 * level * (skin @ LUMA) / 200 for level in WHITE)
+    for eyes in (eye(shade), np.full((9, 3), 255, np.uint8)):
+        assert (tone(skin, LIPS, eyes).teeth == 1).all()
+
+
+def test_teeth_have_the_colour_of_the_model() -> None:
+    colours = model().teeth_picture.reshape(-1, 4)
+    np.testing.assert_allclose(hue_of(colours[colours[:, 3] > 200, :3]), TEETH, atol=0.01)
+
+
 @pytest.mark.parametrize(
     ("lips", "red"), [((150, 116, 106), 0.0), ((160, 108, 100), 0.25), ((176, 90, 92), 1.0)]
 )
@@ -95,7 +142,7 @@ def test_noise_in_the_colours_of_black_and_white_is_no_colour() -> None:
         np.clip(patch((level,) * 3) + rng.integers(-6, 7, (64, 3)) + tint, 0, 255).astype(np.uint8)
         for level, tint in ((150, (0, 0, 0)), (90, (5, 0, 0)))
     )
-    own = Tone.of(np.stack([skin, lips]), skin, lips)
+    own = Tone.of(np.stack([skin, lips]), skin, lips, NOBODY)
     assert not own.grey
     planes = np.random.default_rng(0).random((3, 4, 4), np.float32)
     own.apply(planes)

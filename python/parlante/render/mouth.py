@@ -57,6 +57,7 @@ CORNER = 3  # pixels of the tile: the radius of a corner, just beyond the end of
 # behind it they are, model units; their size, and that for the smallest and the widest mouths, over
 # the average person's.
 BELOW, BEHIND, SIZE, SIZES = 0.085, 0.3, 0.92, (0.45, 1.05)
+WHITE: Float = np.ones(3, np.float32)
 NO_GRAIN: Float = np.zeros((TILE, TILE), np.float32)
 UPPER, LOWER = 13, 14  # landmarks: middles of the inner lips
 
@@ -132,7 +133,8 @@ class Mouth:
     """Draws insides of mouths into the first tile of the atlas; not for several threads at once.
 
     softer: by how many pixels of the tile they are blurred, beyond what is usual; red: how red they
-    are, 0 to 1; grain float32 [128, 128]: by what share throat and tongue are brighter.
+    are, 0 to 1; grain float32 [128, 128]: by what share throat and tongue are brighter; white
+    float32 [3]: factors of the teeth's colours.
     """
 
     def __init__(
@@ -142,8 +144,10 @@ class Mouth:
         softer: float = 0.0,
         red: float = 1.0,
         grain: Float = NO_GRAIN,
+        white: Float = WHITE,
     ) -> None:
-        self._rasterize, self._model, self._grain = rasterize, model, grain
+        self._rasterize, self._model = rasterize, model
+        self._grain, self._white = grain, white
         self._dark, self._tongue = PALE + np.float32(red) * (RED - PALE)
         self._soft = float(np.hypot(SOFT, softer))
         self._places = np.empty((TILE, TILE, 2), np.float32)
@@ -177,7 +181,7 @@ class Mouth:
         throat *= 1 + self._grain[around][..., None]
         teeth_light = light * (1 - SHADOW * np.exp(-below / SHADOW_REACH))
         shown = ramp(height, *TEETH_SEEN)
-        colour = (shown * teeth_light)[..., None] * seen[..., :3]
+        colour = (shown * teeth_light)[..., None] * (seen[..., :3] * self._white)
         colour += (1 - shown[..., None] * seen[..., 3:]) * light[..., None] * throat
         out[around] = np.minimum(cv2.GaussianBlur(colour, (0, 0), self._soft), 1)
 

@@ -91,7 +91,9 @@ class Scene:
         seen = self._patches.seen(portrait.pose, SEEN)
         inside = self._within(portrait, LIPS_INNER)
         lips = self._within(portrait, LIPS_OUTER) > inside
-        self.tone = Tone.of(source[..., :3], _at(source[..., :3], seen), source[..., :3][lips])
+        photo = source[..., :3]
+        eyes = sum(self._within(portrait, eye) for eye in EYE_LOOPS) > 0
+        self.tone = Tone.of(photo, _at(photo, seen), photo[lips], photo[eyes])
         self.source = balanced(source, self.tone.balance)
         landmarks = self.seen(portrait.landmarks[:, :2])
         self.lashless, self.lashed = without_lashes(self.source, landmarks)

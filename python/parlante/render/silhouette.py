@@ -32,13 +32,10 @@ OUTER, INNER = STEPS < -0.018, STEPS > 0.06  # of these: what is beside the face
 APART = 30.0  # levels: colours that differ by less are not told apart
 SKIN = 0.75  # of the way from the colour outside to that of skin: from there on it is skin
 JUMP = 3.0  # pixels of the flow's grid: neighbours that show what is as far apart show two things
-# How a pixel of an outline and its neighbours make its colour.
-SOFT = tuple(
-    (row, column, (4 - 3 * abs(row)) * (4 - 3 * abs(column)) / 36)
-    for row in (-1, 0, 1)
-    for column in (-1, 0, 1)
-)
-_SHIFT = 4  # binary digits of a pixel's part that OpenCV draws to
+# Along an outline a pixel becomes the mean of what is so many pixels before and behind it, by these
+# weights; so are those beside it, across.
+ALONG = {0: 3 / 15, 1: 3 / 15, 2: 2 / 15, 3: 1 / 15}
+ACROSS = -1, 0, 1
 
 
 def unfolded(points: Float, triangles: NDArray[np.int32]) -> Float:
@@ -113,32 +110,47 @@ class Outlines:
 
 
 def soften(image: Image, outlines: Float, flow: Float) -> None:
-    """Soften a picture uint8 [H, W, ...], in place, along outlines [N, 2, 2] where they are seen.
+    """Smooth the steps of a picture uint8 [H, W, ...], in place, along outlines [N, 2, 2].
 
-    flow float32 [rows, columns, 2] of the picture, and the outlines, in pixels of its grid.
+    Where they are seen: there the picture is blurred along them, not across. flow float32 [rows,
+    columns, 2] of the picture, and the outlines, in pixels of its grid.
     """
-    if not len(outlines):
-        return
-    rows, columns = flow.shape[:2]
-    scale = np.array([image.shape[1] / columns, image.shape[0] / rows])
+    scale = np.array(image.shape[1::-1]) / flow.shape[1::-1]
     ends = (outlines + 0.5) * scale - 0.5
-    low = np.clip(ends.min((0, 1)) - 2, 1, None).astype(int)
-    high = np.minimum(ends.max((0, 1)) + 3, np.array(image.shape[1::-1]) - 1).astype(int)
-    if (high <= low).any():
+    way = ends[:, 1] - ends[:, 0]
+    length = np.linalg.norm(way, axis=1)
+    count = np.ceil(length).astype(int)
+    number = np.repeat(np.arange(len(count)), count)
+    if not len(number):
         return
-    drawn = np.zeros((high - low)[::-1], np.uint8)
-    lines = np.round((ends - low) * (1 << _SHIFT)).astype(np.int32)
-    cv2.polylines(drawn, list(lines), False, 1, 3, cv2.LINE_8, _SHIFT)
-    y, x = np.nonzero(drawn)
-    y, x = y + low[1], x + low[0]
-    row = np.clip(y / scale[1], 1, rows - 2).astype(int)
-    column = np.clip(x / scale[0], 1, columns - 2).astype(int)
+    share = (np.arange(len(number)) - np.repeat(np.cumsum(count) - count, count)) / count[number]
+    along = (way / np.maximum(length, 1e-6)[:, None])[number]
+    line = ends[number, 0] + share[:, None] * way[number]
+    across = np.stack([-along[:, 1], along[:, 0]], 1)
+    pixels = np.round(np.concatenate([line + k * across for k in ACROSS])).astype(int)
+    along = np.tile(along, (len(ACROSS), 1))
+    seen = _jumps(flow, (pixels + 0.5) / scale - 0.5)
+    seen &= (pixels >= 0).all(1) & (pixels < image.shape[1::-1]).all(1)
+    pixels, along = pixels[seen], along[seen]
+    if not len(pixels):
+        return
+    mean = np.zeros((len(pixels), 1, *image.shape[2:]), np.float32)
+    for far, weight in ALONG.items():
+        for step in {-far, far}:
+            x, y = np.float32(pixels + step * along).T[..., None]
+            mean += np.float32(weight) * cv2.remap(
+                image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+    image[pixels[:, 1], pixels[:, 0]] = np.round(mean[:, 0])
+
+
+def _jumps(flow: Float, places: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether neighbours show two things there: [P], of places [P, 2] in pixels of the grid."""
+    limits = np.array(flow.shape[1::-1]) - 2
+    column, row = np.clip(places, 1, limits).astype(int).T
     across = flow[row, column + 1] - flow[row, column - 1] - (2, 0)
     down = flow[row + 1, column] - flow[row - 1, column] - (0, 2)
-    seen = np.maximum(np.abs(across).max(1), np.abs(down).max(1)) > JUMP
-    y, x = y[seen], x[seen]
-    mean = sum(weight * image[y + j, x + i] for j, i, weight in SOFT)
-    image[y, x] = np.round(mean)
+    return np.asarray(np.maximum(np.abs(across).max(1), np.abs(down).max(1)) > JUMP)
 
 
 def _around(points: NDArray[np.float64], oval: list[int]) -> NDArray[np.float64]:

@@ -13,12 +13,12 @@ from parlante.contract import BANDS, TILE, Float
 # weakened to that, and nothing is so many times as strong.
 FINE, CHEEK = 2.0, 0.55
 AREA, PLAIN, COARSEST = 4.0, 25, 3.0
-# Throats and tongues that are drawn have it, too, so many times as strong: they are dark and soft.
-# Nothing of it is stronger than so many medians, as a wrinkle is. What has one direction, over so
-# many pixels, is strokes or hair: up to the first of these shares all is seen, from the second on
-# none.
-GRAIN, LINES = 4.0, 2.5
-DIRECTED, STROKES = 8.0, (0.32, 0.4)
+# What has one direction, over so many pixels, is strokes or hair, up to the first of these shares
+# none, from the second on all; the rest is grain, which is so much stronger on lids.
+DIRECTED, STROKES, STRONGER = 8.0, (0.32, 0.4), 0.6
+# Throats and tongues that are drawn have the grain, too, so many times as strong: they are dark and
+# soft. Nothing of it is stronger than so many medians, as a wrinkle is.
+GRAIN, LINES = 2.5, 2.5
 DIMMEST = 0.05  # of 1: light over which grain is told
 TINY = 1e-6  # of 2: no texture at all
 
@@ -37,7 +37,9 @@ def texture(luma: Float, seen: Float) -> Float:
     strength = np.asarray(cv2.GaussianBlur(np.abs(out), (0, 0), AREA), np.float32)
     plain = np.percentile(strength, PLAIN).astype(np.float32)
     out *= np.minimum(plain / np.maximum(strength, TINY), 1)
-    return np.clip(out, -COARSEST * plain, COARSEST * plain)
+    out = np.clip(out, -COARSEST * plain, COARSEST * plain)
+    out *= np.float32(1 + STRONGER * _is_grain(out))
+    return out
 
 
 def grain(own: Float, light: float, scale: float) -> Float:
@@ -50,16 +52,17 @@ def grain(own: Float, light: float, scale: float) -> Float:
     fine = cv2.resize(own, (side, side), interpolation=cv2.INTER_AREA)
     most = LINES * float(np.median(np.abs(fine)))
     even: Float = np.clip(fine, -most, most).astype(np.float32)
-    strength = GRAIN * (1 - float(np.interp(_directed(even), STROKES, (0, 1))))
-    even *= np.float32(strength / (2 * max(light, DIMMEST)))
+    even *= np.float32(GRAIN * _is_grain(even) / (2 * max(light, DIMMEST)))
     return np.pad(even, (TILE - side) // 2, mode="reflect")
 
 
-def _directed(fine: Float) -> float:
-    """How far a picture [H, W] has one direction at each place, 0 to 1: its coherence.
+def _is_grain(fine: Float) -> float:
+    """How far a picture [H, W] has no direction of its own at each place, 0 to 1.
 
-    J. Bigün, G. H. Granlund: Optimal orientation detection of linear symmetry. ICCV 1987.
+    Told by its coherence: J. Bigün, G. H. Granlund: Optimal orientation detection of linear
+    symmetry. ICCV 1987.
     """
     x, y = (cv2.Sobel(fine, cv2.CV_32F, *axis) for axis in ((1, 0), (0, 1)))
     xx, yy, xy = (cv2.GaussianBlur(v, (0, 0), DIRECTED) for v in (x * x, y * y, x * y))
-    return float(np.hypot(xx - yy, 2 * xy).sum() / max(float((xx + yy).sum()), TINY))
+    coherence = np.hypot(xx - yy, 2 * xy).sum() / max(float((xx + yy).sum()), TINY)
+    return float(np.interp(coherence, STROKES, (1, 0)))

@@ -31,6 +31,16 @@ DEEPEST, SKINS = 0.45, (0.3, 0.65)
 # Lips are redder than skin (of red less green, over brightness): in photographs of people at least
 # by so much, in a marble or a blue print by less than a third of it.
 REDDER = 0.12
+# And the white of eyes is less yellow than skin (red less blue, over brightness): up to the first
+# of these in a marble or a print in one colour, from the second on in no such picture. The lips of
+# dark skin may have its hue.
+WHITER = 0.15, 0.35
+# Of the pixels between lids the white is the brightest so many percent, less what is a reflection;
+# darker than the first of these shares of the face's skin it tells nothing, from the second on all.
+WHITE, REFLECTED, TRUSTED = 40, 250, (0.6, 0.9)
+# Teeth that are drawn: their hue, by how much they are yellower than the white of an eye, and how
+# yellow they are at least: that may be bluish by the iris, or in the shade.
+TEETH, YELLOWER, YELLOW = np.array([1.249, 0.937, 0.891], np.float32), 0.08, 0.2
 PALE = 0.35, 0.65  # up to the first lips are pale by that measure, from the second on red
 LEAST = 1.0  # level: of what a hue is taken of
 
@@ -41,8 +51,10 @@ class Tone:
 
     grey: whether it is black and white; balance float32 [3]: factors that give its skin the tint of
     people in general; hue float32 [3]: of that skin, over its brightness; coloured: 0 where lips
-    have the hue of skin, as in a black-and-white photo, a blue print or a marble, 1 where they are
-    redder; red: 0 where they are pale, 1 where they are red; lips float32 [3]: as ``hue``, of lips.
+    and eyes have the hue of skin, as in a black-and-white photo, a blue print or a marble, 1 where
+    lips are redder or the white of the eyes is whiter; red: 0 where lips are pale, 1 where they are
+    red; lips float32 [3]: as ``hue``, of lips; teeth float32 [3]: factors that make drawn teeth as
+    white as the white of the eyes.
     """
 
     grey: bool
@@ -51,23 +63,30 @@ class Tone:
     coloured: float
     red: float
     lips: Float
+    teeth: Float
 
     @classmethod
-    def of(cls, photo: Image, face: Image, lips: Image) -> Tone:
-        """Of a photo uint8 [H, W, 3], and pixels uint8 [N, 3] of its face and, if any, of lips."""
+    def of(cls, photo: Image, face: Image, lips: Image, eyes: Image) -> Tone:
+        """Of a photo uint8 [H, W, 3], and pixels uint8 [N, 3].
+
+        These of its face and, if there are any, of the lips and from between the lids.
+        """
         one, spread = np.ones(3, np.float32), _spread(photo)
         if spread <= GREY_LEVELS:
-            return cls(True, one, one, 0.0, 0.0, one)
+            return cls(True, one, one, 0.0, 0.0, one, one)
         factors = balance(face)
+        skin, light = hue_of(face), light_of(face)
+        white, trust = _white(eyes, light)
+        whiter = trust * ramp(skin[0] - skin[2] - white[0] + white[2], *WHITER)
+        teeth = _whitened(hue_of(255 * TEETH / factors), white, trust)
+        even = hue_of(balanced(face, factors))
         if not len(lips):
-            skin = hue_of(balanced(face, factors))
-            return cls(False, factors, skin, 1.0, 1.0, skin)
-        skin, hue = (hue_of(balanced(colours, factors)) for colours in (face, lips))
-        redder = float((hue[0] - hue[1]) - (skin[0] - skin[1]))
-        own = hue_of(lips)
+            return cls(False, factors, even, 1.0, 1.0, even, teeth)
+        own, hue = hue_of(lips), hue_of(balanced(lips, factors))
+        redder = float((hue[0] - hue[1]) - (even[0] - even[1]))
+        coloured = max(min(redder / REDDER, 1), float(whiter)) * np.interp(spread, NOISE, (0, 1))
         red = float(ramp(own[0] - own[1], *PALE))
-        coloured = np.clip(redder / REDDER, 0, 1) * np.interp(spread, NOISE, (0, 1))
-        return cls(False, factors, skin, float(coloured), red, hue)
+        return cls(False, factors, even, float(coloured), red, hue, teeth)
 
     def apply(self, planes: Float) -> None:
         """Give colours [3, ...] of a balanced picture the hue of its skin where it has no other."""
@@ -148,12 +167,38 @@ def _spread(image: Image) -> float:
     return float(np.percentile(image.max(2) - image.min(2), 99.9))
 
 
+def _white(eyes: Image, light: float) -> tuple[Float, float]:
+    """Hue of the white in pixels uint8 [N, 3] from between the lids, and how far it is trusted.
+
+    light: of the face, 0 to 1.
+    """
+    luma = eyes @ LUMA
+    own = eyes[luma < REFLECTED]
+    luma = luma[luma < REFLECTED]
+    if not len(own):
+        return np.ones(3, np.float32), 0.0
+    bright = luma >= np.percentile(luma, 100 - WHITE)
+    shade = float(np.median(luma[bright])) / (255 * max(light, 1e-3))
+    return hue_of(np.median(own[bright], 0)), float(np.interp(shade, TRUSTED, (0, 1)))
+
+
+def _whitened(teeth: Float, white: Float, trust: float) -> Float:
+    """Factors of `Tone.teeth`: of the hue that drawn teeth have, and that of the white of eyes.
+
+    Drawn teeth were as yellow as the light on the skin, and before dark skin orange.
+    """
+    least, own = float(white[0] - white[2]), float(teeth[0] - teeth[2])
+    wanted = max(least + YELLOWER, YELLOW)
+    share = trust * (own - wanted) / (own - least) if own > wanted else 0
+    return np.asarray(1 + share * (white / teeth - 1), np.float32)
+
+
 def light_of(colours: Image) -> float:
     """How bright pixels uint8 [..., 3] are on average, 0 to 1."""
     return float(colours.reshape(-1, 3).mean(0) @ LUMA) / 255
 
 
-def hue_of(colours: Image | Double) -> Float:
+def hue_of(colours: Image | Float | Double) -> Float:
     """The mean of pixels [..., 3] over its luma."""
     mean = colours.reshape(-1, 3).mean(0)
     return np.asarray(mean / max(float(mean @ LUMA), LEAST), np.float32)

@@ -42,8 +42,9 @@ class Warp:
         self.atlas_flow = np.empty_like(scene.atlas_rest)
         self.cover, self.edges = np.zeros((2, *ATLAS), np.float32)
         self._atlas_depth = np.empty(ATLAS, np.float32)
+        tone = scene.tone
         self._mouth = Mouth(
-            ops.rasterize, scene.mesh.model, scene.softer, scene.tone.red, scene.grain
+            ops.rasterize, scene.mesh.model, scene.softer, tone.red, scene.grain, tone.teeth
         )
         self._made = np.zeros((TILE, TILE, 3), np.float32)
         self._inside = np.zeros((*ATLAS, 4), np.float32)  # colour, and how far it is laid over
