@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from parlante.contract import Float
 from parlante.portrait.portrait import Portrait
-from parlante.render.freedom import FURTHEST, LEAST, LEVEL, freedom, within
+from parlante.render.freedom import FURTHEST, LEAST, LEAST_BACK, LEVEL, freedom, limits, within
 from tests.support.portrait_samples import blank, expression, frontal, model
 
 
@@ -55,6 +56,21 @@ def test_a_head_near_the_edge_leans_and_shifts_less() -> None:
     factors = freedom(cut)
     assert LEAST < factors[2] == factors[3] < 0.9
     assert (factors[[0, 1, 4, 5]] == 1).all()
+
+
+def test_a_turned_head_turns_back_least() -> None:
+    """There is a cheek that the photo does not show: the further, the less; away as any."""
+    for side in (-1, 1):
+        back = int(side < 0)  # a yaw that is more than that of the photo
+        found = [limits(portrait((LEVEL, side * yaw, 0)))[1] for yaw in (0, 0.1, 0.2, 0.5)]
+        assert (np.diff([own[back] for own in found]) < 0).all()
+        assert found[0][back] == np.float32(FURTHEST)
+        assert found[-1][back] == pytest.approx(LEAST_BACK * FURTHEST)
+        assert all(own[1 - back] == np.float32(FURTHEST) for own in found)
+        turns = np.zeros((2, 6), np.float32)
+        turns[:, 1] = -side, side
+        limited = np.abs(within(turns, limits(portrait((LEVEL, side * 0.5, 0))))[:, 1])
+        np.testing.assert_allclose(limited, [LEAST_BACK * FURTHEST, FURTHEST], rtol=0.01)
 
 
 def test_no_head_turns_far() -> None:

@@ -25,7 +25,7 @@ from parlante.portrait.portrait import Portrait
 from parlante.render.attributes import Attributes
 from parlante.render.canvas import Canvas
 from parlante.render.chain import StageTimes
-from parlante.render.freedom import freedom, within
+from parlante.render.freedom import freedom, limits, within
 from parlante.render.mesh import STRAIGHT, WarpMesh
 from parlante.render.network import BoundNetwork
 from parlante.render.ops import cpu_ops
@@ -59,7 +59,7 @@ class FrameRenderer:
         self.mesh = WarpMesh.of(model, portrait)
         self.times = StageTimes()
         self._options = options
-        self._freedom = freedom(portrait)
+        self._freedom, self._limits = freedom(portrait), limits(portrait)
         self._attributes = Attributes(
             bundle, model, portrait, self.mesh, options, device=compute.device
         )
@@ -159,7 +159,8 @@ class FrameRenderer:
         return self._canvases[0].draw_warp(self._scene.aim(expression, pose_change))
 
     def _aim_at(self, motion: Motion) -> tuple[Aim, Float]:
-        change = within(motion.pose * np.float32(self._options.pose) * self._freedom)
+        pose = motion.pose * np.float32(self._options.pose) * self._freedom
+        change = within(pose, self._limits)
         gaze = self._attributes.gaze(motion, change)
         expression = self._attributes.expression(motion, gaze)
         return self._aim(expression, change, self._options.breath * motion.breath, gaze)
