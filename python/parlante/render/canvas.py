@@ -27,7 +27,6 @@ from parlante.contract import (
 from parlante.options import RenderOptions
 from parlante.render.chain import Chain, StageTimes
 from parlante.render.ops import cpu_ops
-from parlante.render.ramp import ramp
 from parlante.render.scene import Aim, Scene, in_cells, in_rows
 from parlante.render.silhouette import soften
 from parlante.render.stage import Stage, picture_shape
@@ -43,10 +42,6 @@ REFERRED = 0.6
 # Lids are drawn where light is changed by so much, of 2, or more; over so many cells.
 CHANGED, NEAR = 0.12, 1.2
 LID_ROWS = [slice(*((row - TILE) // UNSHUFFLE for row in band)) for band in BANDS[1:]]  # of cells
-# What is drawn between lips may be a tooth where it is brighter, over the skin around, than the
-# second of these, and is one from the first on.
-TEETH = 0.85, 0.55
-SOME_ROWS = [slice(first, first + 8) for first in range(0, CELLS[0], 8)]  # of cells
 WHITE = 0.05  # what is brighter by so much than the brightest skin is none of it
 LEAST = 0.05  # of what a mean is taken of
 # Along lids that have met: how much of the photo's lashes there is, over skin around so many cells,
@@ -128,8 +123,6 @@ class Canvas:
             np.minimum(drawn[1], drawn[2], out=drawn[2])
         tone = self._scene.tone
         tone.apply(drawn)
-        if tile == MOUTH and not referred:
-            self._as_lips(drawn, warp)
         if tile == EYES:
             self._as_skin(drawn, warp)
             self._add_lashes(drawn, warp)
@@ -138,21 +131,6 @@ class Canvas:
             planes /= tone.balance[:, None, None, None]
             planes -= middle
         drawn += warp
-
-    def _as_lips(self, drawn: Float, warp: Float) -> None:
-        """Let nothing dark that is drawn between lips be yellower than they are: it is no tooth."""
-        scene = self._scene
-        gate, opening = (self._warp.condition[MOUTH, p] for p in (DRAWN_PLANES, OPENING_PLANES))
-        _, green, blue = scene.tone.lips
-        for rows in SOME_ROWS:
-            between = gate[:, rows] * opening[:, rows]
-            if not between.any():
-                continue
-            whole = warp[..., rows, :] + 1 + drawn[..., rows, :]
-            light = np.tensordot(LUMA, whole, 1)
-            shade = np.asarray(light / (2 * scene.light), np.float32)
-            yellow = whole[1] - whole[2] - (green - blue) * light
-            drawn[2, :, rows] += between * ramp(shade, *TEETH) * np.maximum(yellow, 0)
 
     def _soften(self, drawn: Float) -> None:
         """Blur what is drawn: it is no sharper than the photo."""

@@ -46,8 +46,10 @@ RIM_OF_TEETH, RIM_SHARE = 0.06, 0.5
 BRIGHT = 0.93
 # Pixels of the tile: lips that are parted wider show the inside as it is, from the first on a
 # little; near lips, over so many pixels, the network draws what is between, less near the upper
-# one.
+# one. Over fewer where the photo or a reference shows the inside: over its teeth the network draws
+# a veil.
 WIDE, RIM, UPPER_RIM = (5.0, 11.0), 3.0, 3
+REAL_RIM, REAL_UPPER_RIM = 1.5, 1
 # The lips of the photo are better than those the network draws: beside a wide opening they stay.
 # Up to the first of these shares of it in a blur by the rim all, from the second on nothing: that
 # is from 9 and up to 5 pixels away.
@@ -204,9 +206,10 @@ def keep(opening: Float, out: Float, *, real: bool, lips: float) -> None:
         return
     columns = around[1]
     parted = np.ascontiguousarray(opening[:, columns])
-    inner = np.asarray(cv2.GaussianBlur(parted, (0, 0), RIM), np.float32)
+    rim, upper = (REAL_RIM, REAL_UPPER_RIM) if real else (RIM, UPPER_RIM)
+    inner = np.asarray(cv2.GaussianBlur(parted, (0, 0), rim), np.float32)
     wide = ramp(_evenly(parted.sum(0, keepdims=True)), *WIDE)
-    inside = parted * ramp(np.roll(inner, -UPPER_RIM, 0), 0.5, 0.9)
+    inside = parted * ramp(np.roll(inner, -upper, 0), 0.5, 0.9)
     if not real:
         inside *= wide
     # Beside a mouth that is wide anywhere, but for its corners: these are drawn.

@@ -53,8 +53,7 @@ class Tone:
     people in general; hue float32 [3]: of that skin, over its brightness; coloured: 0 where lips
     and eyes have the hue of skin, as in a black-and-white photo, a blue print or a marble, 1 where
     lips are redder or the white of the eyes is whiter; red: 0 where lips are pale, 1 where they are
-    red; lips float32 [3]: as ``hue``, of lips; teeth float32 [3]: factors that make drawn teeth as
-    white as the white of the eyes.
+    red; teeth float32 [3]: factors that make drawn teeth as white as the white of the eyes.
     """
 
     grey: bool
@@ -62,7 +61,6 @@ class Tone:
     hue: Float
     coloured: float
     red: float
-    lips: Float
     teeth: Float
 
     @classmethod
@@ -73,7 +71,7 @@ class Tone:
         """
         one, spread = np.ones(3, np.float32), _spread(photo)
         if spread <= GREY_LEVELS:
-            return cls(True, one, one, 0.0, 0.0, one, one)
+            return cls(True, one, one, 0.0, 0.0, one)
         factors = balance(face)
         skin, light = hue_of(face), light_of(face)
         white, trust = _white(eyes, light)
@@ -81,12 +79,12 @@ class Tone:
         teeth = _whitened(hue_of(255 * TEETH / factors), white, trust)
         even = hue_of(balanced(face, factors))
         if not len(lips):
-            return cls(False, factors, even, 1.0, 1.0, even, teeth)
+            return cls(False, factors, even, 1.0, 1.0, teeth)
         own, hue = hue_of(lips), hue_of(balanced(lips, factors))
         redder = float((hue[0] - hue[1]) - (even[0] - even[1]))
         coloured = max(min(redder / REDDER, 1), float(whiter)) * np.interp(spread, NOISE, (0, 1))
         red = float(ramp(own[0] - own[1], *PALE))
-        return cls(False, factors, even, float(coloured), red, hue, teeth)
+        return cls(False, factors, even, float(coloured), red, teeth)
 
     def apply(self, planes: Float) -> None:
         """Give colours [3, ...] of a balanced picture the hue of its skin where it has no other."""
