@@ -59,7 +59,7 @@ CORNER = 3  # pixels of the tile: the radius of a corner, just beyond the end of
 # behind it they are, model units; their size, and that for the smallest and the widest mouths, over
 # the average person's.
 BELOW, BEHIND, SIZE, SIZES = 0.085, 0.3, 0.92, (0.45, 1.05)
-WHITE: Float = np.ones(3, np.float32)
+PLAIN_WHITE: Float = np.ones(3, np.float32)
 NO_GRAIN: Float = np.zeros((TILE, TILE), np.float32)
 UPPER, LOWER = 13, 14  # landmarks: middles of the inner lips
 
@@ -146,7 +146,7 @@ class Mouth:
         softer: float = 0.0,
         red: float = 1.0,
         grain: Float = NO_GRAIN,
-        white: Float = WHITE,
+        white: Float = PLAIN_WHITE,
     ) -> None:
         self._rasterize, self._model = rasterize, model
         self._grain, self._white = grain, white

@@ -72,7 +72,7 @@ class Scene:
     its upper lids, and lashed float32 [512, 512]: where they are; tone: the photo's, by whose
     balance its colours, and those of the references, are not the photo's; skins: those around the
     right and the left eye; light: of skin around the mouth, 0 to 1; shows_teeth: whether the photo
-    does, and more than a rim; own float32 [512, 512]: 1 but where a mouth opens in which it does
+    does, enough to go on from; own float32 [512, 512]: 1 but where a mouth opens in which it does
     not show the inside; texture float32 [16, 32, 32]: of the cheeks, in the cells of the eyes'
     tile; grain float32 [128, 128]: by what share of it light in a mouth differs; softer: by how
     many pixels of the atlas what is drawn is to be blurred, to be no sharper than the photo;

@@ -14,7 +14,7 @@ RIM = 6  # pixels: next to the border nothing is measured
 OWN = 1.2  # pixels of the atlas: as soft as the networks draw
 LEAST = 0.3  # pixels: less is not seen
 FAINT = 8.0  # of the gradient, a level a pixel: with none above it a picture tells nothing
-LEAST_FALL = 1e-3
+LEAST_FALL = 1e-3  # by which the squared ratio is above 1: less is no fall
 
 
 def softer(luma: Float) -> float:
@@ -29,9 +29,8 @@ def softer(luma: Float) -> float:
 
 
 def _blur(luma: Float) -> float:
-    """Of the sharpest edges: by how much their gradients fall when they are blurred once more.
+    """Of the sharpest edges, by how much their gradients fall in a further blur; 0 without any.
 
-    And 0 where there are none.
     S. Zhuo, T. Sim: Defocus map estimation from a single image. Pattern Recognition 44 (2011).
     """
     before, after = (

@@ -183,7 +183,7 @@ def _white(eyes: Image, light: float) -> tuple[Float, float]:
 def _whitened(teeth: Float, white: Float, trust: float) -> Float:
     """Factors of `Tone.teeth`: of the hue that drawn teeth have, and that of the white of eyes.
 
-    Drawn teeth were as yellow as the light on the skin, and before dark skin orange.
+    Without them drawn teeth are as yellow as the skin is: before dark skin they are orange.
     """
     least, own = float(white[0] - white[2]), float(teeth[0] - teeth[2])
     wanted = max(least + YELLOWER, YELLOW)
