@@ -1,9 +1,10 @@
 """Speech to motion, streaming: audio samples in, one `Motion` a video frame out.
 
-log-mel → audio encoder → lip decoder (deterministic) and dynamics VAE (drawn); where nobody speaks,
-lips stay shut (`VoiceActivity`). A frame needs 160 ms of audio beyond its own end (80 ms in the
-encoder, 80 ms in the decoder). Every network sees a fixed window whose content depends on the
-sample count alone, so any chunking of the audio gives the same bits.
+log-mel → audio encoder → lip decoder (deterministic) and dynamics VAE (drawn), whose head and brows
+move more where it is loud (`Emphasis`); where nobody speaks, lips stay shut (`VoiceActivity`). A
+frame needs 160 ms of audio beyond its own end (80 ms in the encoder, 80 ms in the decoder). Every
+network sees a fixed window whose content depends on the sample count alone, so any chunking of the
+audio gives the same bits.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from parlante.runtime.bundle import Bundle
 from parlante.speech.blinks import blinks
 from parlante.speech.breath import Breath
 from parlante.speech.dynamics import ANYBODY, Dynamics
+from parlante.speech.emphasis import Emphasis
 from parlante.speech.fixation import Fixation
 from parlante.speech.voice_activity import VoiceActivity
 
@@ -70,6 +72,7 @@ class MotionStream:
         self._decode = bundle.session("lip_decode", device=device, threads=1)
         self._dynamics = Dynamics(bundle, seed, manner, device)
         self._breath, self._fixation = Breath(seed), Fixation(seed)
+        self._emphasis = Emphasis()
         self._blinks = blinks()
         next(self._blinks)
         self._voice = VoiceActivity(
@@ -112,7 +115,9 @@ class MotionStream:
         self._columns = np.concatenate([self._columns, columns])
         motions = []
         while len(self._columns) >= MEL_BEFORE + MEL_AFTER:
-            self._embeddings.append(self._embed(self._columns[: MEL_BEFORE + MEL_AFTER]))
+            window = self._columns[: MEL_BEFORE + MEL_AFTER]
+            self._embeddings.append(self._embed(window))
+            self._emphasis.hear(window[-MEL_PER_FRAME:])
             self._columns = self._columns[MEL_PER_FRAME:]
             if len(self._embeddings) == self._embeddings.maxlen:
                 motions.append(self._next())
@@ -123,6 +128,7 @@ class MotionStream:
         lip = self._rest + follow * (self._lip(self._embeddings) - self._rest)
         drawn = self._dynamics.next(self._embeddings[CONTEXT_BEFORE])
         pose, lids, brows = np.split(drawn, [POSE, POSE + BLINK])
+        pose, brows = np.split(self._emphasis.next(np.concatenate([pose, brows])), [POSE])
         # Both eyes are shut by one will (Hering's law); that a fit lost one of them is noise.
         closure = self._blinks.send(float(lids.max()))
         return Motion(
