@@ -316,7 +316,10 @@ def test_the_page_moves_and_stops_in_a_browser() -> None:
 
 
 def in_a_browser(
-    check: Callable[[Any, Client], Awaitable[None]], context: Any = None, **options: Any
+    check: Callable[[Any, Client], Awaitable[None]],
+    context: Any = None,
+    path: str = "/",
+    **options: Any,
 ) -> None:
     """Run ``check`` on the page, opened with these settings of a browser context."""
     if chromium() is None:
@@ -327,7 +330,7 @@ def in_a_browser(
         async with playwright.async_playwright() as p:
             opened = await p.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
             page = await (await opened.new_context(**(context or {}))).new_page()
-            await page.goto(str(client.make_url("/")))
+            await page.goto(str(client.make_url(path)))
             await check(page, client)
             await opened.close()
 

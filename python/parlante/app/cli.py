@@ -165,7 +165,10 @@ def _live_parser(live: argparse.ArgumentParser) -> None:
 def _serve_parser(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("photo", nargs="*", type=Path, help=f"{PHOTOS}; none for the demo")
     serve.add_argument(
-        "--host", default="127.0.0.1", help="default: 127.0.0.1; another one asks for a token"
+        "--host",
+        default="127.0.0.1",
+        help="default: 127.0.0.1; another one asks for a token: PARLANTE_TOKEN of the environment, "
+        "or a new one",
     )
     serve.add_argument("--port", type=int, default=8080, help="default: 8080")
     serve.add_argument(
@@ -261,6 +264,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         options=options,
         sessions=arguments.sessions,
         voice=arguments.voice,
+        token=os.environ.get("PARLANTE_TOKEN"),
         certificate=arguments.certificate,
     )
     return 0

@@ -6,7 +6,8 @@ int16 (16 kHz, mono). The page sends sound as binary int16 at the rate it named,
 JSON: ``{"rate": 48000}``, ``{"do": "flush"}``, ``{"do": "interrupt"}``, ``{"say": "text"}``,
 ``{"change": {"mood": "friendly"}}`` (as `Live.change`). Once a second the server answers with its
 status as JSON. ``POST /speak`` takes a sound file for the page that names itself:
-``/speak?session=…``.
+``/speak?session=…``. ``GET /healthz`` answers while the server runs, ``GET /metrics`` is for
+Prometheus.
 """
 
 from __future__ import annotations
@@ -22,22 +23,25 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import cv2
 import numpy as np
 
+from parlante import __version__
+from parlante.app.health import CONTENT_TYPE, Health
 from parlante.avatar import Avatar
 from parlante.contract import SAMPLE_RATE, Float
 from parlante.errors import ParlanteError, reason
 from parlante.options import RenderOptions
 from parlante.runtime.assets import asset
 from parlante.session.engine import Frame
-from parlante.session.live import MAX_QUEUED_S, Live
+from parlante.session.live import MAX_QUEUED_S, Live, LiveStatus
 from parlante.speech.audio import decode_audio
 
 try:
@@ -119,17 +123,22 @@ class _Server:
         self._limit, self._voice = sessions, voice
         self._sessions: dict[str, Live] = {}
         self._running = 0
+        self._health = Health(sessions, lambda: self._running)
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=MAX_UPLOAD, middlewares=[self._guard])
         application.router.add_get("/", self._page)
         application.router.add_get("/live", self._live)
         application.router.add_post("/speak", self._speak)
+        application.router.add_get("/healthz", self._well)
+        application.router.add_get("/metrics", self._metrics)
         application.on_shutdown.append(self._shut_down)
         return application
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.path == "/healthz":  # what watches may know no token, and learns nothing
+            return await handler(request)  # type: ignore[no-any-return]
         if self._token is None:
             # A foreign name that was made to lead here carries a foreign page.
             if needs_token(urlsplit(f"//{request.host}").hostname or ""):
@@ -146,21 +155,31 @@ class _Server:
         text = (asset("web") / "index.html").read_text("utf-8")
         return web.Response(text=text, content_type="text/html")
 
+    async def _well(self, request: web.Request) -> web.Response:
+        told = {"status": "ok", "version": __version__}
+        return web.json_response(told | {"sessions": self._running, "limit": self._limit})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._health.text(), headers={"Content-Type": CONTENT_TYPE})
+
     async def _live(self, request: web.Request) -> web.StreamResponse:
         if self._running >= self._limit:
+            self._health.refused.inc()
             raise web.HTTPServiceUnavailable(
                 text=f"{self._limit} sessions run already, as many as this server has; wait until "
                 "one ends"
             )
+        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=20)
         self._running += 1
         try:
-            return await self._session(request)
+            with suppress(ConnectionError):  # whoever has left gets no answer
+                await socket.prepare(request)
+                await self._session(socket)
         finally:
             self._running -= 1
+        return socket
 
-    async def _session(self, request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=20)
-        await socket.prepare(request)
+    async def _session(self, socket: web.WebSocketResponse) -> None:
         name = secrets.token_urlsafe(8)
         with await asyncio.to_thread(self._avatar.live, options=self._options) as live:
             self._sessions[name] = live
@@ -171,23 +190,24 @@ class _Server:
                 del self._sessions[name]
                 live.close()
                 await sending
-        return socket
 
     async def _send(self, socket: web.WebSocketResponse, live: Live, name: str) -> None:
-        await socket.send_json({"session": name})
-        told, began = 0, time.monotonic()
-        async for frame in live:
-            packed = await asyncio.to_thread(pack_frame, frame)
-            try:
-                # A connection that takes nothing for a second is dead.
+        told, began = LiveStatus(0, 0, 0.0, 0.0), time.monotonic()
+        before = told
+        # A connection that takes nothing for a second is dead.
+        with suppress(ConnectionError, TimeoutError, asyncio.TimeoutError):
+            await asyncio.wait_for(socket.send_json({"session": name}), 1.0)
+            async for frame in live:
+                packed = await asyncio.to_thread(pack_frame, frame)
                 await asyncio.wait_for(socket.send_bytes(packed), 1.0)
                 status = live.status()
-                if status.frames - told >= 25:
-                    rate = (status.frames - told) / max(time.monotonic() - began, 1e-3)
-                    told, began = status.frames, time.monotonic()
+                self._health.frame(before, status)
+                before = status
+                if status.frames - told.frames >= 25:
+                    rate = (status.frames - told.frames) / max(time.monotonic() - began, 1e-3)
+                    told, began = status, time.monotonic()
                     await socket.send_json({"fps": round(rate, 1), **asdict(status)})
-            except (ConnectionError, TimeoutError, asyncio.TimeoutError):
-                live.close()
+        live.close()
         await socket.close()
 
     async def _receive(self, socket: web.WebSocketResponse, live: Live) -> None:
@@ -282,9 +302,12 @@ def serve(
     options: RenderOptions | None = None,
     sessions: int = SESSIONS,
     voice: str | None = None,
+    token: str | None = None,
     certificate: Sequence[Path] | None = None,
 ) -> None:
     """Serve until interrupted; a host that others can reach asks for a token, which is printed.
+
+    token: that one, even on this machine alone; None: a new one where others can reach the host.
 
     sessions, voice: as for `application`. certificate: PEM files of a certificate and its key, to
     serve https: elsewhere than on localhost browsers give no microphone to a page without.
@@ -293,11 +316,14 @@ def serve(
         ParlanteError: as `application`; the certificate cannot be used; or the address cannot be
             listened on.
     """
-    token = secrets.token_urlsafe(16) if needs_token(host) else None
+    if not token and needs_token(host):
+        token = secrets.token_urlsafe(16)
     secure = None if certificate is None else _secured(*certificate)
     scheme = "http" if secure is None else "https"
-    address = f"{scheme}://{host}:{port}/" + (f"?token={token}" if token else "")
-    served = application(avatar, token=token, options=options, sessions=sessions, voice=voice)
+    address = f"{scheme}://{host}:{port}/" + (f"?token={quote(token)}" if token else "")
+    served = application(
+        avatar, token=token or None, options=options, sessions=sessions, voice=voice
+    )
     try:
         web.run_app(
             served,
