@@ -14,9 +14,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from parlante import Avatar, Frame, Speech
+from parlante import Avatar, Frame, Speech, speaking
 from parlante import avatar as avatar_module
-from parlante.avatar import seeded
 from parlante.errors import (
     AudioError,
     DeviceError,
@@ -27,6 +26,7 @@ from parlante.errors import (
 from parlante.face.landmarks import FaceLandmarks, roi_from_landmarks
 from parlante.face.topology import lip_aperture
 from parlante.options import GAINS, RenderOptions, frame_rate
+from parlante.speaking import seeded
 from tests.support.face_samples import session
 from tests.support.portrait_samples import PHOTO, VOICE, avatar, demo_rgb, demo_speech
 
@@ -98,7 +98,7 @@ def test_bad_audio(audio: Any, rate: int | None) -> None:
 
 def test_nothing_happens_until_it_is_iterated(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
-    decode, renderer = avatar_module.decode_audio, avatar_module.FrameRenderer
+    decode, renderer = speaking.decode_audio, avatar_module.FrameRenderer
 
     def decoding(*args: Any) -> Iterator[NDArray[np.float32]]:
         done.append("decode")
@@ -108,7 +108,7 @@ def test_nothing_happens_until_it_is_iterated(monkeypatch: pytest.MonkeyPatch) -
         done.append("renderer")
         return renderer(*args, **options)
 
-    monkeypatch.setattr(avatar_module, "decode_audio", decoding)
+    monkeypatch.setattr(speaking, "decode_audio", decoding)
     monkeypatch.setattr(avatar_module, "FrameRenderer", rendering)
     made = avatar().speak(VOICE, **SMALL)
     frames = iter(made)

@@ -28,7 +28,8 @@ ROOMS = {
     "options": ["media"],
     "render": ["options", "portrait", "speech"],
     "session": ["render", "speech"],
-    "avatar": ["session"],
+    "speaking": ["session"],
+    "avatar": ["speaking"],
     "adapters": ["session"],
     "app": ["avatar"],
 }

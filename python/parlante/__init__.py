@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parlante.avatar import Avatar as Avatar
-    from parlante.avatar import Speech as Speech
     from parlante.errors import AudioError as AudioError
     from parlante.errors import BundleError as BundleError
     from parlante.errors import DeviceError as DeviceError
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from parlante.runtime.bundle import Bundle as Bundle
     from parlante.session.engine import Frame as Frame
     from parlante.session.live import Live as Live
+    from parlante.speaking import Speech as Speech
 
 __version__ = "0.2.0"
 __all__ = [
@@ -67,7 +67,7 @@ _HOME = {
     "RenderOptions": "parlante.options",
     "SessionClosedError": "parlante.errors",
     "SeveralFacesError": "parlante.errors",
-    "Speech": "parlante.avatar",
+    "Speech": "parlante.speaking",
     "StreamWriter": "parlante.media.stream",
     "VideoWriter": "parlante.media.writer",
 }

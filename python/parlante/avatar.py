@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from parlante.contract import Picture, Precision, Samples
-from parlante.errors import BundleError, ImageError, OutputError
+from parlante.errors import BundleError, ImageError
 from parlante.face.model import FaceModel
-from parlante.media.files import keep_inputs
-from parlante.media.writer import open_writer, rates_of
 from parlante.options import RenderOptions
 from parlante.portrait.cache import PortraitCache
 from parlante.portrait.encoder import PortraitEncoder, key_of
@@ -30,9 +23,8 @@ from parlante.runtime.sessions import resolve_device
 from parlante.session.engine import Engine, Frame
 from parlante.session.live import Clock, Live
 from parlante.session.timeline import Timeline
-from parlante.speech.audio import decode_audio, expected_samples
+from parlante.speaking import Speech, seeded
 from parlante.speech.motion import MotionStream
-from parlante.speech.recording import Recording
 
 _log = logging.getLogger(__name__)
 
@@ -196,121 +188,6 @@ class Avatar:
             device=self._compute.device,
         )
         return Engine(motion, renderer, Timeline(options.rate)), renderer.times
-
-
-class Speech:
-    """A video to be: iterate it for `Frame`s, or `save` it. Each iteration starts afresh.
-
-    ``len_hint`` is the number of frames expected (exact for samples, by the header for files, None
-    when that says nothing); ``times`` holds what each stage took in the latest iteration.
-    """
-
-    def __init__(
-        self,
-        avatar: Avatar,
-        audio: str | Path | Samples,
-        sample_rate: int | None,
-        options: RenderOptions,
-    ) -> None:
-        self._avatar, self._audio, self._sample_rate = avatar, audio, sample_rate
-        samples = expected_samples(audio, sample_rate)
-        self.options = seeded(options, avatar.portrait.key, audio)
-        self.len_hint = None if samples is None else Timeline(options.rate).frames(samples)
-        self.times = StageTimes()
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of its pictures, pixels."""
-        return self._avatar.portrait.frame_size(self.options.frame, self.options.size)
-
-    @property
-    def seed(self) -> int:
-        """What head motion, blinks and noise come from; give it to `speak` for the same ones."""
-        assert self.options.seed is not None
-        return self.options.seed
-
-    def engine(self) -> Engine:
-        """A fresh engine with this speech's options, for audio that comes from elsewhere."""
-        return self._engine(at_once=1)
-
-    def __iter__(self) -> Iterator[Frame]:
-        chunks = decode_audio(self._audio, self._sample_rate)
-        compute = self._avatar._compute
-        # On the CPU frames beside each other use its threads better than the parts of one.
-        yield from self._engine(at_once=compute.threads if compute.device == "cpu" else 1).whole(
-            chunks
-        )
-
-    def _engine(self, *, at_once: int) -> Engine:
-        engine, self.times = self._avatar._engine(self.options, at_once=at_once)
-        return engine
-
-    def save(
-        self,
-        path: str | Path,
-        *,
-        codec: str | None = None,
-        bits: int = 8,
-        progress: Callable[[int], object] | None = None,
-    ) -> Path:
-        """Write .mp4, .mov, .mkv or .webm, or to "-", as `VideoWriter` does; returns the path.
-
-        ``shot/%06d.png`` is a folder of pictures and sound, as `FolderWriter` makes it. With
-        ``pixels="rgba"`` the person is cut out, and it is .mov, .webm or pictures. The sound is as
-        it came, up to two channels.
-        ``codec`` and ``bits`` are those of `VideoWriter`, where None H.264, in .webm VP9.
-        ``progress`` is called with the number of frames written so far. The file appears whole or
-        not at all.
-
-        Raises:
-            OutputError: the file cannot be written, or is the sound or one of the pictures that the
-                video is made from; ``pixels`` is neither rgb nor rgba.
-            AudioError: the sound turns out to be damaged.
-        """
-        path, (width, height) = Path(path), self.size
-        if self.options.pixels not in ("rgb", "rgba"):
-            raise OutputError(f"pixels={self.options.pixels!r}; a file is written from rgb or rgba")
-        transparent = self.options.pixels == "rgba"
-        rates = rates_of(path, transparent=transparent)
-        keep_inputs(path, [self._audio, *self._avatar.sources])
-        frames, rate = iter(self), self.options.rate
-        sound = Recording(self._audio, self._sample_rate, rates)
-        written = 0  # samples
-        with open_writer(
-            path,
-            width=width,
-            height=height,
-            fps=rate,
-            sample_rate=sound.rate,
-            channels=sound.channels,
-            transparent=transparent,
-            codec=codec,
-            bits=bits,
-        ) as writer:
-            for count, frame in enumerate(frames, 1):
-                end = int(count * sound.rate / rate)
-                samples = sound.take(end - written)
-                writer.write(frame.image, samples[:, 0] if sound.channels == 1 else samples)
-                written = end
-                if progress is not None:
-                    progress(count)
-        return path
-
-
-def seeded(
-    options: RenderOptions, key: str, audio: str | Path | Samples | None = None
-) -> RenderOptions:
-    """``options`` with a seed: where they have none, one from a face's ``key`` and its sound."""
-    if options.seed is not None:
-        return options
-    digest = hashlib.sha256(key.encode())
-    if isinstance(audio, np.ndarray):
-        digest.update(np.ascontiguousarray(audio).data)
-    elif audio is not None and Path(audio).is_file():  # a pipe could be read only once
-        with suppress(OSError), Path(audio).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return replace(options, seed=int.from_bytes(digest.digest()[:4], "little"))
 
 
 def _encoded(

@@ -26,7 +26,7 @@ from parlante.portrait.portrait import read_portrait
 from parlante.runtime import assets
 from parlante.runtime.assets import networks_folder
 from parlante.runtime.bundle import Bundle
-from tests.support.portrait_samples import PHOTO, avatar, demo_speech
+from tests.support.portrait_samples import PHOTO, VOICE, avatar, demo_speech
 
 QUICK = ("--size", "128", "--steps", "1")
 
@@ -127,6 +127,19 @@ def test_speak(tmp_path: Path, wav: Path) -> None:
     assert frames_of(out) == 15
 
 
+def test_speak_with_timecode_and_captions(tmp_path: Path) -> None:
+    out, said = tmp_path / "out.mov", tmp_path / "said.txt"
+    said.write_text("\ufeffGood morning. Nothing else.", "utf-8")
+    given = ["--timecode", "10:00:00:00", "--transcript", str(said), *QUICK]
+    assert cli.main(["speak", str(PHOTO), str(VOICE), "-o", str(out), *given]) == 0
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["out.mov", "out.srt", "out.vtt", "said.txt"]
+    with av.open(str(out)) as file:
+        assert [s.metadata.get("timecode") for s in file.streams.data] == ["10:00:00:00"]
+    captions = (tmp_path / "out.srt").read_text("utf-8")
+    assert captions.startswith("1\n00:00:0") and "\nGood morning.\n" in captions
+
+
 def test_speak_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_demo: None) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["speak", "--demo", "--fps", "30", *QUICK]) == 0
@@ -194,6 +207,14 @@ def test_encode(tmp_path: Path) -> None:
         (["speak", "{photo}"], "ParlanteError", "a photo and a speech file"),
         (["speak"], "ParlanteError", "a photo and a speech file"),
         (["speak", "--demo", "{photo}"], "ParlanteError", "--demo"),
+        (["speak", "{photo}", "{wav}", "--timecode", "noon"], "OutputError", "'noon'"),
+        (["speak", "{photo}", "{wav}", "--transcript", "none.txt"], "ParlanteError", "none.txt"),
+        (["speak", "{photo}", "{wav}", "--transcript", "{photo}"], "ParlanteError", "UTF-8"),
+        (
+            ["speak", "{photo}", "{wav}", "--transcript", "none.txt", "-o", "-"],
+            "ParlanteError",
+            "beside a video file",
+        ),
         (["encode", "none.jpg", "-o", "face.npz"], "ImageError", "none.jpg"),
         (["encode", "{photo}", "-o", "none/face.npz"], "OutputError", "none"),
         (["bench", "--size", "7"], "ParlanteError", "size=7"),

@@ -22,7 +22,7 @@ from parlante.app.arguments import (
     compute_of,
     render_options,
 )
-from parlante.app.signals import EndedError, check, ended_by_signals
+from parlante.app.signals import EndedError, ended_by_signals
 from parlante.contract import SAMPLE_RATE
 from parlante.errors import ParlanteError
 from parlante.runtime.assets import demo
@@ -111,6 +111,15 @@ def _speak_parser(speak: argparse.ArgumentParser) -> None:
     coding.add_argument(
         "--bits", type=int, default=8, metavar="N", help="of each colour: 8 or 10 (default: 8)"
     )
+    coding.add_argument(
+        "--timecode", metavar="HH:MM:SS:FF", help="of the first frame, in .mp4 and .mov"
+    )
+    coding.add_argument(
+        "--transcript",
+        type=Path,
+        metavar="FILE",
+        help="text that is said, UTF-8; captions of it are written beside the video, .srt and .vtt",
+    )
     add_render_options(speak)
     add_avatar_options(speak)
     speak.set_defaults(run=_speak)
@@ -188,41 +197,9 @@ def _serve_parser(serve: argparse.ArgumentParser) -> None:
 
 
 def _speak(arguments: argparse.Namespace) -> int:
-    if arguments.demo:
-        if arguments.files:
-            raise ParlanteError("--demo brings its own photo and voice; leave the files out")
-        with demo() as (photo, voice):
-            _render(arguments, [photo], voice)
-    elif len(arguments.files) < 2:
-        raise ParlanteError(
-            "give a photo and a speech file: parlante speak PHOTO AUDIO -o OUT.mp4 (or --demo)"
-        )
-    else:
-        *photos, audio = arguments.files
-        _render(arguments, photos, audio)
-    return 0
+    from parlante.app.speak import run
 
-
-def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> None:
-    from parlante.media.files import keep_inputs
-
-    keep_inputs(arguments.output, [*photos, audio, arguments.background])
-    options = render_options(arguments)
-    speech = avatar_of(arguments, photos).speak(audio, options=options)
-    replaces = arguments.output.is_file()
-    # Without a terminal there is no bar.
-    with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name, disable=None) as bar:
-
-        def written(count: int) -> None:
-            check()
-            bar.update(count - bar.n)
-
-        speech.save(arguments.output, codec=arguments.codec, bits=arguments.bits, progress=written)
-    _say_written(arguments.output, replaces=replaces)
-    if options.seed is None:
-        print(
-            f"parlante: --seed {speech.seed} moves head and eyes like that again", file=sys.stderr
-        )
+    return run(arguments)
 
 
 def _batch(arguments: argparse.Namespace) -> int:
@@ -271,18 +248,14 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _encode(arguments: argparse.Namespace) -> int:
+    from parlante.app.speak import say_written
     from parlante.media.files import keep_inputs
 
     keep_inputs(arguments.output, arguments.photo)
     avatar, replaces = avatar_of(arguments, arguments.photo), arguments.output.exists()
     avatar.save(arguments.output)
-    _say_written(arguments.output, replaces=replaces)
+    say_written(arguments.output, replaces=replaces)
     return 0
-
-
-def _say_written(path: Path, *, replaces: bool) -> None:
-    what = "replaced" if replaces else "wrote"
-    print(f"parlante: {what} {path}", file=sys.stderr)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ from parlante.media.codecs import STANDARD_OUTPUT, Codecs, codecs_of
 from parlante.media.encoder import Encoder, Format
 from parlante.media.files import PartialFile, StandardOutput, WholeOrNothing
 from parlante.media.folder import WAVE_RATES, FolderWriter, is_numbered
+from parlante.media.timecode import check_timecode
 
 # Durations in an MP4 header are multiples of 1 / timescale; above a million nothing is gained.
 _MAX_MOVIE_TIMESCALE: Final = 1_000_000
@@ -33,13 +34,19 @@ def rates_of(path: Path, *, transparent: bool = False) -> Sequence[int]:
 
 
 def open_writer(
-    path: Path, *, fps: Fraction | int, codec: str | None, bits: int, **form: Any
+    path: Path,
+    *,
+    fps: Fraction | int,
+    codec: str | None,
+    bits: int,
+    timecode: str | None,
+    **form: Any,
 ) -> VideoWriter | FolderWriter:
     """What writes to a path: a `FolderWriter` where it names pictures by their number."""
     if not is_numbered(path):
-        return VideoWriter(path, fps=fps, codec=codec, bits=bits, **form)
-    if codec is not None or bits != 8:
-        raise OutputError(f"{path} are PNG files of 8 bits; leave codec and bits out")
+        return VideoWriter(path, fps=fps, codec=codec, bits=bits, timecode=timecode, **form)
+    if codec is not None or bits != 8 or timecode is not None:
+        raise OutputError(f"{path} are PNG files of 8 bits; leave codec, bits and timecode out")
     return FolderWriter(path, **form)
 
 
@@ -73,6 +80,7 @@ class VideoWriter(WholeOrNothing):
         transparent: bool = False,
         codec: str | None = None,
         bits: int = 8,
+        timecode: str | None = None,
         crf: int = 18,
         preset: str = "veryfast",
         threads: int = 0,
@@ -90,6 +98,8 @@ class VideoWriter(WholeOrNothing):
             codec: of the pictures; "h264", "hevc" or, but in .mov, "av1"; of .webm "vp9" or "av1".
                 None: the first of them.
             bits: of each colour, 8, or 10 with H.264, HEVC and AV1.
+            timecode: of the first frame, in .mp4 and .mov; HH:MM:SS:FF, at 29.97 and 59.94 frames a
+                second HH:MM:SS;FF where numbers are dropped.
             crf: x264's constant quality, 0 (lossless) to 51; 18 looks like the original. The other
                 codecs get the like.
             preset: x264's trade of time against size, ultrafast to slow; of AV1 the like.
@@ -109,11 +119,15 @@ class VideoWriter(WholeOrNothing):
         )
         name, codecs = codecs_of(Path(path), transparent=transparent, codec=codec, bits=bits)
         codecs.check_rate(sample_rate)
+        if timecode is not None:
+            check_timecode(timecode, fps, name)
         options = codecs.options(crf, preset)
         self._file = target_of(Path(path))
         self._path = self._file.target
         self._closed = False
         self._encoder = self._open(name, form, codecs, options)
+        if timecode is not None:
+            self._encoder.container.metadata["timecode"] = timecode
 
     def _open(self, name: str, form: Format, codecs: Codecs, told: dict[str, str]) -> Encoder:
         options = {}

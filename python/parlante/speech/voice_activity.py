@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import onnxruntime
 
@@ -64,3 +66,14 @@ class VoiceActivity:
         self._follow += min(max(wanted - self._follow, -FADE), FADE)
         self._start += self._frame
         return self._follow
+
+
+def probabilities(session: onnxruntime.InferenceSession, sound: Iterable[Float]) -> Float:
+    """That somebody speaks: float32 [n], of each whole 512 samples of ``sound``, 16 kHz, in parts.
+
+    session: the bundle's ``voice_activity``.
+    """
+    activity = VoiceActivity(session, samples_per_frame=CHUNK, look_ahead=0)
+    for samples in sound:
+        activity.push(samples)
+    return np.array(activity._speech, np.float32)

@@ -1,0 +1,89 @@
+"""`parlante speak`: a video of a photo that speaks, and captions of what is said."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from parlante.app.arguments import avatar_of, render_options
+from parlante.app.signals import check
+from parlante.errors import ParlanteError, reason
+from parlante.media.captions import SUFFIXES, write_captions
+from parlante.media.codecs import STANDARD_OUTPUT
+from parlante.media.files import keep_inputs
+from parlante.media.folder import is_numbered
+from parlante.runtime.assets import demo
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the video that the command line asks for, and the captions; returns 0."""
+    if arguments.demo:
+        if arguments.files:
+            raise ParlanteError("--demo brings its own photo and voice; leave the files out")
+        with demo() as (photo, voice):
+            _render(arguments, [photo], voice)
+    elif len(arguments.files) < 2:
+        raise ParlanteError(
+            "give a photo and a speech file: parlante speak PHOTO AUDIO -o OUT.mp4 (or --demo)"
+        )
+    else:
+        *photos, audio = arguments.files
+        _render(arguments, photos, audio)
+    return 0
+
+
+def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> None:
+    transcript = _transcript(arguments)
+    inputs = [*photos, audio, arguments.background, arguments.transcript]
+    for written in (arguments.output, *transcript):
+        keep_inputs(written, inputs)
+    options = render_options(arguments)
+    speech = avatar_of(arguments, photos).speak(audio, options=options)
+    replaces = arguments.output.is_file()
+    # Without a terminal there is no bar.
+    with tqdm(total=speech.len_hint, unit="frame", desc=arguments.output.name, disable=None) as bar:
+
+        def drawn(count: int) -> None:
+            check()
+            bar.update(count - bar.n)
+
+        speech.save(
+            arguments.output,
+            codec=arguments.codec,
+            bits=arguments.bits,
+            timecode=arguments.timecode,
+            progress=drawn,
+        )
+    say_written(arguments.output, replaces=replaces)
+    for path, text in transcript.items():
+        replaces = path.is_file()
+        write_captions(path, speech.captions(text))
+        say_written(path, replaces=replaces)
+    if options.seed is None:
+        print(
+            f"parlante: --seed {speech.seed} moves head and eyes like that again", file=sys.stderr
+        )
+
+
+def _transcript(arguments: argparse.Namespace) -> dict[Path, str]:
+    """The text of ``--transcript`` by the names that its captions get."""
+    if arguments.transcript is None:
+        return {}
+    if arguments.output == STANDARD_OUTPUT or is_numbered(arguments.output):
+        raise ParlanteError("captions are written beside a video file; name one with -o")
+    try:
+        text = arguments.transcript.read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise ParlanteError(
+            f"{arguments.transcript} cannot be read ({reason(error)}); give a text file, UTF-8"
+        ) from error
+    return {arguments.output.with_suffix(suffix): text for suffix in SUFFIXES}
+
+
+def say_written(path: Path, *, replaces: bool) -> None:
+    """Tell that a file was written, or took the place of another."""
+    what = "replaced" if replaces else "wrote"
+    print(f"parlante: {what} {path}", file=sys.stderr)
