@@ -16,18 +16,20 @@ from pathlib import Path
 from threading import Thread
 
 from parlante import Avatar, Live, ParlanteError, RenderOptions
+from parlante.media.sound import SoundFile
 from parlante.media.stream import StreamWriter
 from parlante.runtime.assets import demo
-from parlante.speech.audio import decode_audio
+from parlante.speech.audio import unscaled
 
+SOUND_RATE = 48_000  # Hz, of the stream
 READ_AHEAD_S = 5.0  # of sound that waits in the session, which takes two minutes at most
 
 
 def feed(live: Live, sound: Path) -> None:
     """Push a sound file of any length, not much faster than it is spoken."""
     try:
-        for chunk in decode_audio(sound):
-            live.push_audio(chunk)
+        for rate, samples in SoundFile(sound).blocks():
+            live.push_audio(unscaled(samples), rate)
             while live.status().queued_s > READ_AHEAD_S:
                 time.sleep(0.1)
     finally:
@@ -38,8 +40,8 @@ def stream(avatar: Avatar, sound: Path, url: str, options: RenderOptions) -> int
     """Send the text to ``url``; returns how many frames that took."""
     size, fps = options.size, options.rate
     with (
-        StreamWriter(url, width=size, height=size, fps=fps) as out,
-        avatar.live(options=options) as live,
+        StreamWriter(url, width=size, height=size, fps=fps, sample_rate=SOUND_RATE) as out,
+        avatar.live(options=options, sound_rate=SOUND_RATE) as live,
     ):
         Thread(target=feed, args=(live, sound), daemon=True).start()
         for frame in live:

@@ -156,6 +156,7 @@ class Avatar:
         realtime: bool = True,
         clock: Clock | None = None,
         on_frame: Callable[[Frame], object] | None = None,
+        sound_rate: int | None = None,
         **keywords: Unpack[RenderKeywords],
     ) -> Live:
         """A session for speech that arrives in pieces; see `Live`.
@@ -167,14 +168,23 @@ class Avatar:
             clock: what paces the session, instead of the machine's clock.
             on_frame: called with each frame from a thread of the session's own, instead of
                 iterating; an exception in it closes the session.
+            sound_rate: of the frames' sound, Hz, 4,000 to 768,000; 16 kHz where None.
 
         Raises:
+            AudioError: ``sound_rate`` is out of its range.
             ImageError: the background cannot be read.
             ParlanteError: an option is out of its range.
         """
         chosen = seeded(RenderOptions.of(options, **keywords), self.portrait.key)
         engine, _ = self._engine(chosen, at_once=1)
-        return Live(engine, realtime=realtime, clock=clock, on_frame=on_frame, options=chosen)
+        return Live(
+            engine,
+            realtime=realtime,
+            clock=clock,
+            on_frame=on_frame,
+            options=chosen,
+            sound_rate=sound_rate,
+        )
 
     def _engine(self, options: RenderOptions, *, at_once: int) -> tuple[Engine, StageTimes]:
         _log.info("%s, %s, %d frames at once", options, self._compute, at_once)

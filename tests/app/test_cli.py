@@ -79,6 +79,26 @@ def test_live_speaks_what_comes_in(tmp_path: Path) -> None:
     assert np.abs(heard).max() > 0.5 * np.abs(sound).max() / 32768
 
 
+def test_live_keeps_the_sound_as_it_came(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(0).integers(1, 8000, 44_100 // 2)
+    sound = np.where(np.arange(len(drawn)) % 2, drawn, -drawn).astype("<i2")
+    out = tmp_path / "live.mkv"  # FLAC
+    given = ["live", str(PHOTO), "-o", str(out), "--rate", "44100", *QUICK]
+    made = subprocess.run(
+        [sys.executable, "-m", "parlante.app.cli", *given],
+        input=sound.tobytes(),
+        capture_output=True,
+        timeout=120,
+    )
+    assert made.returncode == 0, made.stderr
+    with av.open(str(out)) as container:
+        (stream,) = container.streams.audio
+        assert (stream.rate, stream.channels) == (44_100, 1)
+        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+    loud = np.flatnonzero(heard)
+    assert np.array_equal(heard[loud[0] : loud[-1] + 1], sound)
+
+
 def process(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "parlante.app.cli", *arguments],

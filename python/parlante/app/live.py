@@ -19,17 +19,21 @@ from tqdm import tqdm
 from parlante.app.arguments import avatar_of, render_options
 from parlante.app.signals import ENDINGS, EndedError, handled
 from parlante.avatar import Avatar
+from parlante.contract import SAMPLE_RATE
 from parlante.errors import ParlanteError, SessionClosedError
 from parlante.media.camera import CameraWriter
+from parlante.media.codecs import AAC_RATES
 from parlante.media.files import keep_inputs
 from parlante.media.stream import StreamWriter
-from parlante.media.writer import VideoWriter
+from parlante.media.writer import VideoWriter, rates_of
 from parlante.options import RenderOptions
 from parlante.runtime.assets import demo
 from parlante.session.live import Live
 from parlante.speech.audio import check_sample_rate
+from parlante.speech.recording import STUDIO
 
 READ_AHEAD_S = 5.0
+CAMERA = "camera:"
 _log = logging.getLogger("parlante")
 
 
@@ -41,10 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParlanteError(f"pixels={options.pixels!r}; files, streams and cameras take rgb")
     with demo() as (photo, _):
         avatar = avatar_of(arguments, arguments.photo or [photo])
+    name = arguments.output
+    heard = _sound_rate(name, rate)
     with (
-        avatar.live(options=options) as session,
-        _output(arguments.output, avatar, options) as out,
-        tqdm(unit="frame", desc=arguments.output, disable=None) as bar,
+        avatar.live(options=options, sound_rate=heard) as session,
+        _output(name, avatar, options, heard) as out,
+        tqdm(unit="frame", desc=name, disable=None) as bar,
     ):
         Thread(target=_feed, args=(session, rate), daemon=True).start()
         with _ended_by_signals(session) as came:
@@ -80,16 +86,24 @@ def _ended_by_signals(session: Live) -> Iterator[list[int]]:
         yield came
 
 
+def _sound_rate(name: str, rate: int) -> int:
+    """Of the sound that is written: the input's, where the output can hold it."""
+    if name.startswith(CAMERA):
+        return SAMPLE_RATE  # nobody hears it
+    rates = AAC_RATES if "://" in name else rates_of(Path(name))
+    return rate if rate in rates else STUDIO
+
+
 def _output(
-    name: str, avatar: Avatar, options: RenderOptions
+    name: str, avatar: Avatar, options: RenderOptions, rate: int
 ) -> CameraWriter | StreamWriter | VideoWriter:
     (width, height), fps = avatar.portrait.frame_size(options.frame, options.size), options.rate
     if "://" in name:
-        return StreamWriter(name, width=width, height=height, fps=fps)
-    if name.startswith("camera:"):
-        device = name.removeprefix("camera:") or None
+        return StreamWriter(name, width=width, height=height, fps=fps, sample_rate=rate)
+    if name.startswith(CAMERA):
+        device = name.removeprefix(CAMERA) or None
         return CameraWriter(device, width=width, height=height, fps=fps)
-    return VideoWriter(name, width=width, height=height, fps=fps)
+    return VideoWriter(name, width=width, height=height, fps=fps, sample_rate=rate)
 
 
 def _feed(session: Live, rate: int) -> None:

@@ -37,8 +37,9 @@ class Renderer(Protocol):
 class Frame:
     """One video frame and the sound that belongs to it.
 
-    image uint8 [H, W, 3] RGB, or as asked for; pts: its first sample, counted from the start; audio
-    int16 [k]: exactly the samples it was made for (640 at 25 fps); spoken: there is speech among
+    image uint8 [H, W, 3] RGB, or as asked for; pts: its first sample at 16 kHz, counted from the
+    start; audio int16 [k]: exactly the samples it was made for (640 at 25 fps), or those that were
+    pushed of them at a live session's ``sound_rate``; spoken: there is speech among
     them (else a live session's face idles); utterance_end: the speech, or one of several in a live
     session, ends here.
     """

@@ -15,11 +15,12 @@ from weakref import WeakSet
 
 import numpy as np
 
-from parlante._core import Resampler
-from parlante.contract import SAMPLE_RATE, SAMPLES_PER_FRAME, Float, Samples
+from parlante.contract import SAMPLE_RATE, SAMPLES_PER_FRAME, Samples
 from parlante.errors import AudioError, ParlanteError, SessionClosedError
 from parlante.options import RenderKeywords, RenderOptions
 from parlante.session.engine import Engine, Frame
+from parlante.session.intake import NOTHING, Block, Intake
+from parlante.session.sounding import Sounding
 from parlante.speech.audio import check_sample_rate, to_mono
 
 if TYPE_CHECKING:
@@ -82,6 +83,9 @@ class Live:
     Without ``realtime`` frames are made as soon as there is sound for them, none while there is
     none, and the frames are those of `Avatar.speak`.
 
+    With a ``sound_rate`` frames carry the sound at that rate, not at 16 kHz: bit for bit what was
+    pushed, where that was int16, mono, and of that rate.
+
     Its other methods may be called from any thread; one thread at a time may iterate. A context
     manager, which closes the session.
     """
@@ -94,15 +98,15 @@ class Live:
         clock: Clock | None = None,
         on_frame: Callable[[Frame], object] | None = None,
         options: RenderOptions | None = None,
+        sound_rate: int | None = None,
     ) -> None:
         self._engine, self._options = engine, options or RenderOptions()
         self.pixels = self._options.pixels  # how the frames lie in memory
         self._clock = clock or SystemClock()
         self._changed = Condition()
-        self._queue: deque[Float | None] = deque()  # None: an utterance ends here
-        self._queued = 0  # samples
-        self._in_utterance = False
-        self._resampler: tuple[int, Resampler] | None = None
+        rate = None if sound_rate is None else check_sample_rate(sound_rate)
+        self._intake = Intake(rate)
+        self._sounding = None if rate is None else Sounding(rate)
         self._interrupted = self._input_closed = self._closed = False
         self._frames = self._repeated = 0
         self._late = 0.0
@@ -131,13 +135,8 @@ class Live:
                     f"{MAX_QUEUED_S} s of speech are queued already; push no faster than frames "
                     "are taken, or interrupt() first"
                 )
-            if self._resampler is not None and self._resampler[0] != rate:
-                self._end_resampling()
-            if rate != SAMPLE_RATE:
-                if self._resampler is None:
-                    self._resampler = rate, Resampler(rate, SAMPLE_RATE)
-                mono = self._resampler[1].process(mono)
-            self._append(mono)
+            self._intake.push(mono, rate)
+            self._changed.notify_all()
 
     async def room(self) -> None:
         """Wait until `push_audio` takes more, or the session is over."""
@@ -148,22 +147,24 @@ class Live:
         """The utterance is over: what is queued is spoken to its last sample."""
         with self._changed:
             self._check_open()
-            self._end_utterance()
+            self._intake.end_utterance()
+            self._changed.notify_all()
 
     def interrupt(self) -> None:
         """Drop all speech not yet delivered: the next frame has its mouth shut."""
         with self._changed:
             if not self._closed:
-                self._clear()
-                self._resampler = None
+                self._intake.clear()
                 self._interrupted = True
+                self._changed.notify_all()
 
     def close_input(self) -> None:
         """No more audio will come: the iterator ends after the last frame of what is queued."""
         with self._changed:
             if not (self._closed or self._input_closed):
-                self._end_utterance()
+                self._intake.end_utterance()
                 self._input_closed = True
+                self._changed.notify_all()
 
     def close(self) -> None:
         """End the session at once; a second call does nothing."""
@@ -182,7 +183,9 @@ class Live:
     def status(self) -> LiveStatus:
         """How the session is doing."""
         with self._changed:
-            return LiveStatus(self._frames, self._repeated, self._late, self._queued / SAMPLE_RATE)
+            return LiveStatus(
+                self._frames, self._repeated, self._late, self._intake.queued / SAMPLE_RATE
+            )
 
     def __iter__(self) -> Iterator[Frame]:
         if self._thread is not None:
@@ -211,60 +214,17 @@ class Live:
     def _end(self, timeout: float | None) -> None:
         with self._changed:
             self._closed = True
-            self._clear()
+            self._intake.clear()
+            self._changed.notify_all()
         if self._thread is not None and self._thread is not current_thread():
             self._thread.join(timeout)
-
-    # --- queue; the lock is held ------------------------------------------------------------------
 
     def _check_open(self) -> None:
         if self._closed or self._input_closed:
             raise SessionClosedError("the session takes no more audio; make a new one with live()")
 
     def _full(self) -> bool:
-        return self._queued > MAX_QUEUED_S * SAMPLE_RATE
-
-    def _append(self, samples: Float) -> None:
-        if len(samples):
-            self._queue.append(np.clip(samples, -1, 1))
-            self._queued += len(samples)
-            self._in_utterance = True
-            self._changed.notify_all()
-
-    def _end_resampling(self) -> None:
-        if self._resampler is not None:
-            self._append(self._resampler[1].flush())
-            self._resampler = None
-
-    def _end_utterance(self) -> None:
-        self._end_resampling()
-        if self._in_utterance:
-            self._queue.append(None)
-        self._in_utterance = False
-        self._changed.notify_all()
-
-    def _clear(self) -> None:
-        self._queue.clear()
-        self._queued = 0
-        self._in_utterance = False
-        self._changed.notify_all()
-
-    def _take(self, most: int) -> tuple[Float, bool]:
-        """At most ``most`` samples of one utterance, and whether it ends with them."""
-        pieces, missing = [np.zeros(0, np.float32)], most
-        while missing and self._queue and self._queue[0] is not None:
-            piece = self._queue.popleft()
-            assert piece is not None
-            if len(piece) > missing:
-                self._queue.appendleft(piece[missing:])
-                piece = piece[:missing]
-            pieces.append(piece)
-            missing -= len(piece)
-        self._queued -= most - missing
-        over = bool(self._queue) and self._queue[0] is None
-        if over:
-            self._queue.popleft()
-        return np.concatenate(pieces), over
+        return self._intake.queued > MAX_QUEUED_S * SAMPLE_RATE
 
     # --- frames -----------------------------------------------------------------------------------
 
@@ -283,22 +243,21 @@ class Live:
             if late > MAX_LATE_S:
                 start += late
             begin, end = timeline.begin(number), timeline.begin(number + 1)
-            block, over = np.zeros(0, np.float32), False
+            block = NOTHING
             with self._changed:
                 if self._interrupted:
-                    self._interrupted = False
-                    engine.interrupt()
+                    self._drop()
                     engine.take(np.zeros(begin + ahead - engine.received, np.float32))
                     spans.clear()
                 # The beginning of a block waits for the rest, unless there will be none.
-                if self._queued >= end - begin or any(p is None for p in self._queue):
-                    block, over = self._take(end - begin)
-                left = len(block) or spans or self._queue
-                if self._closed or (self._input_closed and not left):
+                if self._intake.queued >= end - begin or self._intake.ends:
+                    block = self._intake.take(end - begin)
+                if self._closed or (self._input_closed and not (block or spans or self._intake)):
                     return
-            if len(block) or over:
-                spans.append((begin + ahead, begin + ahead + len(block), over))
-            engine.take(np.pad(block, (0, end - begin - len(block))))
+            if block:
+                spans.append((begin + ahead, begin + ahead + len(block.samples), block.over))
+            self._begin(block)
+            engine.take(np.pad(block.samples, (0, end - begin - len(block.samples))))
             frame = engine.next(engine.received, draw=not self._missed(late))
             assert frame is not None
             spoken, ended = bool(spans) and spans[0][0] < end, False
@@ -311,30 +270,45 @@ class Live:
         while True:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._queue or self._interrupted or self._input_closed or self._closed
+                    lambda: self._intake or self._interrupted or self._input_closed or self._closed
                 )
-                if self._closed or (self._input_closed and not self._queue):
+                if self._closed or (self._input_closed and not self._intake):
                     return
                 if self._interrupted:
-                    self._interrupted = False
-                    engine.interrupt()
-                samples, over = self._take(SAMPLES_PER_FRAME)
-            for frame in engine.push(samples):
+                    self._drop()
+                block = self._intake.take(SAMPLES_PER_FRAME)
+            self._begin(block)
+            for frame in engine.push(block.samples):
                 yield self._count(frame)
                 if self._interrupted or self._closed:
                     break
-            if over and not self._interrupted:
+            if block.over and not self._interrupted:
                 for frame in engine.flush():
                     yield self._count(frame)
                     if self._interrupted or self._closed:
                         break
                 engine.interrupt()  # no silence of the look-ahead before the next utterance
 
+    def _drop(self) -> None:
+        """All that was taken before `interrupt`; the lock is held."""
+        self._interrupted = False
+        self._engine.interrupt()
+        if self._sounding is not None:
+            self._sounding.drop()
+
+    def _begin(self, block: Block) -> None:
+        """A block is given to the engine next."""
+        if self._sounding is not None:
+            self._sounding.put(self._engine.received, block)
+
     def _missed(self, late: float) -> bool:
         """Whether a frame begun ``late`` seconds after it was due has to repeat a picture."""
         return bool(late * self._engine.timeline.fps >= 1)
 
     def _count(self, frame: Frame, late: float = 0.0) -> Frame:
+        if self._sounding is not None:
+            sound = self._sounding.take(frame.pts + len(frame.audio))
+            frame = replace(frame, audio=sound)
         with self._changed:
             self._frames += 1
             self._repeated += self._missed(late)
