@@ -160,6 +160,47 @@ def test_speak_with_timecode_and_captions(tmp_path: Path) -> None:
     assert captions.startswith("1\n00:00:0") and "\nGood morning.\n" in captions
 
 
+def test_what_came_of_it_as_json(
+    tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, face = tmp_path / "out.mp4", tmp_path / "face.npz"
+    given = ["-o", str(out), "--fps", "29.97", "--seed", "5", "--json", *QUICK]
+    assert cli.main(["speak", str(PHOTO), str(wav), *given]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told.pop("frames") == frames_of(out)
+    assert told == {
+        "output": str(out),
+        "captions": [],
+        "fps": "30000/1001",
+        "size": [128, 128],
+        "seed": 5,
+    }
+    assert cli.main(["encode", str(PHOTO), "-o", str(face), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"output": str(face)}
+    assert cli.main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+
+
+def test_bash_completes_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """By bash itself: what it offers after ``parlante sp`` and ``parlante speak --transc``."""
+    if shutil.which("bash") is None:
+        pytest.skip("no bash on this machine")
+    assert cli.main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    asking = """
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+$(complete -p parlante | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+    for words, wanted in ((["sp"], ["speak"]), (["speak", "--transc"], ["--transcript"])):
+        made = subprocess.run(
+            ["bash", "-c", script + asking, "bash", "parlante", *words],
+            capture_output=True,
+            text=True,
+        )
+        assert made.stdout.split() == wanted, made.stderr
+
+
 def test_speak_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_demo: None) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["speak", "--demo", "--fps", "30", *QUICK]) == 0
@@ -227,6 +268,7 @@ def test_encode(tmp_path: Path) -> None:
         (["speak", "{photo}"], "ParlanteError", "a photo and a speech file"),
         (["speak"], "ParlanteError", "a photo and a speech file"),
         (["speak", "--demo", "{photo}"], "ParlanteError", "--demo"),
+        (["speak", "{photo}", "{wav}", "--json", "-o", "-"], "ParlanteError", "--json"),
         (["speak", "{photo}", "{wav}", "--timecode", "noon"], "OutputError", "'noon'"),
         (["speak", "{photo}", "{wav}", "--transcript", "none.txt"], "ParlanteError", "none.txt"),
         (["speak", "{photo}", "{wav}", "--transcript", "{photo}"], "ParlanteError", "UTF-8"),

@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     encode = commands.add_parser("encode", help="encode a face once, for the other commands")
     encode.add_argument("photo", nargs="+", type=Path, help="one or more photos, or a short video")
     encode.add_argument("-o", "--output", type=Path, required=True, help=".npz")
+    _add_json(encode)
     add_avatar_options(encode)
     encode.set_defaults(run=_encode)
 
@@ -87,8 +88,19 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser(
         "doctor", help="what is installed, which devices there are, is the bundle whole"
     )
+    _add_json(doctor)
     doctor.set_defaults(run=_doctor)
+
+    completion = commands.add_parser(
+        "completion", help="print what makes a shell complete these commands"
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    completion.set_defaults(run=_completion)
     return parser
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print what came of it as JSON")
 
 
 def _speak_parser(speak: argparse.ArgumentParser) -> None:
@@ -104,6 +116,7 @@ def _speak_parser(speak: argparse.ArgumentParser) -> None:
         help=".mp4, .mov, .mkv or .webm; shot/%%06d.png, a folder of pictures and sound; -, "
         "standard output as Matroska (default: speech.mp4)",
     )
+    _add_json(speak)
     coding = speak.add_argument_group("the file")
     coding.add_argument(
         "--codec", metavar="NAME", help="h264, hevc or av1 (default: h264, in .webm vp9)"
@@ -248,13 +261,15 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _encode(arguments: argparse.Namespace) -> int:
-    from parlante.app.speak import say_written
+    from parlante.app.speak import tell_written
     from parlante.media.files import keep_inputs
 
     keep_inputs(arguments.output, arguments.photo)
     avatar, replaces = avatar_of(arguments, arguments.photo), arguments.output.exists()
     avatar.save(arguments.output)
-    say_written(arguments.output, replaces=replaces)
+    tell_written(arguments.output, replaces=replaces)
+    if arguments.json:
+        print(json.dumps({"output": str(arguments.output)}))
     return 0
 
 
@@ -275,8 +290,15 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from parlante.app.doctor import report, text
 
     found = report()
-    print(text(found))
+    print(json.dumps(found, indent=1) if arguments.json else text(found))
     return 0 if found["ok"] else 1
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    import shtab
+
+    print(shtab.complete(_parser(), arguments.shell))
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> None:
+    if arguments.json and arguments.output == STANDARD_OUTPUT:
+        raise ParlanteError("--json prints on standard output, where the video goes; name a file")
     transcript = _transcript(arguments)
     inputs = [*photos, audio, arguments.background, arguments.transcript]
     for written in (arguments.output, *transcript):
@@ -57,15 +60,25 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
             timecode=arguments.timecode,
             progress=drawn,
         )
-    say_written(arguments.output, replaces=replaces)
+    tell_written(arguments.output, replaces=replaces)
     for path, text in transcript.items():
         replaces = path.is_file()
         write_captions(path, speech.captions(text))
-        say_written(path, replaces=replaces)
+        tell_written(path, replaces=replaces)
     if options.seed is None:
         print(
             f"parlante: --seed {speech.seed} moves head and eyes like that again", file=sys.stderr
         )
+    if arguments.json:
+        told = {
+            "output": str(arguments.output),
+            "captions": list(map(str, transcript)),
+            "frames": speech.times.frames,
+            "fps": str(options.rate),
+            "size": speech.size,
+            "seed": speech.seed,
+        }
+        print(json.dumps(told))
 
 
 def _transcript(arguments: argparse.Namespace) -> dict[Path, str]:
@@ -83,7 +96,7 @@ def _transcript(arguments: argparse.Namespace) -> dict[Path, str]:
     return {arguments.output.with_suffix(suffix): text for suffix in SUFFIXES}
 
 
-def say_written(path: Path, *, replaces: bool) -> None:
+def tell_written(path: Path, *, replaces: bool) -> None:
     """Tell that a file was written, or took the place of another."""
     what = "replaced" if replaces else "wrote"
     print(f"parlante: {what} {path}", file=sys.stderr)
