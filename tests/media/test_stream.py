@@ -2,8 +2,12 @@
 
 import io
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
+from functools import cache
 
 import av
 import numpy as np
@@ -80,6 +84,144 @@ def test_a_listener_that_leaves() -> None:
         thread.start()
         send(server.getsockname()[1])
         thread.join()
+
+
+def test_rtmp_reaches_a_server() -> None:
+    """FFmpeg's own, in a process of its own; it takes one publisher."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"rtmp://127.0.0.1:{free.getsockname()[1]}/live/key"
+    server = (
+        "import av, sys\n"
+        "with av.open(sys.argv[1], options={'listen': '1', 'timeout': '20'}) as container:\n"
+        "    times = []\n"
+        "    try:\n"
+        "        times += (frame.time for frame in container.decode(video=0))\n"
+        "    except OSError:\n"
+        "        pass\n"  # the publisher has left
+        "print(len(times), times[-1] - times[0])\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", server, url], stdout=subprocess.PIPE, text=True
+    ) as listening:
+        for _ in range(100):  # until it listens
+            try:
+                stream = StreamWriter(url, width=64, height=64)
+                break
+            except OutputError:
+                time.sleep(0.1)
+        with stream:
+            for k in range(50):
+                stream.write(noise(k), np.zeros(640, np.int16))
+        seen, _ = listening.communicate(timeout=30)
+    count, lasted = map(float, seen.split())
+    assert count >= 48 and lasted == pytest.approx((count - 1) / 25, abs=0.002)
+
+
+def noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (64, 64, 3), np.uint8)
+
+
+def test_a_peer_that_takes_nothing_does_not_hold_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("parlante.media.stream._TIMEOUT_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stream = StreamWriter(f"tcp://127.0.0.1:{server.getsockname()[1]}", width=64, height=64)
+        with pytest.raises(OutputError, match="nothing was taken for 1 s"):
+            for k in range(100_000):
+                stream.write(noise(k), np.zeros(640, np.int16))
+        stream.close()
+
+
+def test_a_lost_connection_is_made_again_and_times_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listener hangs up, is away for a while, and comes back; of each time it keeps all."""
+    monkeypatch.setattr("parlante.media.stream._AGAIN_S", 0.1)
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        first = threading.Thread(target=lambda: heard.append(_some(server, 30_000)))
+        first.start()
+        stream = StreamWriter(f"tcp://127.0.0.1:{address[1]}", width=64, height=64, patience=20)
+        sent = 0
+
+        def send_one() -> None:
+            nonlocal sent
+            stream.write(noise(sent), np.zeros(640, np.int16))
+            sent += 1
+            time.sleep(0.01)
+
+        while first.is_alive():
+            send_one()
+    for _ in range(60):
+        send_one()
+    away = sent
+    with socket.create_server(address) as server:
+        second = threading.Thread(target=lambda: heard.append(_some(server, None)))
+        second.start()
+        while stream._lost_at is not None:
+            send_one()
+        back = sent
+        for _ in range(50):
+            send_one()
+        stream.close()
+        second.join(20)
+    before, after = (_times(data) for data in heard)
+    assert before[0] == 0 and len(before) > 3
+    # One of those around the moment at which it was there again, and no gap from there on.
+    assert away - 1 <= after[0] <= back + 1
+    assert after == list(range(after[0], sent))
+
+
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parlante.media.stream._AGAIN_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        leaving = threading.Thread(target=lambda: server.accept()[0].close())
+        leaving.start()
+        url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        stream = StreamWriter(url, width=64, height=64, patience=0.5)
+        leaving.join()
+    began = time.monotonic()
+    with pytest.raises(OutputError, match="lost after"):
+        for k in range(100_000):
+            stream.write(noise(k), np.zeros(640, np.int16))
+            time.sleep(0.005)
+    assert time.monotonic() - began >= 0.5
+    with pytest.raises(OutputError, match="closed"):
+        stream.write(noise(0), np.zeros(640, np.int16))
+    with pytest.raises(OutputError, match="patience is -1"):
+        StreamWriter(url, width=64, height=64, patience=-1)
+
+
+def _some(server: socket.socket, most: int | None) -> bytes:
+    """What comes by one connection; hangs up after so many bytes."""
+    data = bytearray()
+    connection, _ = server.accept()
+    with connection:
+        while (most is None or len(data) < most) and (part := connection.recv(1 << 16)):
+            data += part
+    return bytes(data)
+
+
+def _times(data: bytes) -> list[int]:
+    """Numbers of the pictures of MPEG-TS by their times."""
+    return [round((seconds - _first_time()) * 25) for seconds in _seconds(data)]
+
+
+def _seconds(data: bytes) -> list[float]:
+    with av.open(io.BytesIO(data), format="mpegts") as container:
+        return [frame.time for frame in container.decode(video=0)]
+
+
+@cache
+def _first_time() -> float:
+    """Seconds at which a stream of MPEG-TS begins."""
+
+    def send(port: int) -> None:
+        with StreamWriter(f"tcp://127.0.0.1:{port}", width=64, height=64) as stream:
+            for k in range(5):
+                stream.write(noise(k), np.zeros(640, np.int16))
+
+    return _seconds(received(send))[0]
 
 
 def test_errors_keep_the_key_of_a_stream() -> None:

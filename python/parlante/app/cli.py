@@ -179,6 +179,13 @@ def _live_parser(live: argparse.ArgumentParser) -> None:
         metavar="HZ",
         help=f"of the input, which is int16, mono, without header (default: {SAMPLE_RATE})",
     )
+    live.add_argument(
+        "--patience",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds for which a stream that is lost is tried again (default: 30)",
+    )
     add_render_options(live)
     add_avatar_options(live)
     live.set_defaults(run=_live)

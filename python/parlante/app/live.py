@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     heard = _sound_rate(name, rate)
     with (
         avatar.live(options=options, sound_rate=heard) as session,
-        _output(name, avatar, options, heard) as out,
+        _output(arguments, avatar, options, heard) as out,
         tqdm(unit="frame", desc=name, disable=None) as bar,
     ):
         Thread(target=_feed, args=(session, rate), daemon=True).start()
@@ -95,11 +95,19 @@ def _sound_rate(name: str, rate: int) -> int:
 
 
 def _output(
-    name: str, avatar: Avatar, options: RenderOptions, rate: int
+    arguments: argparse.Namespace, avatar: Avatar, options: RenderOptions, rate: int
 ) -> CameraWriter | StreamWriter | VideoWriter:
+    name = arguments.output
     (width, height), fps = avatar.portrait.frame_size(options.frame, options.size), options.rate
     if "://" in name:
-        return StreamWriter(name, width=width, height=height, fps=fps, sample_rate=rate)
+        return StreamWriter(
+            name,
+            width=width,
+            height=height,
+            fps=fps,
+            sample_rate=rate,
+            patience=arguments.patience,
+        )
     if name.startswith(CAMERA):
         device = name.removeprefix(CAMERA) or None
         return CameraWriter(device, width=width, height=height, fps=fps)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
+from queue import Full, Queue
+from threading import Event, Thread
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,8 +20,9 @@ from numpy.typing import NDArray
 from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError, reason
 from parlante.media.codecs import Codecs
-from parlante.media.encoder import Encoder, Format
+from parlante.media.encoder import Encoder, Format, check_picture, check_sound
 
+_log = logging.getLogger(__name__)
 _STREAMS: Final = {
     "rtmp": "flv",
     "rtmps": "flv",
@@ -24,7 +30,10 @@ _STREAMS: Final = {
     "tcp": "mpegts",
     "srt": "mpegts",
 }
-_TIMEOUT_S: Final = 10.0
+_TIMEOUT_S: Final = 10.0  # to connect, or to send a frame
+_AGAIN_S: Final = 1.0  # between two attempts to connect anew
+_WAITING: Final = 8  # frames that wait to be encoded and sent
+_FAULTS: Final = (av.FFmpegError, OSError, ValueError)
 # Whole packets of MPEG-TS, as many as fit an Ethernet frame: what receivers expect of UDP.
 _DATAGRAM: Final = 7 * 188
 
@@ -51,6 +60,59 @@ def _public(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…"
 
 
+@dataclass(frozen=True)
+class _Sent:
+    """A frame and its sound, with the numbers of both in the stream."""
+
+    frame: int
+    sample: int
+    image: Image
+    audio: NDArray[np.int16]
+
+
+class _Connection(Thread):
+    """Connects, encodes and sends, in a thread of its own: a peer that takes nothing holds it."""
+
+    def __init__(self, connect: Callable[[], Encoder], wait: float = 0.0) -> None:
+        """Begin to connect ``wait`` seconds from now."""
+        super().__init__(daemon=True)
+        self._connect, self._wait = connect, wait
+        self._waiting: Queue[_Sent | None] = Queue(_WAITING)
+        self.tried, self._over = Event(), Event()
+        self.fault: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Until there is nothing more to send, or the connection is lost."""
+        try:
+            time.sleep(self._wait)
+            encoder = self._connect()
+            self.tried.set()
+            while (sent := self._waiting.get()) is not None:
+                encoder.frames, encoder.samples = sent.frame, sent.sample
+                encoder.write(sent.image, sent.audio)
+            encoder.finish()
+        except _FAULTS as fault:
+            self.fault = fault
+        finally:
+            self.tried.set()
+            self._over.set()
+
+    def send(self, sent: _Sent | None) -> bool:
+        """Whether that was taken and the connection is there; None: what waits is the last."""
+        if not self._over.is_set():
+            try:
+                self._waiting.put(sent, timeout=_TIMEOUT_S)
+            except Full:
+                self.fault = TimeoutError(f"nothing was taken for {_TIMEOUT_S:g} s")
+        return self.fault is None
+
+    def end(self) -> None:
+        """Send what waits and hang up; one that hangs is left alone."""
+        if self.send(None):
+            self._over.wait(_TIMEOUT_S)
+
+
 class StreamWriter:
     """Sends frames and mono speech to a URL as they come, for `Live` frames.
 
@@ -58,8 +120,9 @@ class StreamWriter:
 
     srt:// (MPEG-TS) needs a PyAV that was built against an FFmpeg with libsrt; the one on PyPI is
     not. A datagram of UDP holds at most seven MPEG-TS packets, 1316 bytes, unless the URL has a
-    ``pkt_size``. A key frame every two seconds and no frame held back. A context manager; use from
-    one thread at a time.
+    ``pkt_size``. A key frame every two seconds and no frame held back. A connection that is lost is
+    tried again for as long as ``patience`` says; frames of that time are dropped, those after it
+    keep their times. A context manager; use from one thread at a time.
     """
 
     def __init__(
@@ -72,12 +135,14 @@ class StreamWriter:
         sample_rate: int = SAMPLE_RATE,
         kilobits: int = 2_500,
         preset: str = "veryfast",
+        patience: float = 0.0,
     ) -> None:
         """Connect to ``url``.
 
         Args:
             width, height, fps, sample_rate, preset: as of `VideoWriter`.
             kilobits: most kilobits a second of the picture, 100 to 50,000.
+            patience: seconds for which a lost connection is tried again; 0: it is an error.
 
         Raises:
             OutputError: any of these is not so, this PyAV does not know the protocol, or nobody
@@ -94,8 +159,11 @@ class StreamWriter:
             )
         if not 100 <= kilobits <= 50_000:
             raise OutputError(f"kilobits is {kilobits}; give 100 to 50000")
+        if not 0 <= patience < math.inf:
+            raise OutputError(f"patience is {patience}; give seconds, 0 or more")
         form = Format(width=width, height=height, fps=fps, sample_rate=sample_rate, preset=preset)
-        self._name = _public(url)
+        self._name, self._patience = _public(url), patience
+        self._shape = (height, width, 3)
         options = {
             "preset": form.preset,
             "tune": "zerolatency",
@@ -105,37 +173,75 @@ class StreamWriter:
         address = url
         if scheme == "udp" and "pkt_size=" not in url:
             address += f"{'&' if '?' in url else '?'}pkt_size={_DATAGRAM}"
-        try:
-            container = av.open(address, mode="w", format=_STREAMS[scheme], timeout=_TIMEOUT_S)
-            self._encoder = Encoder(container, form, Codecs(), options)
+
+        def connect() -> Encoder:
+            container = av.open(
+                address,
+                mode="w",
+                format=_STREAMS[scheme],
+                timeout=_TIMEOUT_S,
+                # Or a first connection is late by what its sound begins before its picture.
+                options={"avoid_negative_ts": "disabled"} if _STREAMS[scheme] == "mpegts" else {},
+            )
+            encoder = Encoder(container, form, Codecs(), options)
             container.start_encoding()  # connects
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise OutputError(f"{self._name} cannot be reached ({reason(error)})") from error
+            return encoder
+
+        self._connect = connect
+        self._frames = self._samples = 0
+        self._lost_at: float | None = None  # when, and not there again
         self._closed = False
+        self._connection = _Connection(connect)
+        there = self._connection.tried.wait(2 * _TIMEOUT_S)
+        fault = self._connection.fault if there else TimeoutError("nobody answered")
+        if fault is not None:
+            raise OutputError(f"{self._name} cannot be reached ({reason(fault)})") from fault
 
     def write(self, image: Image, audio: NDArray[np.int16]) -> None:
         """Send one frame, RGB u8 [height, width, 3], and its audio, int16 [k].
 
         Raises:
-            OutputError: wrong shape or dtype; closed; the connection is lost, which closes it.
+            OutputError: wrong shape or dtype; closed; the connection is lost, for longer than
+                ``patience``, which closes it.
         """
         if self._closed:
             raise OutputError(f"{self._name} is closed; open a new StreamWriter to send more")
-        self._encoder.check(image, audio)
-        try:
-            self._encoder.write(image, audio)
-        except (av.FFmpegError, OSError, ValueError) as error:
+        check_picture(image, self._shape)
+        check_sound(audio, 1)
+        if self._lost_at is not None:
+            self._try_again(self._lost_at)
+        if self._lost_at is None:
+            sent = _Sent(self._frames, self._samples, image.copy(), audio.copy())
+            if not self._connection.send(sent):
+                if self._patience:
+                    _log.warning("%s is lost; trying again for %g s", self._name, self._patience)
+                self._lost_at = time.monotonic()
+                self._try_again(self._lost_at)
+        self._frames += 1
+        self._samples += len(audio)
+
+    def _try_again(self, lost_at: float) -> None:
+        """Go on with a connection that is there again, or try once more."""
+        connection = self._connection
+        if not connection.tried.is_set():
+            return
+        if connection.fault is None:
+            self._lost_at = None
+            _log.warning("%s is there again", self._name)
+            return
+        if time.monotonic() - lost_at >= self._patience:
             self._closed = True
             raise OutputError(
-                f"{self._name} is lost after {self._encoder.frames} frames ({reason(error)})"
-            ) from error
+                f"{self._name} is lost after {self._frames} frames ({reason(connection.fault)})"
+            ) from connection.fault
+        self._connection = _Connection(self._connect, _AGAIN_S)
 
     def close(self) -> None:
         """Send what is left and hang up; a second call does nothing."""
         if not self._closed:
             self._closed = True
-            with contextlib.suppress(av.FFmpegError, OSError, ValueError):
-                self._encoder.finish()
+            if self._lost_at is None:
+                self._connection.end()
 
     def __enter__(self) -> StreamWriter:
         return self
