@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import Final
@@ -113,6 +114,15 @@ class _Connection(Thread):
             self._over.wait(_TIMEOUT_S)
 
 
+def _connected(address: str, container: str, form: Format, codec: dict[str, str]) -> Encoder:
+    # Or a first connection is late by what its sound begins before its picture.
+    options = {"avoid_negative_ts": "disabled"} if container == "mpegts" else {}
+    opened = av.open(address, mode="w", format=container, timeout=_TIMEOUT_S, options=options)
+    encoder = Encoder(opened, form, Codecs(), codec)
+    opened.start_encoding()  # connects
+    return encoder
+
+
 class StreamWriter:
     """Sends frames and mono speech to a URL as they come, for `Live` frames.
 
@@ -174,24 +184,11 @@ class StreamWriter:
         if scheme == "udp" and "pkt_size=" not in url:
             address += f"{'&' if '?' in url else '?'}pkt_size={_DATAGRAM}"
 
-        def connect() -> Encoder:
-            container = av.open(
-                address,
-                mode="w",
-                format=_STREAMS[scheme],
-                timeout=_TIMEOUT_S,
-                # Or a first connection is late by what its sound begins before its picture.
-                options={"avoid_negative_ts": "disabled"} if _STREAMS[scheme] == "mpegts" else {},
-            )
-            encoder = Encoder(container, form, Codecs(), options)
-            container.start_encoding()  # connects
-            return encoder
-
-        self._connect = connect
+        self._connect = partial(_connected, address, _STREAMS[scheme], form, options)
         self._frames = self._samples = 0
         self._lost_at: float | None = None  # when, and not there again
         self._closed = False
-        self._connection = _Connection(connect)
+        self._connection = _Connection(self._connect)
         there = self._connection.tried.wait(2 * _TIMEOUT_S)
         fault = self._connection.fault if there else TimeoutError("nobody answered")
         if fault is not None:
