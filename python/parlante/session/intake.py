@@ -74,7 +74,8 @@ class Intake:
     def __init__(self, sound_rate: int | None) -> None:
         """``sound_rate``: of `Block.sound`, Hz; None where nobody wants it."""
         self._sound_rate = sound_rate
-        self._converters = _Converter(SAMPLE_RATE), _Converter(sound_rate or SAMPLE_RATE)
+        rates = [SAMPLE_RATE] if sound_rate is None else [SAMPLE_RATE, sound_rate]
+        self._converters = [_Converter(rate) for rate in rates]
         self.clear()
 
     @property
@@ -112,23 +113,21 @@ class Intake:
         self.queued -= len(samples)
         one.taken += len(samples)
         over = one.over and not one.samples
-        sound = NONE
-        if self._sound_rate is not None:
-            due = one.taken * self._sound_rate // SAMPLE_RATE - one.sounded
-            sound = _first_of(one.sound, sum(map(len, one.sound)) if over else due, NONE)
-            one.sounded += len(sound)
+        due = one.taken * (self._sound_rate or 0) // SAMPLE_RATE - one.sounded
+        sound = _first_of(one.sound, sum(map(len, one.sound)) if over else due, NONE)
+        one.sounded += len(sound)
         if over:
             self._utterances.popleft()
         return Block(samples, sound, first, over)
 
-    def _add(self, samples: Float, sound: Float) -> None:
+    def _add(self, samples: Float, sound: Float = NOTHING.samples) -> None:
         if not len(samples) + len(sound):
             return
         if not self._utterances or self._utterances[-1].over:
             self._utterances.append(_Utterance())
         self._utterances[-1].samples.append(samples)
         self.queued += len(samples)
-        if self._sound_rate is not None:
+        if len(sound):
             pcm = np.clip(np.round(sound * np.float32(32768)), -32768, 32767)
             self._utterances[-1].sound.append(pcm.astype(np.int16))
 
