@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 import soundfile
@@ -383,3 +384,14 @@ def test_bench(
     assert f"{result['fps']:.1f} fps" in printed
     for stage in result["stages"]:
         assert stage in printed
+
+
+def test_bench_of_a_photo_as_it_is(tmp_path: Path, short_demo: None) -> None:
+    tall = cv2.imread(str(PHOTO))
+    tall = cv2.copyMakeBorder(tall, 0, len(tall) // 2, 0, 0, cv2.BORDER_REPLICATE)
+    cv2.imwrite(str(photo := tmp_path / "tall.png"), tall)
+    out = tmp_path / "figures.json"
+    given = ["--frame", "photo", "--size", "128", "--steps", "1", "--json", str(out)]
+    assert cli.main(["bench", str(photo), *given]) == 0
+    width, height = json.loads(out.read_text())["picture"]
+    assert width == 128 and height == pytest.approx(128 * len(tall) / tall.shape[1], abs=2)

@@ -1,9 +1,9 @@
 """`parlante bench`: what this machine does, with everything that `speak` does included.
 
-The demo portrait speaks the demo voice: once by `speak`, which draws as many frames at once as
-there are threads; and once frame by frame with all threads, as a live session does, for how long a
-frame takes. Decoding and resampling the sound, motion, warp, networks and composition count;
-encoding the video file is a line of its own.
+The demo portrait, or another photo, speaks the demo voice: once by `speak`, which draws as many
+frames at once as there are threads; and once frame by frame with all threads, as a live session
+does, for how long a frame takes. Decoding and resampling the sound, motion, warp, networks and
+composition count; encoding the video file is a line of its own.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def measure(
     options: RenderOptions | None = None,
     compute: Compute | None = None,
     bundle: Bundle | None = None,
+    photo: Path | None = None,
 ) -> dict[str, Any]:
-    """Figures of one run over the demo, at 256² where no options are given.
+    """Figures of one run over the demo, or its voice and a ``photo``; at 256² without options.
 
     fps of `speak`; p50_ms, p95_ms, p99_ms of a frame drawn alone, first_frame_ms (compute after the
     look-ahead is in), rss_mb after all of these, real_time_factor (time over duration of speech, of
@@ -47,7 +48,8 @@ def measure(
     and the machine.
     """
     options, compute = options or RenderOptions(size=256), compute or Compute()
-    with demo() as (photo, voice):
+    with demo() as (face, voice):
+        photo = photo or face
         began = time.perf_counter()
         avatar = Avatar(
             photo,
@@ -66,6 +68,7 @@ def measure(
         each = _spoken(avatar, voice, options)
         milliseconds, stages = _alone(avatar, samples, options)
     first_frame_ms, memory = _first_frame_ms(avatar, samples, options), rss_mb()
+    width, height = avatar.portrait.frame_size(options.frame, options.size)
     if options.pixels == "rgb":
         stages["video_encoder"] = _video_encoder_ms(avatar, samples, options)
     return {
@@ -79,6 +82,7 @@ def measure(
         "load_ms": round((loaded - began) * 1e3 - encode_ms, 1),
         "frames": WARM_UP + len(milliseconds),
         "size": options.size,
+        "picture": [width, height],
         "steps": options.steps,
         "device": compute.device,
         "precision": compute.precision,
@@ -116,7 +120,7 @@ def table(result: dict[str, Any]) -> str:
     """The figures of `measure` as text."""
     r = result
     lines = [
-        f"{r['size']}x{r['size']}, K = {r['steps']}, {r['device']}, {r['precision']}, "
+        f"{'x'.join(map(str, r['picture']))}, K = {r['steps']}, {r['device']}, {r['precision']}, "
         f"{r['threads']} threads; {r['machine']}",
         f"  {r['fps']:.1f} fps   real-time factor {r['real_time_factor']:.3f}",
         f"  ms of a frame drawn alone: p50 {r['p50_ms']:.1f}   p95 {r['p95_ms']:.1f}   "

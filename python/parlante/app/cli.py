@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     encode.set_defaults(run=_encode)
 
     bench = commands.add_parser("bench", help="measure this machine with the built-in demo")
+    bench.add_argument("photo", nargs="?", type=Path, help="of a face; the demo's if left out")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     add_render_options(bench, size=256)
     add_compute_options(bench.add_argument_group("the networks"))
@@ -286,7 +287,12 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     if arguments.json is not None:
         PartialFile(arguments.json).drop()  # before minutes of work: can it be written at all?
-    result = measure(render_options(arguments), compute_of(arguments), bundle_of(arguments.bundle))
+    result = measure(
+        render_options(arguments),
+        compute_of(arguments),
+        bundle_of(arguments.bundle),
+        arguments.photo,
+    )
     print(table(result))
     if arguments.json is not None:
         write_whole(arguments.json, f"{json.dumps(result, indent=1)}\n".encode())
