@@ -39,9 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> None:
     if arguments.json and arguments.output == STANDARD_OUTPUT:
         raise ParlanteError("--json prints on standard output, where the video goes; name a file")
-    transcript = _transcript(arguments)
+    said = _transcript(arguments)
+    beside = [] if said is None else [arguments.output.with_suffix(end) for end in SUFFIXES]
     inputs = [*photos, audio, arguments.background, arguments.transcript]
-    for written in (arguments.output, *transcript):
+    for written in (arguments.output, *beside):
         keep_inputs(written, inputs)
     options = render_options(arguments)
     speech = avatar_of(arguments, photos).speak(audio, options=options)
@@ -61,9 +62,10 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
             progress=drawn,
         )
     tell_written(arguments.output, replaces=replaces)
-    for path, text in transcript.items():
+    captions = [] if said is None else speech.captions(said)
+    for path in beside:
         replaces = path.is_file()
-        write_captions(path, speech.captions(text))
+        write_captions(path, captions)
         tell_written(path, replaces=replaces)
     if options.seed is None:
         print(
@@ -72,7 +74,7 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
     if arguments.json:
         told = {
             "output": str(arguments.output),
-            "captions": list(map(str, transcript)),
+            "captions": list(map(str, beside)),
             "frames": speech.times.frames,
             "fps": str(options.rate),
             "size": speech.size,
@@ -81,19 +83,18 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
         print(json.dumps(told))
 
 
-def _transcript(arguments: argparse.Namespace) -> dict[Path, str]:
-    """The text of ``--transcript`` by the names that its captions get."""
+def _transcript(arguments: argparse.Namespace) -> str | None:
+    """The text of ``--transcript``, where captions can be written."""
     if arguments.transcript is None:
-        return {}
+        return None
     if arguments.output == STANDARD_OUTPUT or is_numbered(arguments.output):
         raise ParlanteError("captions are written beside a video file; name one with -o")
     try:
-        text = arguments.transcript.read_text("utf-8-sig")
+        return str(arguments.transcript.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ParlanteError(
             f"{arguments.transcript} cannot be read ({reason(error)}); give a text file, UTF-8"
         ) from error
-    return {arguments.output.with_suffix(suffix): text for suffix in SUFFIXES}
 
 
 def tell_written(path: Path, *, replaces: bool) -> None:

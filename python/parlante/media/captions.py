@@ -39,7 +39,7 @@ def write_captions(path: Path, captions: Sequence[Caption]) -> None:
         times = " --> ".join(_time(t, "." if web else ",") for t in (caption.begin, caption.end))
         text = textwrap.fill(caption.text, LINE)
         blocks.append(f"{number}\n{times}\n{escape(text, quote=False) if web else text}\n")
-    write_whole(path, "\n".join(blocks).encode())
+    write_whole(path, "\n".join(blocks).encode("utf-8", "replace"))
 
 
 def _time(seconds: float, point: str) -> str:
