@@ -26,6 +26,7 @@ from parlante.contract import (
 )
 from parlante.options import RenderOptions
 from parlante.render.chain import Chain, StageTimes
+from parlante.render.lip import tint_edge
 from parlante.render.ops import cpu_ops
 from parlante.render.scene import Aim, Scene, in_cells, in_rows
 from parlante.render.silhouette import soften
@@ -117,12 +118,17 @@ class Canvas:
         drawn -= warp
         if self._scene.softer:
             self._soften(drawn)
+            # A blur reaches further than what may be drawn.
+            drawn *= self._warp.condition[tile, DRAWN_PLANES] > 0
         if referred:
             drawn *= 1 - (1 - REFERRED) * referred
         if tile == MOUTH and not referred:
             np.minimum(drawn[1], drawn[2], out=drawn[2])
         tone = self._scene.tone
         tone.apply(drawn)
+        if tile == MOUTH and not referred:
+            opening, gate = np.moveaxis(self._warp.atlas_flow[:TILE, :, 2:4], -1, 0)
+            tint_edge(drawn, warp, opening, gate)
         if tile == EYES:
             self._as_skin(drawn, warp)
             self._add_lashes(drawn, warp)
