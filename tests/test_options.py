@@ -331,7 +331,7 @@ def test_command_line_of_serve_and_bench(monkeypatch: pytest.MonkeyPatch, tmp_pa
     def serve(avatar: Avatar, *, options: RenderOptions, **_: object) -> None:
         seen.append(options)
 
-    def measure(options: RenderOptions, compute: object, bundle: object) -> None:
+    def measure(options: RenderOptions, *_: object) -> None:
         seen.append(options)
         raise EnoughError
 

@@ -30,10 +30,10 @@ def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def started(face: Path, output: str) -> subprocess.Popen[bytes]:
+def started(face: Path, output: str, *given: str) -> subprocess.Popen[bytes]:
     quick = ["--size", "128", "--steps", "1"]
     return subprocess.Popen(
-        [*COMMAND, "-v", "live", str(face), "-o", output, *quick],
+        [*COMMAND, "-v", "live", str(face), "-o", output, *quick, *given],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -83,9 +83,10 @@ def test_a_signal_leaves_nothing_half_written(
 def test_a_lost_listener_is_one_line(face: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        started(face, f"tcp://127.0.0.1:{server.getsockname()[1]}") as process,
+        started(face, f"tcp://127.0.0.1:{server.getsockname()[1]}", "--patience", "2") as process,
     ):
         server.accept()[0].close()
+        server.close()  # nobody answers any more
         assert process.stdin is not None and process.stderr is not None
         with contextlib.suppress(BrokenPipeError):
             for _ in range(100):

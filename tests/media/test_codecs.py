@@ -90,7 +90,7 @@ def test_what_a_container_does_not_hold(
 
 def test_pictures_one_by_one_have_no_codec(tmp_path: Path) -> None:
     for codec, bits in (("hevc", 8), (None, 10)):
-        with pytest.raises(OutputError, match="leave codec and bits out"):
+        with pytest.raises(OutputError, match="leave codec, bits and timecode out"):
             open_writer(
                 tmp_path / "shot" / "%d.png", fps=25, codec=codec, bits=bits, width=64, height=64
             )

@@ -39,7 +39,7 @@ def open_writer(
     fps: Fraction | int,
     codec: str | None,
     bits: int,
-    timecode: str | None,
+    timecode: str | None = None,
     **form: Any,
 ) -> VideoWriter | FolderWriter:
     """What writes to a path: a `FolderWriter` where it names pictures by their number."""
