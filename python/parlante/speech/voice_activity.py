@@ -13,7 +13,7 @@ CHUNK = 512  # samples at 16 kHz that one run judges
 BEFORE = 64  # samples before them that it sees, too
 STATE = (2, 1, 128)
 NOBODY, SOMEBODY = 0.3, 0.5  # probabilities of speech below and above which the answer is clear
-HOLD = 8000  # samples that lips still follow the sound after speech, or after the start
+HOLD = 8000  # samples that lips still follow the sound after speech
 FADE = 1 / 3  # of a frame's change
 
 
@@ -43,7 +43,7 @@ class VoiceActivity:
         self._speech: list[float] = []  # probabilities, a chunk each
         self._first = 0  # number of the first chunk still held
         self._start = 0  # first sample of the next frame
-        self._follow = 1.0
+        self._follow: float | None = None
 
     def push(self, samples: Float) -> None:
         """Judge samples float32 [n]."""
@@ -61,9 +61,9 @@ class VoiceActivity:
         del self._speech[: begin - self._first]
         self._first = begin
         heard = max(self._speech[: end - begin], default=0.0)
-        wanted = (heard - NOBODY) / (SOMEBODY - NOBODY) if self._start >= HOLD else 1.0
-        wanted = min(max(wanted, 0.0), 1.0)
-        self._follow += min(max(wanted - self._follow, -FADE), FADE)
+        wanted = min(max((heard - NOBODY) / (SOMEBODY - NOBODY), 0.0), 1.0)
+        before = wanted if self._follow is None else self._follow
+        self._follow = before + min(max(wanted - before, -FADE), FADE)
         self._start += self._frame
         return self._follow
 
