@@ -42,7 +42,7 @@ PAUSE_SHARE = 0.15  # of the gaps between words that are pauses
 PITCHES, SPEEDS = (20, 99), (100, 200)  # of espeak-ng: at least, and below
 # Words that the articulation is measured on.
 MEASURED = frozenset(
-    {f"a{c}a" for c in "pbmtdnkgs"} | {f"s{v}s{v}" for v in "aeiou"},
+    {f"a{c}a" for c in "pbmtdnkgsfv"} | {f"s{v}s{v}" for v in "aeiou"},
 )
 PAUSE = "_"  # how names of pauses begin
 HOP = 80  # samples: how finely silence is looked for

@@ -1,9 +1,10 @@
 """Do lips do what a sound needs? ``python -m models.evaluate.articulation`` (needs espeak-ng).
 
 Nonsense words in synthetic voices, words that nothing is trained with: lips meet in the middle of
-"apa", "aba" and "ama", and do not in "ata" … "asa"; vowels open the mouth in their order, and round
-it. Measured on the mesh of the demo's photo, by voice and by language. No video of a person is
-needed, so no language lacks one.
+"apa", "aba" and "ama", and do not in "ata" … "asa"; in "afa" and "ava" the lower lip nears the
+teeth; vowels open the mouth in their order, and round it. Measured on the mesh of the demo's photo,
+by voice and by language; with ``--drawn`` for some voices also on landmarks of the drawn frames. No
+video of a person is needed, so no language lacks one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from tqdm import tqdm
 from models.data.synthetic import HELD_OUT, Spoken, speak
 from models.evaluate.protocols import SHUT, motions_of
 from parlante import Avatar
-from parlante.contract import NATIVE_FPS, SAMPLE_RATE, Float
+from parlante.contract import NATIVE_FPS, SAMPLE_RATE, VERTICES, Float
+from parlante.face.detection import FaceDetector
+from parlante.face.landmarks import FaceLandmarks, LandmarkTracker
 from parlante.face.topology import LIP_CORNERS, lip_aperture
 from parlante.options import RenderOptions
 from parlante.render.renderer import FrameRenderer
@@ -30,7 +33,7 @@ from parlante.runtime.bundle import Bundle
 
 # Languages, with the letters of other alphabets for those of Latin; and those in which a vowel's
 # letter does not say how it sounds.
-CYRILLIC = str.maketrans("apbmtdnkgseiou", "апбмтднкгсэиоу")
+CYRILLIC = str.maketrans("apbmtdnkgsfveiou", "апбмтднкгсфвэиоу")
 LANGUAGES: dict[str, dict[int, int]] = {
     **{code: {} for code in ("de", "es", "it", "pl", "tr", "pt", "id", "sw", "fi", "en", "fr")},
     "ru": CYRILLIC,
@@ -40,7 +43,8 @@ IRREGULAR = ("en", "fr")
 MALE = [(f"m{k}", 45) for k in range(1, 9)] + [("Alex", 40), ("m3", 95)]
 FEMALE = [(f"f{k}", 55) for k in range(1, 6)]
 FEMALE += [(name, 55) for name in ("Alicia", "Annie", "anika", "belinda")] + [("f4", 95)]
-MEET, APART, VOWELS = "pbm", "tdnkgs", "aeiou"
+MEET, APART, TEETH, VOWELS = "pbm", "tdnkgs", "fv", "aeiou"
+NEAR = 0.12  # inner-lip opening over mouth width under which the lower lip may be at the teeth
 SPEED = 130  # words a minute
 # Ways of speaking, beside: voices with pitch and speed.
 MANNERS = {
@@ -82,21 +86,40 @@ class Sound:
 
 
 @cache
+def tracker(bundle: Bundle) -> LandmarkTracker:
+    return LandmarkTracker(
+        FaceDetector(bundle.session("face_detector")),
+        FaceLandmarks(bundle.session("face_landmarks")),
+    )
+
+
+@cache
 def mouth(bundle: Bundle) -> FrameRenderer:
     with demo() as (photo, _):
         avatar = Avatar(photo, bundle=bundle, cache=False)
     return FrameRenderer(bundle, avatar._model, avatar.portrait, RenderOptions())
 
 
-def words(voice: Voice, bundle: Bundle, said: list[str]) -> list[list[Sound]]:
-    """What lips do in each sound of each word, one word after the other in one stream."""
+def words(
+    voice: Voice, bundle: Bundle, said: list[str], *, drawn: bool = False
+) -> list[list[Sound]]:
+    """What lips do in each sound of each word, one word after the other in one stream.
+
+    ``drawn``: as landmarks in the drawn frames have it, not the mesh.
+    """
     rest = np.zeros(round(REST * SAMPLE_RATE), np.float32)
     spoken = [voice.say(word) for word in said]
     samples = np.concatenate([rest, *(part for one in spoken for part in (one.samples, rest))])
     renderer = mouth(bundle)
-    expressions = np.stack([renderer.expression(m) for m in motions_of(bundle, samples)])
-    pose = renderer._scene._pose.changed_by(np.zeros((len(expressions), 6), np.float32))
-    vertices = renderer.mesh.move(expressions, pose).vertices
+    motions = [replace(m, pose=0 * m.pose) for m in motions_of(bundle, samples)]
+    if drawn:
+        found = tracker(bundle).track([renderer.render(m) for m in motions])
+        nowhere = np.full((VERTICES, 3), np.nan, np.float32)
+        vertices = np.stack([nowhere if own is None else own[0][:VERTICES] for own in found])
+    else:
+        expressions = np.stack([renderer.expression(m) for m in motions])
+        pose = renderer._scene._pose.changed_by(np.stack([m.pose for m in motions]))
+        vertices = renderer.mesh.move(expressions, pose).vertices
     corners = vertices[:, list(LIP_CORNERS), 0]
     opening, width = lip_aperture(vertices), np.abs(corners[:, 0] - corners[:, 1])
     out, begin = [], REST
@@ -114,23 +137,29 @@ def words(voice: Voice, bundle: Bundle, said: list[str]) -> list[list[Sound]]:
     return out
 
 
-def articulation(voice: Voice, bundle: Bundle) -> dict[str, list[bool]]:
-    """What of it was right, by kind: ``meet``, ``apart`` (where lips must not), ``vowels``."""
-    said = [f"a{c}a" for c in MEET + APART] + [f"s{v}s{v}" for v in VOWELS]
-    lips = words(voice, bundle, said)
-    met = []
-    for sounds in lips[: len(MEET + APART)]:
-        inner = [sound.opening.min() for sound in sounds[1:-1] if len(sound.opening)]
-        met.append(bool(inner) and bool(min(inner) < SHUT))
-    right: dict[str, list[bool]] = {
-        "meet": met[: len(MEET)],
-        "apart": [not shut for shut in met[len(MEET) :]],
+def articulation(voice: Voice, bundle: Bundle, *, drawn: bool = False) -> dict[str, list[bool]]:
+    """What was right, by kind: ``meet``, ``apart`` (where lips must not), ``teeth``, ``vowels``."""
+    consonants = MEET + APART + TEETH
+    lips = words(
+        voice,
+        bundle,
+        [f"a{c}a" for c in consonants] + [f"s{v}s{v}" for v in VOWELS],
+        drawn=drawn,
+    )
+    least = dict.fromkeys(consonants, np.inf)
+    for consonant, sounds in zip(consonants, lips, strict=False):
+        inner = [np.nanmin(sound.opening) for sound in sounds[1:-1] if len(sound.opening)]
+        least[consonant] = min(inner, default=np.inf)
+    right = {
+        "meet": [bool(least[c] < SHUT) for c in MEET],
+        "apart": [bool(least[c] >= SHUT) for c in APART],
+        "teeth": [bool(least[c] < NEAR) for c in TEETH],
     }
     if voice.language not in IRREGULAR:
         # Of the first vowel, whatever it is called in that language.
         vowels = [sounds[1] for sounds in lips[-len(VOWELS) :]]
-        a, e, i = (sound.opening.mean() for sound in vowels[:3])
-        _, wide_e, wide_i, wide_o, wide_u = (sound.width.mean() for sound in vowels)
+        a, e, i = (np.nanmean(sound.opening) for sound in vowels[:3])
+        _, wide_e, wide_i, wide_o, wide_u = (np.nanmean(sound.width) for sound in vowels)
         order = [a > e, e > i, wide_o < wide_e, wide_u < wide_i]
         right["vowels"] = [bool(one) for one in order]
     return right
@@ -142,6 +171,9 @@ def main() -> None:
     )
     parser.add_argument("--bundle", type=Path, help="networks instead of the built-in ones")
     parser.add_argument("--languages", nargs="+", default=list(LANGUAGES), choices=LANGUAGES)
+    parser.add_argument(
+        "--drawn", type=int, default=0, help="voices of each language measured in drawn frames, too"
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     bundle = Bundle.default() if arguments.bundle is None else Bundle.open(arguments.bundle)
@@ -161,9 +193,21 @@ def main() -> None:
             f"all {len(rows)}": shares(rows),
         },
     }
+    if arguments.drawn:
+        some = [
+            voices[k]
+            for first in range(0, len(voices), len(MALE + FEMALE))
+            for k in range(first, first + len(MALE + FEMALE), len(MALE + FEMALE) // arguments.drawn)
+        ]
+        pairs = ((False, "on the mesh"), (True, "in drawn frames"))
+        table["drawn"] = {
+            f"{len(some)} voices {where}": shares(measured(some, bundle, drawn=drawn))
+            for drawn, where in pairs
+        }
     for label, lines in table.items():
-        print(f"\n| {label} | /p b m/ meet | /t d n k g s/ do not | vowels in order |")
-        print("|---|---|---|---|")
+        kinds = ("/p b m/ meet", "/t d n k g s/ do not", "/f v/ at the teeth", "vowels in order")
+        print(f"\n| {label} | " + " | ".join(kinds) + " |")
+        print("|---|---|---|---|---|")
         for name, right in lines.items():
             print(f"| {name} | " + " | ".join(f"{100 * v:.0f} %" for v in right.values()) + " |")
     if arguments.json is not None:
@@ -173,9 +217,11 @@ def main() -> None:
 Row = tuple[Voice, dict[str, list[bool]]]
 
 
-def measured(voices: list[Voice], bundle: Bundle) -> list[Row]:
+def measured(voices: list[Voice], bundle: Bundle, *, drawn: bool = False) -> list[Row]:
     """`articulation` of each voice."""
-    return [(voice, articulation(voice, bundle)) for voice in tqdm(voices, desc="voices")]
+    return [
+        (voice, articulation(voice, bundle, drawn=drawn)) for voice in tqdm(voices, desc="voices")
+    ]
 
 
 def by(label: Callable[[Voice], str], rows: list[Row]) -> dict[str, dict[str, float]]:
@@ -186,7 +232,7 @@ def by(label: Callable[[Voice], str], rows: list[Row]) -> dict[str, dict[str, fl
 
 def shares(rows: list[Row]) -> dict[str, float]:
     """Of each kind the share that was right."""
-    kinds = ("meet", "apart", "vowels")
+    kinds = ("meet", "apart", "teeth", "vowels")
     held = {kind: [one for _, right in rows for one in right.get(kind, [])] for kind in kinds}
     return {kind: round(float(np.mean(own)), 3) for kind, own in held.items() if own}
 
