@@ -38,6 +38,7 @@ def test_defaults() -> None:
         "frame": "head",
         "fps": Fraction(25),
         "pose": 1.0,
+        "nod": 0.0,
         "blink": 1.0,
         "brows": 1.0,
         "eyes": 1.0,

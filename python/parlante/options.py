@@ -23,7 +23,7 @@ MIN_SIZE, MAX_SIZE = 128, 1080
 MAX_STEPS = 50
 MAX_FPS = 120
 MAX_GAIN = 2.0
-GAINS = ("pose", "blink", "brows", "eyes", "expression", "breath")
+GAINS = ("pose", "nod", "blink", "brows", "eyes", "expression", "breath")
 MAX_GAZE = 25.0  # degrees
 # What may be changed while a session is live.
 CHANGEABLE = (*GAINS, "gaze", "mood", "neutral")
@@ -56,6 +56,7 @@ class RenderKeywords(TypedDict, total=False):
     frame: FrameKind
     fps: Fraction | int | float
     pose: float
+    nod: float
     blink: float
     brows: float
     eyes: float
@@ -112,6 +113,10 @@ class RenderOptions:
 
     pose: float = field(default=1.0, metadata={"help": "strength of head motion, 0 to 2"})
     """Strength of head motion, 0 (still) to 2 (double)."""
+
+    nod: float = field(default=0.0, metadata={"help": "strength of nods at stressed words, 0 to 2"})
+    """Strength of nods at stressed words, 0 (none: people's heads move with them, but in no
+    direction) to 2 (7 degrees)."""
 
     blink: float = field(default=1.0, metadata={"help": "strength of blinks, 0 to 2"})
     """Strength of blinks, 0 (never) to 2."""

@@ -313,3 +313,29 @@ def test_brows_go_up() -> None:
     brows, eyes = [105, 107, 334, 336], [33, 133, 362, 263]
     distance = [(found[eyes, 1].mean() - found[brows, 1].mean()) for found in (rest, up)]
     assert distance[1] > 1.05 * distance[0]
+
+
+def test_a_nod_lowers_the_head_and_nothing_else() -> None:
+    """More so with more strength; without any the frame is that of a still head."""
+    down = replace(resting(), nod=1.0)
+    found = {}
+    for strength in (0.0, 1.0, 2.0):
+        draws = renderer(avatar().portrait, 512)
+        draws.change(RenderOptions(size=512, nod=strength))
+        found[strength] = seen_in(draws.render(down))
+        if not strength:
+            np.testing.assert_array_equal(draws.render(down), draws.render(resting()))
+    tip, eyes, corners = 1, [33, 133, 263, 362], [61, 291]
+
+    def below(landmarks: NDArray[np.float32]) -> float:
+        """How far the tip of the nose is below the eyes, in distances of the outer corners."""
+        width = np.linalg.norm(landmarks[33] - landmarks[263])
+        return float((landmarks[tip, 1] - landmarks[eyes, 1].mean()) / width)
+
+    nods = [below(landmarks) for landmarks in found.values()]
+    assert nods[0] + 0.01 < nods[1] < nods[2] - 0.005
+    for landmarks in found.values():
+        # Neither to a side nor rolled.
+        turned = landmarks[tip, 0] - landmarks[corners, 0].mean()
+        still = found[0.0][tip, 0] - found[0.0][corners, 0].mean()
+        assert abs(turned - still) < 3

@@ -36,6 +36,9 @@ from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
 from parlante.speech.motion import Motion
 
+# Change of pose at the lowest point of a nod of strength 1: pitch, radians.
+NOD = np.array([0.06, 0, 0, 0, 0, 0], np.float32)
+
 
 class FrameRenderer:
     """Draws the frames of one portrait. Not safe for use from several threads at once.
@@ -159,7 +162,8 @@ class FrameRenderer:
         return self._canvases[0].draw_warp(self._scene.aim(expression, pose_change))
 
     def _aim_at(self, motion: Motion) -> tuple[Aim, Float]:
-        pose = motion.pose * np.float32(self._options.pose) * self._freedom
+        pose = motion.pose * np.float32(self._options.pose)
+        pose = self._freedom * (pose + NOD * np.float32(self._options.nod * motion.nod))
         change = within(pose, self._limits)
         gaze = self._attributes.gaze(motion, change)
         expression = self._attributes.expression(motion, gaze)

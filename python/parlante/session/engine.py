@@ -193,6 +193,7 @@ def _between(a: Motion, b: Motion, share: float) -> Motion:
         pose=a.pose + weight * (b.pose - a.pose),
         closure=a.closure + weight * (b.closure - a.closure),
         breath=a.breath + share * (b.breath - a.breath),
+        nod=a.nod + share * (b.nod - a.nod),
         brows=a.brows + weight * (b.brows - a.brows),
         gaze=a.gaze + weight * (b.gaze - a.gaze),
     )

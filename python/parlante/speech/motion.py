@@ -37,6 +37,7 @@ from parlante.speech.breath import Breath
 from parlante.speech.dynamics import ANYBODY, Dynamics
 from parlante.speech.emphasis import Emphasis
 from parlante.speech.fixation import Fixation
+from parlante.speech.nods import Nods
 from parlante.speech.voice_activity import VoiceActivity
 
 
@@ -46,14 +47,16 @@ class Motion:
 
     lip code float32 [16]; pose change float32 [6] from rest (rotation vector, translation in model
     units, log scale); closure float32 [2] of right and left eye, 1 shut; breath: how far the chest
-    is lifted, 0 to 1; brows float32 [5]: change of `parlante.face.model.BROW_MODES` from rest; gaze
-    float32 [2]: how far the eyes look to the side and up of what they look at, radians.
+    is lifted, 0 to 1; nod: how far the head is down in a nod, 0 to 1; brows float32 [5]: change of
+    `parlante.face.model.BROW_MODES` from rest; gaze float32 [2]: how far the eyes look to the side
+    and up of what they look at, radians.
     """
 
     lip: Float
     pose: Float
     closure: Float
     breath: float = 0.0
+    nod: float = 0.0
     brows: Float = field(default_factory=lambda: np.zeros(BROWS, np.float32))
     gaze: Float = field(default_factory=lambda: np.zeros(2, np.float32))
 
@@ -72,7 +75,7 @@ class MotionStream:
         self._decode = bundle.session("lip_decode", device=device, threads=1)
         self._dynamics = Dynamics(bundle, seed, manner, device)
         self._breath, self._fixation = Breath(seed), Fixation(seed)
-        self._emphasis = Emphasis()
+        self._emphasis, self._nods = Emphasis(), Nods(seed)
         self._blinks = blinks()
         next(self._blinks)
         self._voice = VoiceActivity(
@@ -118,6 +121,7 @@ class MotionStream:
             window = self._columns[: MEL_BEFORE + MEL_AFTER]
             self._embeddings.append(self._embed(window))
             self._emphasis.hear(window[-MEL_PER_FRAME:])
+            self._nods.hear(window[-MEL_PER_FRAME:])
             self._columns = self._columns[MEL_PER_FRAME:]
             if len(self._embeddings) == self._embeddings.maxlen:
                 motions.append(self._next())
@@ -136,6 +140,7 @@ class MotionStream:
             pose,
             np.full(BLINK, closure, np.float32),
             self._breath.next(),
+            self._nods.next(follow > 0),
             brows,
             self._fixation.next(),
         )
