@@ -99,8 +99,7 @@ def test_lips_rest_to_music_and_speak_after_it() -> None:
     lips = np.stack([m.lip for m in stream.push(samples)])
     moved = np.abs(lips - rest).max(1) > 1e-6
     during = len(seconds) // SAMPLES_PER_FRAME
-    assert moved[:12].any()  # it cannot be known yet
-    assert moved[20 : during - 10].mean() < 0.01
+    assert moved[: during - 10].mean() < 0.01  # from the first frame on
     alone = np.stack(
         [
             m.lip
