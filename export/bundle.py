@@ -20,6 +20,7 @@ from export.face_model import correct_motion, reduce_face_model
 from export.face_models import convert
 from export.manifest import Part, write_manifest
 from export.networks import Network, export, networks
+from export.quantize import quantize, quantize_matrices, record
 from export.salience import U2NET, convert_salience
 from models.data.dataset import DEFAULT_DATA, DEFAULT_PREPARED
 from models.train.loop import WEIGHTS
@@ -34,7 +35,9 @@ READY_MADE = (
     "voice_activity.onnx",
     "face_model.npz",
 )
+AUDIO = "audio_encode"
 OWN_LICENCE = "Apache-2.0"
+AUDIO_LICENCE = "Apache-2.0 AND MIT"  # it began as Whisper's first layers
 TRAINING_DATA = (
     "see MODEL_CARD.md: talking-head clips of about 400 people; GRID corpus (CC BY 4.0) among them"
 )
@@ -95,14 +98,15 @@ def main() -> None:
         print("face networks and 3DMM only: enough to prepare data and to train")
     for name, network in ({} if arguments.untrained else networks(arguments.weights)).items():
         _export(network, out / f"{name}.onnx")
-        parts[name] = Part(f"{name}.onnx", OWN_LICENCE, TRAINING_DATA, network.extra)
+        if name == AUDIO:
+            quantize_matrices(out / f"{name}.onnx")
+        licence = AUDIO_LICENCE if name == AUDIO else OWN_LICENCE
+        parts[name] = Part(f"{name}.onnx", licence, TRAINING_DATA, network.extra)
         if arguments.fp16 and name in RENDERER:
             _export(network, out / f"{name}_float16.onnx", half=True)
             parts[f"{name}_float16"] = replace(parts[name], file=f"{name}_float16.onnx")
     write_manifest(out, parts)
     if arguments.int8:
-        from export.quantize import quantize, record
-
         recorded = record(Bundle.open(out), arguments.data, arguments.prepared)
         for name, rows in recorded.items():
             written = quantize(out / f"{name}.onnx", out / f"{name}_int8.onnx", rows)

@@ -21,9 +21,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from models.attributes import Attributes
+from models.audio import AudioEncoder, Streaming
 from models.dynamics import MOTION, Dynamics, DynamicsReader, DynamicsSampler
 from models.renderer import Renderer, diffusion_of
-from models.sync import CONTEXT, MEL_WINDOW, SpokenLips, Sync
+from models.sync import SpokenLips, Sync
 from models.train.loop import load_weights, made_by
 from parlante.contract import (
     ATTRIBUTES,
@@ -32,13 +33,18 @@ from parlante.contract import (
     CELLS,
     COLOR_PLANES,
     CONDITION,
+    CONTEXT,
     EMBEDDING,
     EXPRESSION,
     LATENT,
     LIP,
     MEL_BANDS,
+    MEL_WINDOW,
+    MEMORY,
+    REMEMBERED,
     RESIDUAL,
     TAIL,
+    TOKEN,
     WINDOW,
 )
 from parlante.render.network import DTYPES
@@ -95,6 +101,7 @@ def halved(network: Network) -> Network:
 def networks(weights: Path) -> dict[str, Network]:
     """All networks of the runtime with their trained weights."""
     attributes = load_weights(Attributes(), "attributes", weights)
+    audio = load_weights(AudioEncoder(), "audio", weights)
     sync = load_weights(Sync(), "sync", weights)
     dynamics = load_weights(Dynamics(), "dynamics", weights)
     renderer = load_weights(Renderer(), "renderer", weights)
@@ -117,7 +124,10 @@ def networks(weights: Path) -> dict[str, Network]:
             ("expression",),
         ),
         "audio_encode": Network(
-            sync.audio, {"mel": noise(MEL_WINDOW, MEL_BANDS) * 4 - 7}, ("embedding",)
+            Streaming(audio, sync.embedding),
+            {"mel": noise(MEL_WINDOW, MEL_BANDS) * 4 - 7}
+            | {name: noise(MEMORY, TOKEN)[0] for name in REMEMBERED},
+            ("embedding", "fresh"),
         ),
         "lip_decode": Network(
             SpokenLips(sync),

@@ -1,9 +1,13 @@
-"""The renderer's networks in 8 bits: ``python -m export.bundle --int8``.
+"""Networks in 8 bits.
 
-Convolutions read and write 8 bits (QDQ: a scale and a zero point for each tensor of activations, a
-scale for each channel of weights); everything between them, and the layer that gives the answer
-(`KEPT`), stays float32. x_t enters as bytes, which `denoise_step` writes. Ranges are those met
-while drawing training people.
+The audio encoder always is: its matrices keep 7 bits of each weight, with a scale for each channel
+(the eighth would overflow on processors without instructions of their own for it); what they are
+given is rounded to 8 bits as it comes.
+
+The renderer's are with ``python -m export.bundle --int8``. Convolutions read and write 8 bits (QDQ:
+a scale and a zero point for each tensor of activations, a scale for each channel of weights);
+everything between them, and the layer that gives the answer (`KEPT`), stays float32. x_t enters as
+bytes, which `denoise_step` writes. Ranges are those met while drawing training people.
 """
 
 from __future__ import annotations
@@ -21,10 +25,12 @@ from onnxruntime.quantization import (
     CalibrationMethod,
     QuantFormat,
     QuantType,
+    quantize_dynamic,
     quantize_static,
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from export.networks import store_half
 from models.data.dataset import load, read_frames
 from models.evaluate.protocols import per_person, portrait_of
 from parlante.contract import GRID
@@ -86,6 +92,22 @@ def _watch(network: BoundNetwork, rows: list[Inputs]) -> None:
         run()
 
     network.run = watched  # type: ignore[method-assign]
+
+
+def quantize_matrices(path: Path) -> None:
+    """Rewrite the network in the file ``path`` with its matrices in 8 bits."""
+    with TemporaryDirectory() as folder:
+        prepared = Path(folder) / path.name
+        quant_pre_process(path, prepared, skip_symbolic_shape=True)
+        quantize_dynamic(
+            prepared,
+            path,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
+    onnx.save(store_half(onnx.load(path)), path)
 
 
 def quantize(path: Path, out: Path, rows: list[Inputs]) -> dict[str, Any]:

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.sync import MEL_MEAN, MEL_SCALE
 from parlante.contract import MEL_BANDS, MEL_PER_FRAME, Float
 from parlante.face.topology import LIPS_INNER, LIPS_OUTER
 
+# Log-mel of speech lies in about [-23, 5] with mean −7; the networks want about [−2, 2].
+MEL_MEAN, MEL_SCALE = -7.0, 5.0
 WINDOW = 25  # frames
 MEMBERS = 3
 OFFSETS = 10  # frames to both sides that a search looks at

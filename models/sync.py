@@ -1,10 +1,10 @@
-"""Lip-audio synchronisation: contrastive audio and lip encoders, and lips from audio.
+"""Lip-audio synchronisation: contrastive audio and lip embeddings, and lips from audio.
 
-After section 2.2 of the paper. A projection of the audio encoder's embeddings and the lip encoder's
-meet in one space, trained to tell a window's own audio from that of other times and other clips
-(InfoNCE). A deterministic decoder predicts the lip code of a frame from the audio embeddings around
-it. All of it looks at most 160 ms (four frames) ahead: 40 ms inside the audio encoder, 120 ms in
-the decoder.
+After section 2.2 of the paper. What the audio encoder (`models.audio`) hears becomes an embedding
+of what lips have to know. A projection of it and the lip encoder's embedding meet in one space,
+trained to tell a window's own audio from that of other times and other clips (InfoNCE). A
+deterministic decoder predicts the lip code of a frame from its embedding and those before it: the
+160 ms (four frames) that all of it looks ahead are the encoder's.
 
 Every convolution in time is without padding: over a long signal a network gives, frame by frame,
 what it gives for each frame's window alone. Training runs over whole stretches, the runtime frame
@@ -17,47 +17,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parlante.contract import (
-    CONTEXT_AFTER,
-    CONTEXT_BEFORE,
-    EMBEDDING,
-    LIP,
-    MEL_AFTER,
-    MEL_BANDS,
-    MEL_BEFORE,
-    MEL_PER_FRAME,
-    SILENCE,
-)
+from parlante.contract import CONTEXT, EMBEDDING, HEARD, LIP
 
-MEL_WINDOW = MEL_BEFORE + MEL_AFTER
-CONTEXT = CONTEXT_BEFORE + 1 + CONTEXT_AFTER
 LIP_WINDOW = 5  # frames the lip encoder sees
-# Log-mel of speech lies in about [-23, 5] with mean −7; the networks want about [−2, 2].
-MEL_MEAN, MEL_SCALE = -7.0, 5.0
 
 
-class AudioEncoder(nn.Module):
-    """Log-mel [N, 4·(T − 1) + 17, 80] → embeddings [N, T, 128], not negative.
+class Embedding(nn.Module):
+    """What is heard [N, T, 1024] → embeddings [N, T, 128], not negative."""
 
-    The runtime has T = 1.
-    """
-
-    def __init__(self, width: int = 256) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv1d(MEL_BANDS, width, 5),
-            nn.ReLU(),
-            nn.Dropout(0.2),
-            nn.Conv1d(width, width, 5, stride=2),
-            nn.ReLU(),
-            nn.Dropout(0.2),
-            nn.Conv1d(width, EMBEDDING, 5, stride=2),
-            nn.ReLU(),
-        )
+        self.dropout = nn.Dropout(0.2)
+        self.head = nn.Linear(HEARD, EMBEDDING)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        scaled = ((mel - MEL_MEAN) / MEL_SCALE).clamp(-3, 3)
-        return self.body(scaled.transpose(1, 2)).transpose(1, 2)
+    def forward(self, heard: Tensor) -> Tensor:
+        return F.relu(self.head(self.dropout(heard)))
 
 
 class LipEncoder(nn.Module):
@@ -82,7 +56,7 @@ class LipEncoder(nn.Module):
 
 
 class LipDecoder(nn.Module):
-    """Audio embeddings [N, T + 15, 128] → lip codes [N, T, 16] of the frames 12 … T + 11.
+    """Embeddings [N, T + 10, 128] → lip codes [N, T, 16] of the frames 10 … T + 9.
 
     The runtime has T = 1. A linear map, and a shallow network that corrects it, at first by
     nothing: deeper ones followed the training voices, not others.
@@ -90,7 +64,7 @@ class LipDecoder(nn.Module):
 
     def __init__(self, width: int = 96) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(0.2)
+        self.dropout = nn.Dropout(0.4)
         self.head = nn.Conv1d(EMBEDDING, LIP, CONTEXT)
         self.hidden = nn.Conv1d(EMBEDDING, width, CONTEXT)
         self.correction = nn.Conv1d(width, LIP, 1)
@@ -108,7 +82,7 @@ class Sync(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.audio = AudioEncoder()
+        self.embedding = Embedding()
         self.lip = LipEncoder()
         self.decoder = LipDecoder()
         self.meet = nn.Linear(EMBEDDING, EMBEDDING)
@@ -121,18 +95,13 @@ class Sync(nn.Module):
         self.register_buffer("lip_way", torch.zeros(LIP))
         self.register_buffer("lip_press", torch.zeros(()))
 
-    def embed(self, mel: Tensor) -> Tensor:
-        """Audio embeddings [N, T, 128] of log-mel [N, 4·T, 80], with silence around it."""
-        padded = F.pad(mel, (0, 0, MEL_BEFORE, MEL_AFTER - MEL_PER_FRAME), value=SILENCE)
-        return self.audio(padded)
-
     def project(self, audio: Tensor) -> Tensor:
-        """Audio embeddings [..., 128] where lips' embeddings are: unit length."""
+        """Embeddings [..., 128] of sound where lips' are: unit length."""
         return F.normalize(self.meet(audio), dim=-1)
 
 
 class SpokenLips(nn.Module):
-    """What the runtime runs: embeddings [N, 16, 128] → lip code [N, 1, 16].
+    """What the runtime runs: embeddings [N, 11, 128] → lip code [N, 1, 16].
 
     A network that predicts the likeliest lips moves them too little, about a mouth ajar. Its
     excursions are stretched towards people's, and moved so that in speech lips are on average as

@@ -39,12 +39,18 @@ def test_silence_is_what_the_op_makes_of_it() -> None:
 
 
 def test_numbers_are_those_of_the_shipped_networks() -> None:
-    mel, context = c.MEL_BEFORE + c.MEL_AFTER, c.CONTEXT_BEFORE + 1 + c.CONTEXT_AFTER
     codes = {"lip": [1, c.LIP], "blink": [1, c.BLINK], "residual": [1, c.RESIDUAL]}
     motion, cells = c.POSE + c.BLINK + c.BROWS, list(c.CELLS)
     wanted = {
-        "audio_encode": ({"mel": [1, mel, c.MEL_BANDS]}, {"embedding": [1, 1, c.EMBEDDING]}),
-        "lip_decode": ({"embeddings": [1, context, c.EMBEDDING]}, {"lip": [1, 1, c.LIP]}),
+        "audio_encode": (
+            {"mel": [1, c.MEL_WINDOW, c.MEL_BANDS]}
+            | {name: [c.MEMORY, c.TOKEN] for name in c.REMEMBERED},
+            {
+                "embedding": [1, 1, c.EMBEDDING],
+                "fresh": [len(c.REMEMBERED), c.TOKENS, c.TOKEN],
+            },
+        ),
+        "lip_decode": ({"embeddings": [1, c.CONTEXT, c.EMBEDDING]}, {"lip": [1, 1, c.LIP]}),
         "attributes_encode": ({"expression": [1, c.EXPRESSION]}, codes),
         "dynamics_decode": (
             {

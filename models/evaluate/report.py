@@ -68,7 +68,6 @@ PICTURE = ("psnr_mouth", "lmd_mouth", "csim", "sharpness", "feature_mouth")
 # What a part of the networks has to do with; any other has to do with all of it.
 TOUCHED = dict.fromkeys(("diffusion", "shift", "warp"), ("picture",)) | {
     "contrast": ("lips",),
-    "teacher": ("lips",),
     "vae": ("head",),
     "disentanglement": ("codes",),
 }

@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.audio import AudioEncoder
 from models.data.dataset import PreparedClip
-from models.sync import CONTEXT, Sync
+from models.sync import Sync
+from models.train.hearing import hear
 from models.train.lips import LipError
-from parlante.contract import CONTEXT_AFTER, CONTEXT_BEFORE, MEL_BANDS, MEL_PER_FRAME, SILENCE
+from parlante.contract import CONTEXT, MEL_BANDS, MEL_PER_FRAME, SILENCE
 
 SHUT_APERTURE = 0.03  # inner-lip opening over mouth width of lips that touch
 PRESS = 0.03  # of the mouth's width that shut lips go beyond touching
@@ -36,12 +38,20 @@ class Answer:
     loud: Tensor
 
 
-def answer(module: Sync, error: LipError, clip: PreparedClip, device: torch.device) -> Answer:
+def after_silence(encoder: AudioEncoder, mel: Tensor) -> Tensor:
+    """What is heard in log-mel [4·T, 80] and in the silence before it that its lips depend on.
+
+    [T + 10, 1024].
+    """
+    return hear(encoder, F.pad(mel, (0, 0, (CONTEXT - 1) * MEL_PER_FRAME, 0), value=SILENCE))
+
+
+def answer(module: Sync, encoder: AudioEncoder, error: LipError, clip: PreparedClip) -> Answer:
     """The decoder's answer to a whole clip."""
     assert clip.mel is not None
+    device = module.lip_shut.device
     mel = torch.from_numpy(clip.mel).to(device)
-    margin = (0, 0, CONTEXT_BEFORE * MEL_PER_FRAME, CONTEXT_AFTER * MEL_PER_FRAME)
-    made = module.decoder(module.embed(F.pad(mel, margin, value=SILENCE)[None]))[0, : len(clip)]
+    made = module.decoder(module.embedding(after_silence(encoder, mel)[None]))[0]
     keep = torch.from_numpy(clip.keep).to(device)
     loudness = mel.exp().mean(1).clamp(min=1e-9).log().view(-1, MEL_PER_FRAME).mean(1)
     return Answer(
@@ -56,10 +66,10 @@ def answer(module: Sync, error: LipError, clip: PreparedClip, device: torch.devi
 @torch.no_grad()
 def calibrate(
     module: Sync,
+    encoder: AudioEncoder,
     error: LipError,
     clips: list[PreparedClip],
     held_out: list[PreparedClip],
-    device: torch.device,
 ) -> None:
     """Set the anchors of `SpokenLips`.
 
@@ -72,7 +82,7 @@ def calibrate(
     """
     shut, opened, spoken, wanted = [], [], [], []
     for clip in clips:
-        a = answer(module, error, clip, device)
+        a = answer(module, encoder, error, clip)
         closed = a.keep & (a.opening < SHUT_APERTURE * error.mouth_width)
         shut.append(a.code[closed])
         if a.loud.any():
@@ -83,7 +93,7 @@ def calibrate(
                 opened.append(a.code[a.loud].mean(0) - a.code[closed].mean(0))
     mean_shut, mean_spoken = torch.cat(shut).mean(0), torch.stack(spoken).mean(0)
     level, rest = torch.stack(wanted).mean(), error.aperture(mean_spoken)
-    others = [answer(module, error, clip, device) for clip in held_out]
+    others = [answer(module, encoder, error, clip) for clip in held_out]
     made = [error.aperture(a.made[a.keep]) - rest for a in others]
     true_spread = torch.stack([a.opening[a.keep].std() for a in others]).mean()
     for gain in GAINS:
@@ -103,7 +113,9 @@ def calibrate(
     form = torch.linalg.lstsq(change, openings[:, None]).solution[:, 0]
     module.lip_opening.copy_(form.half())
     # From shut to the answer to silence.
-    quiet = torch.full((1, CONTEXT * MEL_PER_FRAME, MEL_BANDS), SILENCE, device=device)
-    beyond = gain * (module.decoder(module.embed(quiet))[0, 0] - module.lip_anchor)
+    # In float32, as it is shown: a still face must not be off by what rounding leaves.
+    quiet = torch.full((1, CONTEXT * MEL_PER_FRAME, MEL_BANDS), SILENCE, device=way.device)
+    quiet = encoder.hear(quiet)
+    beyond = gain * (module.decoder(module.embedding(quiet))[0, 0] - module.lip_anchor)
     module.lip_way.copy_(beyond / (module.lip_opening @ beyond))
     module.lip_press.fill_(PRESS * error.mouth_width)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.audio import AudioEncoder
 from models.data.dataset import PreparedClip, load
 from models.dynamics import LIDS, MOTION, Dynamics, DynamicsSampler
 from models.sync import Sync
+from models.train.hearing import hear
 from models.train.loop import Settings, arguments, load_weights, train
 from parlante.contract import EMBEDDING, LATENT, POSE, TAIL, WINDOW
 from parlante.face.model import FaceModel
@@ -36,13 +38,14 @@ MIRROR_ORDER = [0, 1, 2, 3, 4, 5, 7, 6, 8, 10, 9, 12, 11]
 
 @torch.no_grad()
 def windows(
-    clips: list[PreparedClip], sync: Sync, device: torch.device, *, hop: int = 3
+    clips: list[PreparedClip], encoder: AudioEncoder, sync: Sync, *, hop: int = 3
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Windows of runs of kept frames.
 
     Motion [W, 35, 13], audio embedding [W, 35, 128] and whether there is audio [W].
     """
     motion, audio, heard = [], [], []
+    device = sync.lip_shut.device
     model = FaceModel.load(Bundle.default().path("face_model.npz"))
     for clip in clips:
         runs = clip.runs(LENGTH)
@@ -54,7 +57,7 @@ def windows(
         if clip.mel is None:
             embedding = torch.zeros(n, EMBEDDING, device=device)
         else:
-            embedding = sync.embed(torch.from_numpy(clip.mel).to(device)[None])[0]
+            embedding = sync.embedding(hear(encoder, torch.from_numpy(clip.mel).to(device)))
         for a, b in runs:
             motion.append(moves[a:b].unfold(0, LENGTH, hop).transpose(1, 2))
             audio.append(embedding[a:b].unfold(0, LENGTH, hop).transpose(1, 2))
@@ -65,9 +68,12 @@ def windows(
 def main() -> None:
     parsed, settings = arguments(__doc__, PRESETS, ("vae",))
     device = torch.device(parsed.device)
-    sync = load_weights(Sync(), "sync", parsed.weights).to(device)
+    encoder, sync = (
+        load_weights(own, name, parsed.weights).to(device)
+        for own, name in ((AudioEncoder(), "audio"), (Sync(), "sync"))
+    )
     data = [
-        windows(load(parsed.prepared, parsed.data, "train", validation=validation), sync, device)
+        windows(load(parsed.prepared, parsed.data, "train", validation=validation), encoder, sync)
         for validation in (False, True)
     ]
     module = Dynamics().to(device)

@@ -1,4 +1,4 @@
-"""Sound as it may be heard: at other speeds, in noise, and in front of music."""
+"""Sound as it may be heard: at other speeds, in other voices, in noise, in front of music."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.audio import AudioEncoder
 from models.data import music
 from parlante import _core
 from parlante.contract import MEL_BANDS, SILENCE
@@ -19,19 +20,20 @@ PIECES = 240  # of music to hear
 TRACT = 0.12  # by how much a vocal tract is longer or shorter, at most
 
 
-def speeds(count: int, device: torch.device) -> Tensor:
-    """How many times as fast each of ``count`` windows is played."""
-    return torch.rand(count, device=device) * (MAX_SPEED - MIN_SPEED) + MIN_SPEED
+def other_speed(frames: int) -> float:
+    """How many times as fast a stretch of ``frames`` is played; it ends with the last of them."""
+    speed = float(torch.empty(()).uniform_(MIN_SPEED, MAX_SPEED))
+    return (frames - 1) / max(1, round((frames - 1) / speed))
 
 
-def between(rows: Tensor, starts: Tensor, steps: Tensor) -> Tensor:
-    """``rows`` [R, C] at fractional positions starts [N] + steps [N, T], linearly: [N, T, C]."""
-    low = steps.floor()
-    share = (steps - low)[..., None]
-    first = starts[:, None] + low.long()
-    last = len(rows) - 1
-    a, b = rows[first.clamp(0, last)], rows[(first + 1).clamp(0, last)]
-    return a + (b - a) * share
+def played(rows: Tensor, speed: float, per_frame: int = 1) -> Tensor:
+    """``rows`` [T, C], ``per_frame`` of a frame, ``speed`` times as fast, linearly."""
+    frames = len(rows) // per_frame
+    count = per_frame * (round((frames - 1) / speed) + 1)
+    at = (torch.arange(count, device=rows.device) * speed).clamp(max=len(rows) - 1)
+    low = at.long()
+    a, b = rows[low], rows[(low + 1).clamp(max=len(rows) - 1)]
+    return a + (b - a) * (at - low)[:, None]
 
 
 def other_tracts(mel: Tensor) -> Tensor:
@@ -80,10 +82,10 @@ def augment(mel: Tensor, pieces: Tensor, background: Background) -> Tensor:
     level = torch.rand(n, 1, 1, device=device) * (background.loudest - FAINTEST) + FAINTEST
     slope = torch.randn(n, 1, 1, device=device) * torch.linspace(-1.5, 1.5, bands, device=device)
     noise = level + slope + torch.randn_like(mel)
-    first = torch.randint(pieces.shape[1] - columns, (n, 1), device=device)
+    first = torch.randint(pieces.shape[1], (n, 1), device=device)
     played = pieces[
         torch.randint(len(pieces), (n, 1), device=device),
-        first + torch.arange(columns, device=device),
+        (first + torch.arange(columns, device=device)) % pieces.shape[1],
     ]
     decibel = torch.rand(n, 1, 1, device=device) * (background.level - FAINTEST_MUSIC)
     played = played + (decibel + FAINTEST_MUSIC) * (np.log(10) / 10) + tilt
@@ -91,6 +93,13 @@ def augment(mel: Tensor, pieces: Tensor, background: Background) -> Tensor:
     mel = torch.where(choice < background.noise, torch.logaddexp(mel, noise), mel)
     musical = choice > 1 - background.music
     return torch.where(musical, torch.logaddexp(mel, played), mel).clamp(min=SILENCE)
+
+
+@torch.no_grad()
+def hear(encoder: AudioEncoder, mel: Tensor) -> Tensor:
+    """What is heard in each frame [T, 1024] of log-mel [4·T, 80], silence around it."""
+    with torch.autocast(mel.device.type, torch.bfloat16):
+        return encoder.hear(mel[None])[0].float()
 
 
 def unspoken(count: int, columns: int, pieces: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ PARTS = {
     "vae": ("dynamics",),
     "disentanglement": ("attributes",),
 }
-STEPS = {"attributes": 4_600, "sync": 1_500, "dynamics": 3_000, "renderer": 2_000}
+STEPS = {"attributes": 4_600, "sync": 600, "dynamics": 3_000, "renderer": 2_000}
 
 
 def main() -> None:

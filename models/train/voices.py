@@ -14,11 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.audio import AudioEncoder
 from models.data.visemes import Lesson
 from models.sync import Sync
-from models.train.hearing import between, other_tracts
+from models.train.hearing import (
+    BEHIND_SPEECH,
+    augment,
+    hear,
+    other_speed,
+    other_tracts,
+    played,
+)
 from models.train.lips import LipError
-from parlante.contract import EXPRESSION, MEL_PER_FRAME, Float
+from parlante.contract import CONTEXT, EXPRESSION, MEL_PER_FRAME
 from parlante.face.model import FaceModel
 
 # Modes of the 3DMM that a measure of a viseme moves, at 1.
@@ -26,6 +34,8 @@ JAW = {"jawOpen": 1.0}
 ROUNDED = {"mouthFunnel": 0.25, "mouthPucker": 0.5}
 SPREAD = {"mouthStretch": 0.25, "mouthSmile": 0.15}
 TUCKED = {"mouthRollLower": 0.35, "mouthUpperUp": 0.1}
+WINDOW = 24  # frames that are learnt from together
+FRAMES = CONTEXT - 1 + WINDOW
 MEET, PART = -0.01, 0.14  # widths of the mouth: at most where lips meet, at least where they do not
 WEIGHTS = {"lips": 0.5, "opening": 6.0, "velocity": 1.0, "touch": 16.0, "apart": 16.0}
 
@@ -63,55 +73,52 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Lessons:
-    """Lessons end to end: log-mel [C, 80]; and of each frame the code [F, 16], and demands [F, 2].
+    """Lessons end to end: what is heard [F, 1024], the code [F, 16], and demands [F, 2].
 
     Demands: 1 where lips have to meet, and where they must not. ``starts``: where a window may
     begin.
     """
 
-    mel: Tensor
+    heard: Tensor
     code: Tensor
     demands: Tensor
     starts: Tensor
 
     @classmethod
     def of(
-        cls, lessons: list[Lesson], shapes: Shapes, frames: int, device: torch.device
+        cls, lessons: list[Lesson], shapes: Shapes, pieces: Tensor, encoder: AudioEncoder
     ) -> Lessons:
-        """Of ``lessons`` of at least ``frames``, the length of a window."""
-        long = [own for own in lessons if len(own) > frames]
-        first = np.cumsum([0, *(len(own) for own in long)])
-        starts = [at + np.arange(len(own) - frames) for at, own in zip(first, long, strict=False)]
+        """Of ``lessons`` of at least `FRAMES`, each at another speed, in another's voice."""
+        heard, code, demands, starts, first = [], [], [], [], 0
+        for own in lessons:
+            speed = other_speed(len(own))
+            asked = torch.tensor(
+                np.stack([own.opening, own.rounding, own.tuck, own.touch, own.apart], -1),
+                dtype=torch.float32,
+                device=pieces.device,
+            )
+            asked = played(asked, speed)
+            if len(asked) < FRAMES:
+                continue
+            mel = torch.from_numpy(own.mel).to(pieces.device)
+            mel = other_tracts(played(mel, speed, MEL_PER_FRAME)[None])
+            heard.append(hear(encoder, augment(mel, pieces, BEHIND_SPEECH)[0]))
+            code.append(shapes.codes(*asked[:, :3].unbind(-1)))
+            demands.append(asked[:, 3:])
+            starts.append(first + torch.arange(len(asked) - FRAMES + 1, device=pieces.device))
+            first += len(asked)
+        return cls(*map(torch.cat, (heard, code, demands, starts)))
 
-        def joined(kind: str) -> Tensor:
-            rows: list[Float] = [getattr(own, kind) for own in long]
-            return torch.from_numpy(np.concatenate(rows)).to(device)
-
-        measures = [joined(kind) for kind in ("opening", "rounding", "tuck")]
-        return cls(
-            joined("mel"),
-            shapes.codes(*measures),
-            torch.stack([joined("touch"), joined("apart")], -1).float(),
-            torch.from_numpy(np.concatenate(starts)).to(device),
-        )
-
-    def windows(self, speed: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
-        """A window for each ``speed`` [N]: log-mel in another's voice, codes and demands."""
-        pick = torch.randint(len(self.starts), speed.shape, device=speed.device)
-        starts = self.starts[pick]
-        steps = torch.arange(frames, device=speed.device) * speed[:, None]
-        columns = torch.arange(frames * MEL_PER_FRAME, device=speed.device) * speed[:, None]
-        # The last frames of a fast window may be the next lesson's: both are silent there.
-        return (
-            other_tracts(between(self.mel, starts * MEL_PER_FRAME, columns)),
-            between(self.code, starts, steps),
-            between(self.demands, starts, steps),
-        )
+    def windows(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """``count`` windows of `FRAMES`: what is heard, codes and demands."""
+        pick = torch.randint(len(self.starts), (count, 1), device=self.starts.device)
+        at = self.starts[pick] + torch.arange(FRAMES, device=pick.device)
+        return self.heard[at], self.code[at], self.demands[at]
 
 
-def shown(decoded: Tensor, teacher: Sync) -> Tensor:
+def shown(decoded: Tensor, before: Sync) -> Tensor:
     """What the runtime shows of a decoder's answer, before lips press each other."""
-    return teacher.lip_shut + teacher.lip_gain * (decoded - teacher.lip_anchor)
+    return before.lip_shut + before.lip_gain * (decoded - before.lip_anchor)
 
 
 def misses(

@@ -42,18 +42,23 @@ MEL_HIGH_HZ: Final = _core.MEL_HIGH_HZ
 MEL_FLOOR: Final = _core.MEL_FLOOR
 SILENCE: Final = float(np.log(np.float32(MEL_FLOOR)))  # value of a silent band
 MEL_PER_FRAME: Final = SAMPLES_PER_FRAME // HOP_LENGTH
-# Columns that the audio encoder sees before and from the first column of its frame.
-MEL_BEFORE: Final = 9
-MEL_AFTER: Final = 8
+# Columns that the audio encoder sees in a step, which end with the step's frame.
+MEL_WINDOW: Final = 7
 
 # --- motion ---------------------------------------------------------------------------------------
 
-EMBEDDING: Final = 128  # of a frame of sound
-# Embeddings that the lip decoder sees before and after a frame's own.
-CONTEXT_BEFORE: Final = 12
-CONTEXT_AFTER: Final = 3
 # Frames of sound that have to follow a frame before it can be drawn.
-LOOK_AHEAD: Final = CONTEXT_AFTER + (MEL_AFTER - MEL_PER_FRAME) // MEL_PER_FRAME
+LOOK_AHEAD: Final = 4
+TOKENS: Final = 2  # of the audio encoder in a frame
+# What it remembers of so many tokens: in each of three layers tokens, keys and values.
+MEMORY: Final = 53
+REMEMBERED: Final = tuple(
+    f"{kind}{layer}" for layer in range(3) for kind in ("token", "key", "value")
+)
+TOKEN: Final = 512  # numbers each
+HEARD: Final = TOKENS * TOKEN  # numbers that say what is heard in a frame
+EMBEDDING: Final = 128  # the same, of what lips, head and brows have to know
+CONTEXT: Final = 11  # embeddings that the lip decoder sees, its frame's the last
 POSE: Final = 6  # rotation vector, shift x and y, log scale
 BROWS: Final = 5  # see `parlante.face.model.BROW_MODES`
 # The dynamics VAE draws windows of WINDOW frames, which go on from the last TAIL frames.

@@ -14,6 +14,7 @@ import torch
 import models.train.loop as loop
 from models import sync
 from models.attributes import Attributes
+from models.audio import AudioEncoder
 from models.train import anchors, lips
 from parlante.face.model import FaceModel
 from parlante.runtime.bundle import Bundle
@@ -72,7 +73,7 @@ def test_calibration_undoes_what_a_timid_network_does(
 
     monkeypatch.setattr(anchors, "answer", answer)
     module = sync.Sync()
-    anchors.calibrate(module, error, [Any] * 8, [Any] * 8, torch.device("cpu"))  # type: ignore[list-item]
+    anchors.calibrate(module, AudioEncoder().eval(), error, [Any] * 8, [Any] * 8)  # type: ignore[list-item]
     assert float(module.lip_gain) == pytest.approx(1 / share, abs=0.2)
     one = answer()
     spoken = module.lip_shut + module.lip_gain * (one.made - module.lip_anchor)

@@ -15,13 +15,14 @@ import torch
 import models.train.loop as loop
 from models import sync
 from models.attributes import Attributes
+from models.audio import AudioEncoder
 from models.data import synthetic, visemes
 from models.data.dataset import PreparedClip
 from models.evaluate.articulation import FEMALE, LANGUAGES, MALE
 from models.train import hearing, voices
 from models.train import sync as train_sync
 from models.train.lips import LipError, Natural
-from parlante.contract import MEL_BANDS, SAMPLE_RATE, SILENCE
+from parlante.contract import HEARD, MEL_BANDS, SAMPLE_RATE, SILENCE
 from tests.support import portrait_samples
 
 needs_voices = pytest.mark.skipif(not shutil.which("espeak-ng"), reason="needs espeak-ng")
@@ -140,8 +141,8 @@ def error() -> LipError:
 
 
 def test_codes_open_lips_as_far_as_asked(error: LipError) -> None:
-    teacher = loop.load_weights(sync.Sync(), "sync")
-    shapes = voices.Shapes(error, portrait_samples.model(), teacher.lip_shut)
+    before = loop.load_weights(sync.Sync(), "sync")
+    shapes = voices.Shapes(error, portrait_samples.model(), before.lip_shut)
     opening = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.15, 0.15])
     rounding = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, -0.7])
     code = shapes.codes(opening, rounding, torch.zeros(6))
@@ -167,6 +168,20 @@ def test_other_tracts_move_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(hearing.other_tracts(mel), mel)
 
 
+def test_what_is_played_keeps_its_parts_together() -> None:
+    """Sound and lips of a stretch, faster or slower, are those of the same moments."""
+    frames = 50
+    clock = torch.arange(frames * 4.0)[:, None] / 4
+    for _ in range(20):
+        speed = hearing.other_speed(frames)
+        assert hearing.MIN_SPEED * 0.98 < speed < hearing.MAX_SPEED * 1.02
+        sound = hearing.played(clock, speed, 4)
+        lips = hearing.played(clock[::4], speed)
+        assert len(sound) == 4 * len(lips)
+        torch.testing.assert_close(sound[::4], lips)
+        torch.testing.assert_close(lips[-1], clock[-4])  # it ends with the last frame
+
+
 @needs_voices
 def test_a_batch_teaches_the_whole_network(error: LipError, still_clip: PreparedClip) -> None:
     frames = 60
@@ -178,20 +193,25 @@ def test_a_batch_teaches_the_whole_network(error: LipError, still_clip: Prepared
         mel=rng.uniform(-20, 0, (4 * frames, MEL_BANDS)).astype(np.float32),
         lips=True,
     )
-    teacher = loop.load_weights(sync.Sync(), "sync").requires_grad_(False)
-    device = torch.device("cpu")
-    model = portrait_samples.model()
-    speech = train_sync.join([clip], {"still": np.zeros((frames, 16), np.float32)}, device)
-    shapes = voices.Shapes(error, model, teacher.lip_shut)
-    taught = voices.Lessons.of(visemes.lessons(30), shapes, train_sync.FRAMES, device)
+    encoder = AudioEncoder().eval()
+    before = loop.load_weights(sync.Sync(), "sync").requires_grad_(False)
     pieces = torch.full((2, 400, MEL_BANDS), -8.0)
+    speech = train_sync.join([clip], encoder, pieces, 2)
+    shapes = voices.Shapes(error, portrait_samples.model(), before.lip_shut)
+    taught = voices.Lessons.of(visemes.lessons(30), shapes, pieces, encoder)
     natural = Natural(error.code(speech.expression))
-    course = train_sync.Course(speech, taught, pieces, error, shapes, natural, teacher)
+    quiet = torch.randn(3, voices.FRAMES + 2, HEARD)
+    course = train_sync.Course(
+        speech, quiet, error, train_sync.Voices(taught, shapes, natural, before)
+    )
     module = loop.load_weights(sync.Sync(), "sync").train()
     losses = course.losses(module, 5)
     assert all(torch.isfinite(v) for v in losses.values())
     for part in train_sync.PARTS.values():
         assert set(part) <= set(losses)
     sum(v for k, v in losses.items() if k.startswith("lesson")).backward()  # type: ignore[union-attr]
-    for name, parameter in (*module.audio.named_parameters(), *module.decoder.named_parameters()):
+    for name, parameter in (
+        *module.embedding.named_parameters(),
+        *module.decoder.named_parameters(),
+    ):
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name

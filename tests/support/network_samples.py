@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from models import dynamics, renderer, sync
 from models.attributes import Attributes
+from models.audio import AudioEncoder
 
 
 def randomised(module: Any, spread: float = 0.05) -> Any:
@@ -25,6 +26,7 @@ def write_random_weights(folder: Path) -> None:
     torch.manual_seed(1)
     for name, module in (
         ("attributes", Attributes()),
+        ("audio", AudioEncoder()),
         ("sync", sync.Sync()),
         ("dynamics", dynamics.Dynamics()),
         ("renderer", randomised(renderer.Renderer())),

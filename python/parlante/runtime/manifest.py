@@ -12,12 +12,11 @@ from typing import Any, Final
 from parlante.contract import (
     FFT_SIZE,
     HOP_LENGTH,
-    MEL_AFTER,
     MEL_BANDS,
-    MEL_BEFORE,
     MEL_FLOOR,
     MEL_HIGH_HZ,
     MEL_LOW_HZ,
+    MEL_WINDOW,
     NATIVE_FPS,
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
@@ -43,7 +42,7 @@ FRONT_END: Final[Mapping[str, Any]] = {
         "norm": "slaney",
         "floor": MEL_FLOOR,
     },
-    "mel_window": [MEL_BEFORE, MEL_AFTER],
+    "mel_window": MEL_WINDOW,
 }
 
 

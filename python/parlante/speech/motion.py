@@ -2,15 +2,14 @@
 
 log-mel → audio encoder → lip decoder (deterministic) and dynamics VAE (drawn), whose head and brows
 move more where it is loud (`Emphasis`); where nobody speaks, lips stay shut (`VoiceActivity`). A
-frame needs 160 ms of audio beyond its own end (80 ms in the encoder, 80 ms in the decoder). Every
-network sees a fixed window whose content depends on the sample count alone, so any chunking of the
-audio gives the same bits.
+frame needs 160 ms of audio beyond its own end, all of them in the encoder. Every network is run
+once a frame, on what depends on the samples alone, so any chunking of the audio gives the same
+bits.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,13 +18,11 @@ from parlante import _core
 from parlante.contract import (
     BLINK,
     BROWS,
-    CONTEXT_AFTER,
-    CONTEXT_BEFORE,
+    CONTEXT,
     LOOK_AHEAD,
-    MEL_AFTER,
     MEL_BANDS,
-    MEL_BEFORE,
     MEL_PER_FRAME,
+    MEL_WINDOW,
     POSE,
     SAMPLES_PER_FRAME,
     SILENCE,
@@ -37,6 +34,7 @@ from parlante.speech.breath import Breath
 from parlante.speech.dynamics import ANYBODY, Dynamics
 from parlante.speech.emphasis import Emphasis
 from parlante.speech.fixation import Fixation
+from parlante.speech.hearing import Hearing
 from parlante.speech.nods import Nods
 from parlante.speech.voice_activity import VoiceActivity
 
@@ -71,7 +69,7 @@ class MotionStream:
     def __init__(
         self, bundle: Bundle, *, seed: int = 0, manner: Float = ANYBODY, device: str = "cpu"
     ) -> None:
-        self._encode = bundle.session("audio_encode", device=device, threads=1)
+        self._hearing = Hearing(bundle, device)
         self._decode = bundle.session("lip_decode", device=device, threads=1)
         self._dynamics = Dynamics(bundle, seed, manner, device)
         self._breath, self._fixation = Breath(seed), Fixation(seed)
@@ -83,11 +81,8 @@ class MotionStream:
             samples_per_frame=SAMPLES_PER_FRAME,
             look_ahead=LOOK_AHEAD * SAMPLES_PER_FRAME,
         )
-        context = CONTEXT_BEFORE + 1 + CONTEXT_AFTER
-        self._embeddings: deque[Float] = deque(maxlen=context)
-        silence = self._embed(np.full((MEL_BEFORE + MEL_AFTER, MEL_BANDS), SILENCE, np.float32))
-        self._rest = self._lip([silence] * context)
-        self.hush()
+        self._embeddings: deque[Float] = deque(maxlen=CONTEXT)
+        self._rest = self.hush()
 
     def hush(self) -> Float:
         """Forget all sound; returns the lip code [16] of silence.
@@ -97,17 +92,14 @@ class MotionStream:
         """
         self._mel = _core.LogMel()
         self._voice.reset()
-        before = MEL_BEFORE + CONTEXT_BEFORE * MEL_PER_FRAME
-        self._columns: Float = np.full((before, MEL_BANDS), SILENCE, np.float32)
-        self._embeddings.clear()
-        return self._rest
+        self._hearing.reset()
+        self._columns: Float = np.full((MEL_WINDOW - MEL_PER_FRAME, MEL_BANDS), SILENCE, np.float32)
+        self._embeddings.extend([self._hearing.silence] * CONTEXT)
+        self._ahead = 0  # frames of sound beyond the next motion's
+        return self._lip()
 
-    def _embed(self, columns: Float) -> Float:
-        (embedding,) = self._encode.run(["embedding"], {"mel": columns[None]})
-        return np.asarray(embedding[0, 0])
-
-    def _lip(self, embeddings: Iterable[Float]) -> Float:
-        (lip,) = self._decode.run(["lip"], {"embeddings": np.stack(list(embeddings))[None]})
+    def _lip(self) -> Float:
+        (lip,) = self._decode.run(["lip"], {"embeddings": np.stack(self._embeddings)[None]})
         return np.asarray(lip[0, 0])
 
     def push(self, samples: Float) -> list[Motion]:
@@ -117,20 +109,22 @@ class MotionStream:
         columns = self._mel.process(samples)
         self._columns = np.concatenate([self._columns, columns])
         motions = []
-        while len(self._columns) >= MEL_BEFORE + MEL_AFTER:
-            window = self._columns[: MEL_BEFORE + MEL_AFTER]
-            self._embeddings.append(self._embed(window))
+        while len(self._columns) >= MEL_WINDOW:
+            window = self._columns[:MEL_WINDOW]
+            self._embeddings.append(self._hearing.next(window))
             self._emphasis.hear(window[-MEL_PER_FRAME:])
             self._nods.hear(window[-MEL_PER_FRAME:])
             self._columns = self._columns[MEL_PER_FRAME:]
-            if len(self._embeddings) == self._embeddings.maxlen:
+            if self._ahead == LOOK_AHEAD:
                 motions.append(self._next())
+            else:
+                self._ahead += 1
         return motions
 
     def _next(self) -> Motion:
         follow = np.float32(self._voice.next())
-        lip = self._rest + follow * (self._lip(self._embeddings) - self._rest)
-        drawn = self._dynamics.next(self._embeddings[CONTEXT_BEFORE])
+        lip = self._rest + follow * (self._lip() - self._rest)
+        drawn = self._dynamics.next(self._embeddings[-1])
         pose, lids, brows = np.split(drawn, [POSE, POSE + BLINK])
         pose, brows = np.split(self._emphasis.next(np.concatenate([pose, brows])), [POSE])
         # Both eyes are shut by one will (Hering's law); that a fit lost one of them is noise.
