@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from parlante.contract import (
+    LAYERS,
     LOOK_AHEAD,
     MEL_BANDS,
     MEL_PER_FRAME,
@@ -35,7 +36,7 @@ WARM = 25  # frames of silence before a clip
 MEL_SCALE, MEL_SHIFT = 4 * 2.302585, 1.0
 MEL_RANGE = (-1.0, 2.0)
 
-assert PAST + max(FUTURE) == MEMORY
+assert len(FUTURE) == LAYERS and PAST + max(FUTURE) == MEMORY
 assert BEHIND + 1 == TOKENS * LOOK_AHEAD
 
 
@@ -167,7 +168,7 @@ class Streaming(nn.Module):
     def forward(self, mel: Tensor, *memory: Tensor) -> tuple[Tensor, Tensor]:
         x = F.gelu(rowwise(self.encoder.stem1, scaled(mel[0])))
         x = F.gelu(rowwise(self.encoder.stem2, x))
-        kinds = len(memory) // len(self.encoder.layers)
+        kinds = len(memory) // LAYERS
         fresh: list[Tensor] = []
         for i, layer in enumerate(self.encoder.layers):
             x, own = layer.step(x, list(memory[kinds * i : kinds * (i + 1)]))

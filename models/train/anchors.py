@@ -38,20 +38,14 @@ class Answer:
     loud: Tensor
 
 
-def after_silence(encoder: AudioEncoder, mel: Tensor) -> Tensor:
-    """What is heard in log-mel [4·T, 80] and in the silence before it that its lips depend on.
-
-    [T + 10, 1024].
-    """
-    return hear(encoder, F.pad(mel, (0, 0, (CONTEXT - 1) * MEL_PER_FRAME, 0), value=SILENCE))
-
-
 def answer(module: Sync, encoder: AudioEncoder, error: LipError, clip: PreparedClip) -> Answer:
     """The decoder's answer to a whole clip."""
     assert clip.mel is not None
     device = module.lip_shut.device
     mel = torch.from_numpy(clip.mel).to(device)
-    made = module.decoder(module.embedding(after_silence(encoder, mel)[None]))[0]
+    # With the silence before it that its first lips depend on.
+    heard = hear(encoder, F.pad(mel, (0, 0, (CONTEXT - 1) * MEL_PER_FRAME, 0), value=SILENCE))
+    made = module.decoder(module.embedding(heard[None]))[0]
     keep = torch.from_numpy(clip.keep).to(device)
     loudness = mel.exp().mean(1).clamp(min=1e-9).log().view(-1, MEL_PER_FRAME).mean(1)
     return Answer(
@@ -112,8 +106,7 @@ def calibrate(
     openings = error.aperture(mean_shut + change) - error.aperture(mean_shut)
     form = torch.linalg.lstsq(change, openings[:, None]).solution[:, 0]
     module.lip_opening.copy_(form.half())
-    # From shut to the answer to silence.
-    # In float32, as it is shown: a still face must not be off by what rounding leaves.
+    # From shut to the answer to silence; in float32, as it is shown.
     quiet = torch.full((1, CONTEXT * MEL_PER_FRAME, MEL_BANDS), SILENCE, device=way.device)
     quiet = encoder.hear(quiet)
     beyond = gain * (module.decoder(module.embedding(quiet))[0, 0] - module.lip_anchor)

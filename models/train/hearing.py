@@ -11,7 +11,7 @@ from torch import Tensor
 from models.audio import AudioEncoder
 from models.data import music
 from parlante import _core
-from parlante.contract import MEL_BANDS, SILENCE
+from parlante.contract import MEL_BANDS, MEL_PER_FRAME, SILENCE
 
 MIN_SPEED, MAX_SPEED = 0.85, 1.2  # of augmented speech
 FAINTEST = -22.0  # log-mel of noise; white noise of −42 dB is at −8
@@ -93,6 +93,12 @@ def augment(mel: Tensor, pieces: Tensor, background: Background) -> Tensor:
     mel = torch.where(choice < background.noise, torch.logaddexp(mel, noise), mel)
     musical = choice > 1 - background.music
     return torch.where(musical, torch.logaddexp(mel, played), mel).clamp(min=SILENCE)
+
+
+def elsewhere(mel: Tensor, speed: float, pieces: Tensor) -> Tensor:
+    """A stretch's log-mel [C, 80] at another speed, in another voice, in front of ``pieces``."""
+    changed = other_tracts(played(mel, speed, MEL_PER_FRAME)[None])
+    return augment(changed, pieces, BEHIND_SPEECH)[0]
 
 
 @torch.no_grad()

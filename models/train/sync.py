@@ -26,16 +26,7 @@ from models.data.dataset import PreparedClip, frame_weights, is_validation, load
 from models.data.visemes import lessons
 from models.sync import LIP_WINDOW, Sync
 from models.train.anchors import calibrate
-from models.train.hearing import (
-    BEHIND_SPEECH,
-    augment,
-    hear,
-    hear_music,
-    other_speed,
-    other_tracts,
-    played,
-    unspoken,
-)
+from models.train.hearing import elsewhere, hear, hear_music, other_speed, played, unspoken
 from models.train.lips import LipError, Natural, weighted
 from models.train.loop import Peers, Settings, arguments, load_weights, made_by, train
 from models.train.voices import FRAMES, WINDOW, Lessons, Shapes, misses, shown
@@ -107,8 +98,7 @@ def join(
             own, lips, kept = mel, expression, keep
             if pieces is not None:
                 speed = other_speed(len(clip))
-                own = other_tracts(played(mel, speed, MEL_PER_FRAME)[None])
-                own = augment(own, pieces, BEHIND_SPEECH)[0]
+                own = elsewhere(mel, speed, pieces)
                 lips, kept = played(expression, speed), played(keep, speed)
             n = len(lips)
             margin = (0, 0, before * MEL_PER_FRAME, after * MEL_PER_FRAME)

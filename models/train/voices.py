@@ -17,16 +17,9 @@ from torch import Tensor
 from models.audio import AudioEncoder
 from models.data.visemes import Lesson
 from models.sync import Sync
-from models.train.hearing import (
-    BEHIND_SPEECH,
-    augment,
-    hear,
-    other_speed,
-    other_tracts,
-    played,
-)
+from models.train.hearing import elsewhere, hear, other_speed, played
 from models.train.lips import LipError
-from parlante.contract import CONTEXT, EXPRESSION, MEL_PER_FRAME
+from parlante.contract import CONTEXT, EXPRESSION
 from parlante.face.model import FaceModel
 
 # Modes of the 3DMM that a measure of a viseme moves, at 1.
@@ -101,8 +94,7 @@ class Lessons:
             if len(asked) < FRAMES:
                 continue
             mel = torch.from_numpy(own.mel).to(pieces.device)
-            mel = other_tracts(played(mel, speed, MEL_PER_FRAME)[None])
-            heard.append(hear(encoder, augment(mel, pieces, BEHIND_SPEECH)[0]))
+            heard.append(hear(encoder, elsewhere(mel, speed, pieces)))
             code.append(shapes.codes(*asked[:, :3].unbind(-1)))
             demands.append(asked[:, 3:])
             starts.append(first + torch.arange(len(asked) - FRAMES + 1, device=pieces.device))

@@ -50,10 +50,11 @@ MEL_WINDOW: Final = 7
 # Frames of sound that have to follow a frame before it can be drawn.
 LOOK_AHEAD: Final = 4
 TOKENS: Final = 2  # of the audio encoder in a frame
-# What it remembers of so many tokens: in each of three layers tokens, keys and values.
+LAYERS: Final = 3  # of the audio encoder
+# What it remembers of so many tokens: in each layer tokens, keys and values.
 MEMORY: Final = 53
 REMEMBERED: Final = tuple(
-    f"{kind}{layer}" for layer in range(3) for kind in ("token", "key", "value")
+    f"{kind}{layer}" for layer in range(LAYERS) for kind in ("token", "key", "value")
 )
 TOKEN: Final = 512  # numbers each
 HEARD: Final = TOKENS * TOKEN  # numbers that say what is heard in a frame

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from parlante.contract import (
+    LAYERS,
     MEL_BANDS,
     MEL_WINDOW,
     MEMORY,
@@ -27,8 +28,8 @@ class Hearing:
         self._rows: Float = np.zeros((len(REMEMBERED), KEPT, TOKEN), np.float32)
         self._silent: Float = np.zeros((len(REMEMBERED), 1, TOKEN), np.float32)
         silence = np.full((MEL_WINDOW, MEL_BANDS), SILENCE, np.float32)
-        # In silence all tokens are alike; those of a layer are once those of the layer before are.
-        for _ in REMEMBERED:
+        # In silence all tokens are alike: a layer's are once those of the layer before it are.
+        for _ in range(LAYERS + 1):
             self.reset()
             self.silence = self.next(silence)  # embedding float32 [128]
             self._silent[:, 0] = self._rows[:, MEMORY]
@@ -42,7 +43,7 @@ class Hearing:
     def next(self, columns: Float) -> Float:
         """Embedding float32 [128] after the next frame's log-mel and what precedes it, [7, 80]."""
         if self._end + TOKENS > KEPT:
-            self._rows[:, :MEMORY] = self._rows[:, self._end - MEMORY : self._end].copy()
+            self._rows[:, :MEMORY] = self._rows[:, self._end - MEMORY : self._end]
             self._end = MEMORY
         known = self._rows[:, self._end - MEMORY : self._end]
         embedding, fresh = self._network.run(
