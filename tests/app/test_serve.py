@@ -28,6 +28,7 @@ from parlante.app.serve import (
     HEADER,
     MAX_UPLOAD,
     SESSIONS,
+    SOUND_RATE,
     application,
     needs_token,
     serve,
@@ -85,6 +86,27 @@ def test_speech_comes_back_with_pictures_and_stops_at_once() -> None:
             assert not loud or loud[-1] < 10  # what was on its way
             pts = [p for p, *_ in idle + speaking + after]
             assert pts == list(range(0, 640 * len(pts), 640))
+
+    served(check)
+
+
+def test_the_page_hears_what_was_recorded() -> None:
+    """A tone that 16 kHz cannot hold comes back as loud as it was."""
+    seconds = np.arange(SOUND_RATE) / SOUND_RATE
+    tone = 0.25 * np.sin(2 * np.pi * 11_000 * seconds).astype(np.float32)
+    soundfile.write(file := io.BytesIO(), tone, SOUND_RATE, format="WAV")
+    file.seek(0)
+
+    async def check(client: Client) -> None:
+        async with client.ws_connect("/live") as socket:
+            name = (await socket.receive_json())["session"]
+            await client.post(f"/speak?session={name}", data=file)
+            heard = np.concatenate([samples for *_, samples in await frames(socket, 40)])
+            assert len(heard) == 40 * SOUND_RATE // 25
+            loud = heard[np.flatnonzero(heard)[0] :] / 32768
+            count = min(len(loud), len(tone) - 1)
+            assert count > SOUND_RATE // 2
+            np.testing.assert_allclose(loud[:count], tone[1:][:count], rtol=0, atol=1e-3)
 
     served(check)
 
@@ -194,7 +216,8 @@ def test_as_many_sessions_as_asked_for() -> None:
 def test_text_is_read_in_the_voice_asked_for() -> None:
     if shutil.which("espeak-ng") is None:
         pytest.skip("no espeak-ng on this machine")
-    german, english = (speech_of("Guten Morgen", voice) for voice in ("de", "en"))
+    (german, rate), (english, _) = (speech_of("Guten Morgen", voice) for voice in ("de", "en"))
+    assert 0.3 < len(german) / rate < 3
     assert len(german) != len(english)
     with pytest.raises(ParlanteError, match=r"voice='none-such'.*--voices"):
         speech_of("hello", "none-such")

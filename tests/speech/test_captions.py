@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from parlante.app.serve import speech_of
 from parlante.contract import SAMPLE_RATE
 from parlante.runtime.bundle import Bundle
+from parlante.speech.audio import decode_audio
 from parlante.speech.captions import CHUNK_S, LONGEST, captions_of, parts_of
 from parlante.speech.voice_activity import probabilities
 
@@ -37,7 +38,7 @@ def test_sentences_begin_and_end_with_their_sound(language: str, pause: float) -
         pytest.skip("no espeak-ng on this machine")
     sound, true, at = [np.zeros(8000, np.float32)], [], 0.5
     for k, sentence in enumerate(SAID[language]):
-        spoken = speech_of(sentence, language)
+        spoken = np.concatenate(list(decode_audio(*speech_of(sentence, language))))
         heard = np.flatnonzero(np.abs(spoken) > 0.01)
         spoken = spoken[heard[0] : heard[-1]]
         silence = np.zeros(int(pause * (1 + 0.3 * (-1) ** k) * SAMPLE_RATE), np.float32)

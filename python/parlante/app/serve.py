@@ -1,11 +1,11 @@
 """`parlante serve`: a web page on which an avatar idles, speaks and can be interrupted.
 
-One WebSocket is one `Live` session. The server sends, for each frame, one binary message: pts as
-uint64 and the length of the JPEG as uint32 (little-endian), the JPEG, then the frame's samples as
-int16 (16 kHz, mono). The page sends sound as binary int16 at the rate it named, and commands as
-JSON: ``{"rate": 48000}``, ``{"do": "flush"}``, ``{"do": "interrupt"}``, ``{"say": "text"}``,
-``{"change": {"mood": "friendly"}}`` (as `Live.change`). Once a second the server answers with its
-status as JSON. ``POST /speak`` takes a sound file for the page that names itself:
+One WebSocket is one `Live` session. The server sends, for each frame, one binary message: pts in
+16 kHz samples as uint64 and the length of the JPEG as uint32 (little-endian), the JPEG, then the
+frame's samples as int16 (48 kHz, mono). The page sends sound as binary int16 at the rate it named,
+and commands as JSON: ``{"rate": 48000}``, ``{"do": "flush"}``, ``{"do": "interrupt"}``, ``{"say":
+"text"}``, ``{"change": {"mood": "friendly"}}`` (as `Live.change`). Once a second the server answers
+with its status as JSON. ``POST /speak`` takes a sound file for the page that names itself:
 ``/speak?session=…``. ``GET /healthz`` answers while the server runs, ``GET /metrics`` is for
 Prometheus.
 """
@@ -42,7 +42,7 @@ from parlante.options import RenderOptions
 from parlante.runtime.assets import asset
 from parlante.session.engine import Frame
 from parlante.session.live import MAX_QUEUED_S, Live, LiveStatus
-from parlante.speech.audio import decode_audio
+from parlante.speech.audio import read_audio
 
 try:
     from aiohttp import WSMsgType, web
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 MAX_UPLOAD = 20 * 2**20  # bytes of a sound file
 MAX_MESSAGE = 2**20  # bytes of a piece of sound
 MAX_TEXT = 500  # characters to say
+SOUND_RATE = 48_000  # Hz, of the sound that the page plays
 SESSIONS = 2  # at a time, where not asked for more
 JPEG_QUALITY = 88
 HEADER = struct.Struct("<QI")
@@ -87,8 +88,8 @@ def pack_frame(frame: Frame) -> bytes:
     return HEADER.pack(frame.pts, len(jpeg)) + jpeg.tobytes() + frame.audio.tobytes()
 
 
-def speech_of(text: str, voice: str | None = None) -> Float:
-    """``text`` spoken by a voice of espeak-ng, float32 [n] at 16 kHz.
+def speech_of(text: str, voice: str | None = None) -> tuple[Float, int]:
+    """``text`` spoken by a voice of espeak-ng, float32 [n], and its rate in Hz.
 
     Raises:
         ParlanteError: there is no espeak-ng, or no such voice.
@@ -107,7 +108,7 @@ def speech_of(text: str, voice: str | None = None) -> Float:
                 f"voice={voice!r}: {done.stderr.decode(errors='replace').strip() or 'no sound'}; "
                 f"`{Path(program).name} --voices` lists them"
             )
-        return np.concatenate(list(decode_audio(path)))
+        return read_audio(path, MAX_QUEUED_S)
 
 
 class _Server:
@@ -181,7 +182,9 @@ class _Server:
 
     async def _session(self, socket: web.WebSocketResponse) -> None:
         name = secrets.token_urlsafe(8)
-        with await asyncio.to_thread(self._avatar.live, options=self._options) as live:
+        with await asyncio.to_thread(
+            self._avatar.live, options=self._options, sound_rate=SOUND_RATE
+        ) as live:
             self._sessions[name] = live
             sending = asyncio.create_task(self._send(socket, live, name))
             try:
@@ -228,7 +231,7 @@ class _Server:
                     elif "say" in asked:
                         text = str(asked["say"])[:MAX_TEXT]
                         said = await asyncio.to_thread(speech_of, text, self._voice)
-                        live.push_audio(said)
+                        live.push_audio(*said)
                         live.flush()
             except _BAD_MESSAGES as error:
                 await socket.send_json({"error": str(error)})
@@ -239,33 +242,27 @@ class _Server:
             raise web.HTTPNotFound(text="no such session")
         body = await request.read()
         try:
-            samples = await asyncio.to_thread(_decoded, body)
-            live.push_audio(samples)
+            samples, rate = await asyncio.to_thread(_decoded, body)
+            live.push_audio(samples, rate)
             live.flush()
         except ParlanteError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
-        return web.json_response({"seconds": len(samples) / SAMPLE_RATE})
+        return web.json_response({"seconds": len(samples) / rate})
 
     async def _shut_down(self, application: web.Application) -> None:
         for live in self._sessions.values():
             live.close()
 
 
-def _decoded(body: bytes) -> Float:
+def _decoded(body: bytes) -> tuple[Float, int]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sound"
         path.write_bytes(body)
-        chunks, count = [], 0
         try:
-            for chunk in decode_audio(path):
-                chunks.append(chunk)
-                count += len(chunk)
-                if count > MAX_QUEUED_S * SAMPLE_RATE:
-                    raise ParlanteError(f"the sound lasts longer than {MAX_QUEUED_S} s")
+            return read_audio(path, MAX_QUEUED_S)
         except ParlanteError as error:
             # Where it lay here is nobody's business.
             raise ParlanteError(str(error).replace(str(path), "the file")) from error
-        return np.concatenate(chunks)
 
 
 def application(

@@ -55,6 +55,22 @@ def decode_audio(source: str | Path | Samples, sample_rate: int | None = None) -
     return _file_chunks(SoundFile(_audio_path(source, sample_rate)), str(source))
 
 
+def read_audio(path: Path, longest: float) -> tuple[Float, int]:
+    """All of a media file's sound at its own rate: float32 [n], channels averaged, and the rate.
+
+    Raises:
+        AudioError: the file cannot be used, or lasts longer than ``longest`` seconds.
+    """
+    rate, blocks = _mono_blocks(SoundFile(path), str(path))
+    chunks, left = [], longest * rate
+    for block in blocks:
+        chunks.append(block)
+        left -= len(block)
+        if left < 0:
+            raise AudioError(f"the sound lasts longer than {longest:g} s")
+    return np.concatenate(chunks), rate
+
+
 def expected_samples(source: str | Path | Samples, sample_rate: int | None = None) -> int | None:
     """How many 16 kHz samples `decode_audio` will give, for a progress bar.
 
@@ -185,11 +201,16 @@ def _resampled(blocks: Iterator[Float], rate: int) -> Iterator[Float]:
 
 
 def _file_chunks(file: SoundFile, name: str) -> Iterator[Float]:
+    rate, blocks = _mono_blocks(file, name)
+    yield from _resampled(blocks, rate)
+
+
+def _mono_blocks(file: SoundFile, name: str) -> tuple[int, Iterator[Float]]:
     blocks = file.blocks()
     first = next(blocks, None)
     if first is None:
         raise AudioError(f"{name} holds no samples; give a file with speech in it")
-    yield from _resampled(_one_rate(first, blocks, name), first[0])
+    return first[0], _one_rate(first, blocks, name)
 
 
 def _one_rate(
