@@ -124,6 +124,31 @@ def test_a_signal_ends_it_and_leaves_nothing_half_written(folder: Path) -> None:
     assert {path.name for path in (folder / "out").iterdir()} == {"batch.jsonl"}
 
 
+def test_captions_are_written_beside_the_video_and_again_where_they_are_missing(
+    folder: Path,
+) -> None:
+    (folder / "said.txt").write_text("Hello there.")
+    soundfile.write(folder / "said.wav", demo_speech(), 16_000)
+    (folder / "work.csv").write_text(
+        "photo,audio,output,transcript\n"
+        "face.jpg,said.wav,one.mp4,said.txt\n"
+        "face.jpg,short.wav,two.mp4,nothing.txt\n"
+    )
+    out = folder / "out"
+    out.mkdir()
+    for state in ("made", "there", "made"):
+        jobs = jobs_of(folder / "work.csv", out, SETTING)
+        one, two = sorted(run(jobs, out, 1), key=lambda record: int(record["job"]))
+        assert one["state"] == state
+        assert two["state"] == "failed" and "nothing.txt cannot be read" in two["error"]
+        captions = [out / "one.srt", out / "one.vtt"]
+        for path in captions:
+            assert "Hello there." in path.read_text()
+        if state == "there":
+            captions[0].unlink()
+    assert not (out / "two.mp4").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "says"), [("a,b\n1,2\n", "no photo, audio"), ("photo,audio\n", "no row"), ("", "no")]
 )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,10 +22,11 @@ from parlante.app.arguments import avatar_with, option_of_text
 from parlante.app.signals import ENDINGS, EndedError, check, end
 from parlante.avatar import Avatar
 from parlante.errors import ParlanteError
+from parlante.media.captions import captions_beside, read_transcript, write_captions
 from parlante.options import RenderOptions
 from parlante.runtime.compute import Compute
 
-COLUMNS = ("photo", "audio", "output")
+COLUMNS = ("photo", "audio", "output", "transcript")
 LOG = "batch.jsonl"  # in the folder of the videos: a line a job
 BREAKS = 3  # deaths of a process after which the jobs that are left run one by one
 Record = dict[str, Any]
@@ -43,12 +44,17 @@ class Setting:
 
 @dataclass(frozen=True)
 class Job:
-    """A row of the table, numbered from 1; options as texts; why it cannot be done, if so."""
+    """A row of the table, numbered from 1; options as texts; why it cannot be done, if so.
+
+    ``captions`` are made of the ``transcript``, a file with a text, where there is one.
+    """
 
     number: int
     photo: Path
     audio: Path
     output: Path
+    transcript: Path | None
+    captions: tuple[Path, ...]
     options: tuple[tuple[str, str], ...]
     setting: Setting
     wrong: str = ""
@@ -58,7 +64,8 @@ class Job:
         """Of all that decides the video, as far as can be told without reading it."""
         stats = [
             (str(path), path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else ()
-            for path in (self.photo, self.audio)
+            for path in (self.photo, self.audio, self.transcript)
+            if path is not None
         ]
         setting = f"{self.setting.options} {self.setting.face} {self.setting.bundle}"
         what = f"{__version__} {stats} {self.options} {setting}"
@@ -68,7 +75,8 @@ class Job:
 def jobs_of(table: Path, folder: Path, setting: Setting) -> list[Job]:
     """The rows of a CSV file; videos go to ``folder``, other paths are relative to the table.
 
-    Columns: photo, audio, output (else a name is made up) and fields of `RenderOptions`.
+    Columns: photo, audio, output (else a name is made up), transcript (a text file that captions
+    are made of) and fields of `RenderOptions`.
 
     Raises:
         ParlanteError: the file is no such table.
@@ -96,7 +104,10 @@ def jobs_of(table: Path, folder: Path, setting: Setting) -> list[Job]:
         wrong = f"{', '.join(empty)}: nothing is given" if empty else ""
         if any(output == other.output for other in jobs):
             wrong = f"{output.name} is the output of another row, too"
-        jobs.append(Job(number, photo, audio, output, tuple(given.items()), setting, wrong))
+        said = table.parent / row["transcript"] if row.get("transcript") else None
+        captions = () if said is None else captions_beside(output)
+        job = Job(number, photo, audio, output, said, captions, tuple(given.items()), setting)
+        jobs.append(replace(job, wrong=wrong))
     return jobs
 
 
@@ -112,7 +123,8 @@ def run(
     made = _made_before(folder / LOG)
     todo = {}
     for job in jobs:
-        if job.output.exists() and made.get(str(job.output)) == job.fingerprint:
+        there = all(path.exists() for path in (job.output, *job.captions))
+        if there and made.get(str(job.output)) == job.fingerprint:
             yield _record(job, state="there")
         else:
             todo[job.number] = job
@@ -210,9 +222,12 @@ def make(job: Job) -> Record:
             raise ParlanteError(job.wrong)
         given = {name: option_of_text(name, text) for name, text in job.options}
         options = RenderOptions.of(job.setting.options, **given)
+        said = "" if job.transcript is None else read_transcript(job.transcript)
         job.output.parent.mkdir(parents=True, exist_ok=True)
         speech = _avatar(job.photo, job.setting).speak(job.audio, options=options)
         speech.save(job.output, progress=count)
+        for path in job.captions:
+            write_captions(path, speech.captions(said))
     except EndedError as ended:
         os._exit(128 + ended.number)  # the pool would go on with the next job
     except Exception as error:

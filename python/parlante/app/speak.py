@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from parlante.app.arguments import avatar_of, render_options
 from parlante.app.signals import check
-from parlante.errors import ParlanteError, reason
-from parlante.media.captions import SUFFIXES, write_captions
+from parlante.errors import ParlanteError
+from parlante.media.captions import captions_beside, read_transcript, write_captions
 from parlante.media.codecs import STANDARD_OUTPUT
 from parlante.media.files import keep_inputs
 from parlante.media.folder import is_numbered
@@ -39,9 +39,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> None:
     if arguments.json and arguments.output == STANDARD_OUTPUT:
         raise ParlanteError("--json prints on standard output, where the video goes; name a file")
-    said = _transcript(arguments)
-    beside = [] if said is None else [arguments.output.with_suffix(end) for end in SUFFIXES]
-    inputs = [*photos, audio, arguments.background, arguments.transcript]
+    transcript: Path | None = arguments.transcript
+    beside: tuple[Path, ...] = ()
+    said = ""
+    if transcript is not None:
+        if arguments.output == STANDARD_OUTPUT or is_numbered(arguments.output):
+            raise ParlanteError("captions are written beside a video file; name one with -o")
+        said, beside = read_transcript(transcript), captions_beside(arguments.output)
+    inputs = [*photos, audio, arguments.background, transcript]
     for written in (arguments.output, *beside):
         keep_inputs(written, inputs)
     options = render_options(arguments)
@@ -62,7 +67,7 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
             progress=drawn,
         )
     tell_written(arguments.output, replaces=replaces)
-    captions = [] if said is None else speech.captions(said)
+    captions = speech.captions(said) if beside else []
     for path in beside:
         replaces = path.is_file()
         write_captions(path, captions)
@@ -81,20 +86,6 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
             "seed": speech.seed,
         }
         print(json.dumps(told))
-
-
-def _transcript(arguments: argparse.Namespace) -> str | None:
-    """The text of ``--transcript``, where captions can be written."""
-    if arguments.transcript is None:
-        return None
-    if arguments.output == STANDARD_OUTPUT or is_numbered(arguments.output):
-        raise ParlanteError("captions are written beside a video file; name one with -o")
-    try:
-        return str(arguments.transcript.read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise ParlanteError(
-            f"{arguments.transcript} cannot be read ({reason(error)}); give a text file, UTF-8"
-        ) from error
 
 
 def tell_written(path: Path, *, replaces: bool) -> None:

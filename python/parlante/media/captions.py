@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from parlante.errors import OutputError
+from parlante.errors import OutputError, ParlanteError, reason
 from parlante.media.files import write_whole
 
 SUFFIXES: Final = (".srt", ".vtt")
@@ -23,6 +23,25 @@ class Caption:
     begin: float
     end: float
     text: str
+
+
+def captions_beside(video: Path) -> tuple[Path, ...]:
+    """The files of captions that belong to a video's."""
+    return tuple(video.with_suffix(end) for end in SUFFIXES)
+
+
+def read_transcript(path: Path) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        ParlanteError: it cannot be read.
+    """
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise ParlanteError(
+            f"{path} cannot be read ({reason(error)}); give a text file, UTF-8"
+        ) from error
 
 
 def write_captions(path: Path, captions: Sequence[Caption]) -> None:
