@@ -49,7 +49,7 @@ from parlante.contract import (
 )
 from parlante.render.network import DTYPES
 
-OPSET = 18
+OPSET = 20
 # The largest difference from PyTorch that rounding explains, relative to the output's own size.
 TOLERANCE = 2e-4
 HALF_TOLERANCE = 2e-2  # computing in float16

@@ -25,7 +25,7 @@ from parlante.contract import (
 )
 
 WIDTH, HEADS = 512, 8
-SCALE = (WIDTH // HEADS) ** -0.5  # of a query
+INNER = 1024  # numbers between the matrices of an MLP: half of Whisper's
 PAST = 50  # tokens that a token sees before its own
 FUTURE = (3, 2, 2)  # and after it, in each layer
 # Tokens of a step that the last layer is behind: in a step of the stream the first of them is of
@@ -57,7 +57,10 @@ def rowwise(convolution: nn.Conv1d, x: Tensor) -> Tensor:
 
 
 class Layer(nn.Module):
-    """A layer of Whisper's encoder over a band of tokens, with a bias for each distance."""
+    """A layer of Whisper's encoder over a band of tokens, with a bias for each distance.
+
+    The scale of the attention is in ``query``.
+    """
 
     def __init__(self, future: int) -> None:
         super().__init__()
@@ -67,9 +70,7 @@ class Layer(nn.Module):
         self.key = nn.Linear(WIDTH, WIDTH, bias=False)
         self.out = nn.Linear(WIDTH, WIDTH)
         self.distance = nn.Parameter(torch.zeros(HEADS, PAST + 1 + future))
-        self.mlp = nn.Sequential(
-            nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH)
-        )
+        self.mlp = nn.Sequential(nn.Linear(WIDTH, INNER), nn.GELU(), nn.Linear(INNER, WIDTH))
         heads = torch.eye(HEADS).repeat_interleave(WIDTH // HEADS, 1)
         self.register_buffer("heads", heads, persistent=False)  # which numbers are a head's
 
@@ -80,7 +81,7 @@ class Layer(nn.Module):
             part(seen).unflatten(-1, (HEADS, -1)).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
-        scores = q * SCALE @ k.transpose(-1, -2) + self._band(x.shape[1], 0, x.shape[1])
+        scores = q @ k.transpose(-1, -2) + self._band(x.shape[1], 0, x.shape[1])
         attended = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
         return self._on(x, attended)
 
@@ -94,7 +95,7 @@ class Layer(nn.Module):
         key, value = self.key(seen), self.value(seen)
         behind = torch.cat([tokens[MEMORY - self.future :], x])[: len(x)]
         # A row for each head, with nothing of the others: no transposition of what is remembered.
-        query = (self.query(self.norm1(behind)) * SCALE)[:, None] * self.heads
+        query = self.query(self.norm1(behind))[:, None] * self.heads
         query = query.flatten(0, 1)
         band = self._band(MEMORY + len(x), MEMORY - self.future, len(x))
         scores = torch.cat([query @ keys.T, query @ key.T], -1)
@@ -173,4 +174,5 @@ class Streaming(nn.Module):
         for i, layer in enumerate(self.encoder.layers):
             x, own = layer.step(x, list(memory[kinds * i : kinds * (i + 1)]))
             fresh += own
-        return self.embedding(self.encoder.frames(x)[None]), torch.stack(fresh)
+        remembered = torch.cat(fresh).unflatten(0, (len(fresh), -1))
+        return self.embedding(self.encoder.frames(x)[None]), remembered

@@ -1,30 +1,54 @@
 """What a speech recogniser hears: ``python -m models.data.teacher`` (after prepare).
 
-Sound of the training people and of synthetic voices (espeak-ng), and what the third layer of
-Whisper's encoder says of it. `models.train.audio` learns from the pairs. Needs ``pip install
+Sound of the training people, as it is and played faster and slower, and of synthetic voices
+(espeak-ng), and what the third layer of Whisper's encoder says of it. `models.train.audio` learns
+from the pairs; expressions beside them tell which of it the lips follow. Needs ``pip install
 ".[teacher]"``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from models.data import whisper
-from models.data.dataset import PreparedClip, clips_parser, frame_weights, is_validation, load
+from models.data.dataset import (
+    PreparedClip,
+    clips_parser,
+    frame_weights,
+    is_validation,
+    load,
+    shifted,
+)
 from models.data.synthetic import somebody
 from parlante import _core
-from parlante.contract import SAMPLES_PER_FRAME, TOKENS, Float
+from parlante.contract import EXPRESSION, SAMPLES_PER_FRAME, TOKENS, Float
 from parlante.speech.audio import decode_audio
 
 TEACHER = "teacher.npz"
 DRAWN = 40_000  # tokens of which the mean and the spread are taken
 GAP = 20  # frames of silence after each sound
 LEVEL = 0.5
-VOICES_SECONDS, VOICES_SHARE = 2_400.0, 0.3  # of synthetic voices; of what is learnt from
+VOICES_SECONDS, VOICES_SHARE = 5_000.0, 0.3  # of synthetic voices; of what is learnt from
+SPEEDS = (0.8, 1.25)  # and pitches, of people's sound, beside their own
+PASSES = 4  # how often it is heard, the first time as it is
+
+
+@dataclass(frozen=True)
+class Sound:
+    """samples float32 [640 · F] and expression float32 [F, 53], zeros where it teaches nothing.
+
+    weight: of each frame; held_out: whether it is of validation people.
+    """
+
+    samples: Float
+    expression: Float
+    weight: float
+    held_out: bool
 
 
 def framed(samples: Float) -> Float:
@@ -34,28 +58,45 @@ def framed(samples: Float) -> Float:
     return np.pad(samples * level, (0, n * SAMPLES_PER_FRAME - len(samples)))
 
 
-def sounds(clips: list[PreparedClip], seed: int = 0) -> Iterator[tuple[Float, float, bool]]:
-    """Sounds, the weight of each of their frames, and whether they are held out."""
+def played(samples: Float, speed: float) -> Float:
+    """``samples`` played ``speed`` times as fast, and as high."""
+    resampler = _core.Resampler(round(whisper.RATE * speed), whisper.RATE)
+    return np.concatenate([resampler.process(samples), resampler.flush()])
+
+
+def sounds(clips: list[PreparedClip], seed: int = 0) -> Iterator[Sound]:
+    """All that is heard."""
+    rng = np.random.default_rng(seed)
     weights = np.array(frame_weights(clips))
     frames = np.array([len(c) for c in clips])
-    weights /= (weights * frames).sum()
+    weights *= (1 - VOICES_SHARE) / PASSES / (weights * frames).sum()
     for clip, weight in zip(clips, weights, strict=True):
         samples = np.concatenate(list(decode_audio(clip.path)))[: whisper.WINDOW // 2]
-        yield framed(samples), (1 - VOICES_SHARE) * float(weight), is_validation(clip.person)
-    rng, left = np.random.default_rng(seed), VOICES_SECONDS
+        held = is_validation(clip.person)
+        for number in range(1 if held else PASSES):
+            speed = 1.0 if number == 0 else float(np.exp(rng.uniform(*np.log(SPEEDS))))
+            own = framed(samples if number == 0 else played(samples, speed))
+            count = len(own) // SAMPLES_PER_FRAME
+            lips = np.zeros((count, EXPRESSION), np.float32)
+            if number == 0 and clip.lips:
+                kept = clip.expression * clip.keep[:, None]
+                lips = shifted(kept, -round(clip.offset), count, 0.0)
+            yield Sound(own, lips, float(weight) * speed, held)
+    left = VOICES_SECONDS
     weight = VOICES_SHARE * SAMPLES_PER_FRAME / (VOICES_SECONDS * whisper.RATE)
     while left > 0:
         _, spoken = somebody(rng)
         samples = framed(spoken.samples[: whisper.WINDOW // 2])
         left -= len(samples) / whisper.RATE
-        yield samples, weight, False
+        nothing = np.zeros((len(samples) // SAMPLES_PER_FRAME, EXPRESSION), np.float32)
+        yield Sound(samples, nothing, weight, False)
 
 
 def main() -> None:
     parsed = clips_parser(__doc__).parse_args()
     clips = [c for c in load(parsed.prepared, parsed.data, "train") if c.mel is not None]
     own = whisper.parameters()
-    sound, said, share, held_out = [], [], [], []
+    sound, said, expression, share, held_out = [], [], [], [], []
     waiting: list[Float] = []
 
     def listen() -> None:
@@ -67,13 +108,13 @@ def main() -> None:
         sound.append(_core.log_mel(samples).astype(np.float16))
         waiting.clear()
 
-    for samples, weight, held in tqdm(sounds(clips), desc="teacher"):
-        if sum(map(len, waiting)) + len(samples) > whisper.WINDOW:
+    for one in tqdm(sounds(clips), desc="teacher"):
+        if sum(map(len, waiting)) + len(one.samples) > whisper.WINDOW:
             listen()
-        waiting.append(samples)
-        frames = len(samples) // SAMPLES_PER_FRAME
-        share.append(np.full(frames, weight, np.float32))
-        held_out.append(np.full(frames, held))
+        waiting.append(one.samples)
+        expression.append(one.expression.astype(np.float16))
+        share.append(np.full(len(one.expression), one.weight, np.float32))
+        held_out.append(np.full(len(one.expression), one.held_out))
     listen()
     tokens = np.concatenate(said)
     weights = np.repeat(np.concatenate(share), TOKENS).astype(np.float64)
@@ -84,6 +125,7 @@ def main() -> None:
         parsed.prepared / TEACHER,
         mel=np.concatenate(sound),
         said=np.concatenate([((s - mean) / spread).astype(np.float16) for s in said]),
+        expression=np.concatenate(expression),
         share=np.concatenate(share),
         held_out=np.concatenate(held_out),
         mean=mean,

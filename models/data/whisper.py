@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.audio import HEADS, AudioEncoder
+from models.audio import HEADS, INNER, WIDTH, AudioEncoder
 from parlante.contract import MEL_BANDS, SAMPLE_RATE, Float
 
 RATE, HOP, TOKEN = SAMPLE_RATE, 160, 320  # samples: a second, a column of its log-mel, a token
@@ -68,17 +68,21 @@ def encode(own: dict[str, Tensor], mel: Tensor) -> Tensor:
 
     Each of mean zero and variance one.
     """
-    x = F.gelu(F.conv1d(mel, own["conv1/weight"], own["conv1/bias"], padding=1))
-    x = F.gelu(F.conv1d(x, own["conv2/weight"], own["conv2/bias"], stride=2, padding=1))
-    x = x.transpose(1, 2) + own["position_encodings/encodings"]
+    x = _stem(own, mel)
     for number in range(LAYERS):
-        x = layer(own, number, x)
+        x, _ = layer(own, number, x)
     return F.layer_norm(x, x.shape[-1:])
 
 
+def _stem(own: dict[str, Tensor], mel: Tensor) -> Tensor:
+    x = F.gelu(F.conv1d(mel, own["conv1/weight"], own["conv1/bias"], padding=1))
+    x = F.gelu(F.conv1d(x, own["conv2/weight"], own["conv2/bias"], stride=2, padding=1))
+    return x.transpose(1, 2) + own["position_encodings/encodings"][: x.shape[2]]
+
+
 @torch.no_grad()
-def layer(own: dict[str, Tensor], number: int, x: Tensor) -> Tensor:
-    """What a layer makes of tokens [N, T, 512]."""
+def layer(own: dict[str, Tensor], number: int, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What a layer makes of tokens [N, T, 512], and the inner numbers of its MLP [N, T, 2048]."""
 
     def linear(name: str, x: Tensor) -> Tensor:
         return F.linear(x, own[f"{name}/weight"], own[f"{name}/bias"])
@@ -89,7 +93,7 @@ def layer(own: dict[str, Tensor], number: int, x: Tensor) -> Tensor:
     attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
     x = x + linear(f"{attention}/linear_1", attended)
     inner = F.gelu(linear(f"{mlp}/linear_0", _normed(own, f"{mlp}/layer_norm", x)))
-    return x + linear(f"{mlp}/linear_1", inner)
+    return x + linear(f"{mlp}/linear_1", inner), inner
 
 
 def _normed(own: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
@@ -97,8 +101,11 @@ def _normed(own: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def begin(encoder: AudioEncoder, own: dict[str, Tensor]) -> None:
-    """Give ``encoder`` the parameters of Whisper's stem and first layers."""
+def begin(encoder: AudioEncoder, own: dict[str, Tensor], mel: Tensor) -> None:
+    """Give ``encoder`` the parameters of Whisper's stem and first layers.
+
+    Of an MLP's inner numbers those that say most when log-mel [N, 80, C] is heard.
+    """
 
     def copy(to: torch.nn.Module, name: str, kinds: tuple[str, str] = ("weight", "bias")) -> None:
         for kind, value in zip(kinds, (to.weight, to.bias), strict=True):
@@ -106,15 +113,26 @@ def begin(encoder: AudioEncoder, own: dict[str, Tensor]) -> None:
 
     copy(encoder.stem1, "conv1")
     copy(encoder.stem2, "conv2")
+    x = _stem(own, mel)
     for i, begun in enumerate(encoder.layers):
         attention, mlp = f"layer_{i}/self_attention", f"layer_{i}/ffn"
         copy(begun.norm1, f"{attention}/layer_norm", ("gamma", "beta"))
         copy(begun.norm2, f"{mlp}/layer_norm", ("gamma", "beta"))
         copy(begun.out, f"{attention}/linear_1")
-        copy(begun.mlp[0], f"{mlp}/linear_0")
-        copy(begun.mlp[2], f"{mlp}/linear_1")
+        x, inner = layer(own, i, x)
+        out = own[f"{mlp}/linear_1/weight"]
+        mean = inner.mean((0, 1))
+        says = (inner - mean).square().mean((0, 1)) * out.square().sum(0)
+        kept = says.topk(INNER).indices.sort().values
+        begun.mlp[0].weight.copy_(own[f"{mlp}/linear_0/weight"][kept])
+        begun.mlp[0].bias.copy_(own[f"{mlp}/linear_0/bias"][kept])
+        begun.mlp[2].weight.copy_(out[:, kept])
+        mean[kept] = 0
+        begun.mlp[2].bias.copy_(own[f"{mlp}/linear_1/bias"] + out @ mean)
         for kind in ("weight", "bias"):
             parts = own[f"{attention}/linear_0/{kind}"].chunk(len(PROJECTIONS))
             for name, part in zip(PROJECTIONS, parts, strict=True):
                 if kind == "weight" or name != "key":  # Whisper's keys have no bias
                     getattr(getattr(begun, name), kind).copy_(part)
+        for value in begun.query.parameters():
+            value *= (WIDTH // HEADS) ** -0.5

@@ -6,11 +6,15 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra [train]")
 
+import numpy as np
 import torch
 from torch import nn
 
 from models import audio
+from models.attributes import Attributes
+from models.data import teacher
 from models.train import audio as train_audio
+from models.train.lips import LipError
 from parlante.contract import (
     HEARD,
     LOOK_AHEAD,
@@ -22,6 +26,7 @@ from parlante.contract import (
     TOKEN,
 )
 from tests.support.network_samples import randomised
+from tests.support.portrait_samples import model
 
 FRAMES = 30
 
@@ -80,3 +85,32 @@ def test_a_window_of_sound_is_that_of_what_is_said_of_it() -> None:
         assert frame.tolist() == list(range(first, first + len(frame)))
         assert columns[MEL_WINDOW - 1] == 4 * first + 3  # the last column of the first frame
         assert (columns.diff() == 1).all()
+
+
+@torch.no_grad()
+def test_what_tells_nothing_of_lips_is_no_miss() -> None:
+    """Of a thousand numbers, two of which lips follow."""
+    torch.manual_seed(0)
+    error = LipError(Attributes().eval(), model(), torch.device("cpu"))
+    frames = 12_000
+    said = torch.randn(frames, HEARD)
+    expression = torch.zeros(frames, 53)
+    modes = list(model().mode_groups["lip"])[:2]
+    expression[:, modes] = 0.5 + 0.2 * said[:, :2]
+    expression[::100] = 0  # clips of 99 frames
+    lips = train_audio.LipsTold(said, expression, error)
+    wrong = torch.zeros(2, 50, HEARD)
+    wrong[0, :, :2] = said[:50, :2]
+    wrong[1, :, 2:] = said[50:100, 2:]
+    told, untold = lips.miss(wrong[:1]), lips.miss(wrong[1:])
+    assert 0.5 < told < 2
+    assert untold < 0.3 * told
+
+
+def test_a_sound_is_played_faster_and_higher() -> None:
+    seconds = np.arange(16_000) / 16_000
+    tone = np.sin(2 * np.pi * 400 * seconds).astype(np.float32)
+    faster = teacher.played(tone, 1.25)
+    assert abs(len(faster) - 12_800) < 16
+    peak = np.abs(np.fft.rfft(faster * np.hanning(len(faster)))).argmax() * 16_000 / len(faster)
+    assert abs(peak - 500) < 2

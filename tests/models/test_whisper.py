@@ -53,23 +53,43 @@ def named(layer: nn.TransformerEncoderLayer) -> dict[str, torch.Tensor]:
     for name, bands in (("conv1", 80), ("conv2", WIDTH)):
         out[f"{name}/weight"] = torch.randn(WIDTH, bands, 3) * (3 * bands) ** -0.5
         out[f"{name}/bias"] = 0.1 * torch.randn(WIDTH)
-    return out | {"layer_norm/gamma": torch.ones(WIDTH), "layer_norm/beta": torch.zeros(WIDTH)}
+    return out | {"position_encodings/encodings": torch.zeros(1500, WIDTH)}
 
 
 @torch.no_grad()
-def test_layers_are_those_of_a_transformer() -> None:
+def test_layers_are_those_of_a_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of Whisper; and of the audio encoder for a token that sees all there are."""
+    monkeypatch.setattr(audio, "INNER", 4 * WIDTH)
+    monkeypatch.setattr(whisper, "INNER", 4 * WIDTH)
     layer = reference()
     own = named(layer)
     tokens = torch.randn(2, audio.PAST + 1 + audio.FUTURE[0], WIDTH)
     wanted = layer(tokens)
-    torch.testing.assert_close(whisper.layer(own, 0, tokens), wanted, rtol=0, atol=1e-4)
-    encoder = audio.AudioEncoder().eval()
-    whisper.begin(encoder, own)
-    made = encoder.layers[0](tokens)
+    torch.testing.assert_close(whisper.layer(own, 0, tokens)[0], wanted, rtol=0, atol=1e-4)
+    made = begun(own).layers[0](tokens)
     torch.testing.assert_close(made[:, audio.PAST], wanted[:, audio.PAST], rtol=0, atol=1e-4)
     # The first tokens see nothing of the last ones.
     assert (made[:, 0] - wanted[:, 0]).abs().max() > 0.01
+
+
+def begun(own: dict[str, torch.Tensor]) -> audio.AudioEncoder:
+    """An encoder that begins as the stored parameters, which have heard noise."""
+    encoder = audio.AudioEncoder().eval()
+    whisper.begin(encoder, own, torch.randn(1, 80, 200))
+    return encoder
+
+
+@torch.no_grad()
+def test_of_an_mlp_what_says_most_is_kept() -> None:
+    """Inner numbers that say nothing, or always the same, go, and the layer says what it said."""
+    layer = reference()
+    wide = layer.linear1.weight[audio.INNER :]
+    wide[::2] = 0
+    layer.linear2.weight[:, audio.INNER + 1 :: 2] = 0
+    own = named(layer)
+    tokens = torch.randn(2, audio.PAST + 1 + audio.FUTURE[0], WIDTH)
+    made, wanted = begun(own).layers[0](tokens), layer(tokens)
+    torch.testing.assert_close(made[:, audio.PAST], wanted[:, audio.PAST], rtol=0, atol=1e-4)
 
 
 @torch.no_grad()
@@ -77,9 +97,7 @@ def test_the_stem_hears_nearly_what_whisper_hears() -> None:
     """From our log-mel and from Whisper's own: other windows, levels and floors."""
     samples = demo_speech()[:32_000]
     own = named(reference())
-    own["position_encodings/encodings"] = torch.zeros(1500, WIDTH)
-    encoder = audio.AudioEncoder().eval()
-    whisper.begin(encoder, own)
+    encoder = begun(own)
     mel = torch.from_numpy(_core.log_mel(samples))[None]
     mine = encoder.tokens(mel)[0].numpy()
     padded = np.pad(samples, (0, whisper.WINDOW - len(samples)))

@@ -10,7 +10,7 @@ from parlante.options import RenderOptions
 from parlante.portrait.portrait import Portrait
 from parlante.render.contact import as_people_move, shut_lips
 from parlante.render.mesh import STRAIGHT, WarpMesh
-from parlante.render.mood import EASE, lasting
+from parlante.render.mood import EASE, added, taken_back
 from parlante.runtime.bundle import Bundle
 from parlante.speech.motion import Motion
 
@@ -54,10 +54,15 @@ class Attributes:
         """Go over to other options."""
         self._options = options
         self._looks = np.radians(np.array(options.gaze, np.float32))
-        change = lasting(self._model, self._own, options)
-        moved = np.tensordot(change, self._model.motion, 1)
+        assert not isinstance(options.mood, str)
+        own = taken_back(self._model, self._own, options.neutral)
+        mood = added(self._model, *options.mood)
+        parted, shown = (
+            self._mesh.measured + np.tensordot(change, self._model.motion, 1)
+            for change in (own, own + mood)
+        )
         # The expression that lips and lids start from, with lips that meet.
-        self._resting = self._own + change + shut_lips(self._model, self._mesh.measured + moved)
+        self._resting = self._own + own + mood + shut_lips(self._model, shown, parted)
 
     def gaze(self, motion: Motion, pose_change: Float) -> Float:
         """How far the irises are from where the photo has them: float32 [2], widths of an eye.

@@ -24,8 +24,12 @@ LIP_GAP = 0.2  # model units: up to which lips come to one depth
 # Of lips that come together: the share of the gap that the upper one bridges, and how far it comes
 # down at most (model units); and how far the outer edges of upper and lower lip go with the inner
 # ones. Medians of the training people.
-UPPER_SHARE, UPPER_MOST = 0.4, 0.5
+UPPER_SHARE, UPPER_MOST = 0.3, 0.5
 OUTER = 0.6, 0.9
+# The line between shut lips: how far its middle is above the corners (widths of the mouth); and the
+# shares that are left, when they shut, of what it would be higher in parted lips, and of what one
+# corner is above the other. Least squares on the training people.
+ARCH, ARCH_KEPT, SLANT_KEPT = 0.02, 0.3, 0.53
 RIDGE = 0.3
 CORNER_ERROR, GAP_ERROR = 0.15, 0.005  # model units: see `as_people_move`
 
@@ -76,18 +80,16 @@ def shut_lids(face: Float, measured: Float, eye: tuple[int, ...]) -> None:
     face[:, bottom] += nearer
 
 
-def shut_lips(model: FaceModel, measured: Float) -> Float:
-    """Change of the lip modes that brings this photo's lips together as people's: float32 [53].
+def shut_lips(model: FaceModel, shown: Float, photo: Float | None = None) -> Float:
+    """Change of the lip modes that brings lips together as people's: float32 [53].
 
-    Landmarks [≥468, 3] in model axes. The upper lip comes down by its share, the lower one with the
-    jaw comes up, the corners stay: least squares over the modes.
+    Landmarks [≥468, 3] in model axes: as ``shown``, in a mood, and of the ``photo`` without it. The
+    upper lip comes down by its share, the lower one with the jaw comes up, and the corners rise
+    until the line between the photo's lips is no more bent or slanted than people's: least squares
+    over the modes.
     """
     wanted = np.zeros((VERTICES, 2), np.float32)
-    for loop, shares in ((LIPS_INNER, (1.0, 1.0)), (LIPS_OUTER, OUTER)):
-        (top, bottom), (above, below) = sides(loop), sides(LIPS_INNER)
-        gap = np.maximum(measured[above, 1] - measured[below, 1], 0)
-        down = np.minimum(UPPER_SHARE * gap, UPPER_MOST)
-        wanted[top, 1], wanted[bottom, 1] = -shares[0] * down, shares[1] * (gap - down)
+    wanted[:, 1] = _to_meet(shown, *_straightened(shown if photo is None else photo))
     lips, modes = [*LIPS_INNER, *LIPS_OUTER], list(model.mode_groups["lip"])
     moved = model.motion[modes][:, lips, :2].reshape(len(modes), -1)
     system = moved @ moved.T + RIDGE * np.eye(len(modes), dtype=np.float32)
@@ -95,11 +97,47 @@ def shut_lips(model: FaceModel, measured: Float) -> Float:
     out[modes] = np.linalg.solve(system, moved @ wanted[lips].ravel())
     upper, lower = (list(side) for side in zip(*LIP_PAIRS, strict=True))
     change = np.tensordot(out, model.motion[..., 1], 1)
-    left = measured[upper, 1] - measured[lower, 1] + change[upper] - change[lower]
+    left = shown[upper, 1] - shown[lower, 1] + change[upper] - change[lower]
     jaw = model.expression_names.index("jawOpen")
     rate = model.motion[jaw, upper, 1] - model.motion[jaw, lower, 1]
     out[jaw] -= left.max() / rate.mean()  # until the last of them has met
     return out
+
+
+def _to_meet(shown: Float, rise: float, turn: float) -> Float:
+    """How far up the landmarks of the lips go when these shut: float32 [468].
+
+    Corners rise, and turn: the left one goes down and the right one up.
+    """
+    up = np.zeros(VERTICES, np.float32)
+    (top, bottom), height = sides(LIPS_INNER), shown[:, 1]
+    right, left = shown[list(LIP_CORNERS), 0]
+    along = 2 * (shown[top, 0] - right) / (left - right) - 1  # from corner to corner, −1 to 1
+    meet = _meeting(shown) + along**2 * rise - along * turn
+    up[top], up[bottom] = meet - height[top], meet - height[bottom]
+    for outer, inner, share in zip(sides(LIPS_OUTER), (top, bottom), OUTER, strict=True):
+        up[outer] = share * up[inner]
+    for ring in (LIPS_INNER, LIPS_OUTER):
+        up[[ring[0], ring[len(ring) // 2]]] = rise + turn, rise - turn
+    return up
+
+
+def _straightened(parted: Float) -> tuple[float, float]:
+    """How far the corners of ``parted`` lips rise, and turn, when these shut; model units."""
+    right, left = parted[list(LIP_CORNERS)]
+    top, bottom = sides(LIPS_INNER)
+    middle = slice(len(top) // 2 - 1, len(top) // 2 + 2)
+    most = max(float((parted[top, 1] - parted[bottom, 1])[middle].mean()), 0.0) / 2
+    arch = _meeting(parted)[middle].mean() - (right[1] + left[1]) / 2
+    rise = (1 - ARCH_KEPT) * (arch - ARCH * (left[0] - right[0]))
+    turn = (1 - SLANT_KEPT) * (left[1] - right[1]) / 2
+    return float(np.clip(rise, 0, most)), float(np.clip(turn, -most, most))
+
+
+def _meeting(shown: Float) -> Float:
+    """The heights [9] at which opposite points of the inner lips meet, by the upper one's share."""
+    top, bottom = (shown[side, 1] for side in sides(LIPS_INNER))
+    return np.asarray(top - np.minimum(UPPER_SHARE * np.maximum(top - bottom, 0), UPPER_MOST))
 
 
 def as_people_move(model: FaceModel) -> Float:

@@ -6,7 +6,6 @@ import numpy as np
 
 from parlante.contract import Float, Mood
 from parlante.face.model import FaceModel
-from parlante.options import RenderOptions
 
 # What each mood at its full strength adds to the coefficients of both sides.
 MOODS: dict[Mood, dict[str, float]] = {
@@ -26,13 +25,14 @@ SHARE = 0.65
 EASE = 0.15  # of the way to a new expression, a frame
 
 
-def lasting(model: FaceModel, own: Float, options: RenderOptions) -> Float:
-    """Change of the photo's ``own`` expression float32 [53] that lasts."""
-    change = np.zeros_like(own)
-    assert not isinstance(options.mood, str)
-    mood, strength = options.mood
-    for mode, name in enumerate(model.expression_names):
-        if name.startswith(TAKEN_BACK):
-            change[mode] = -SHARE * options.neutral * own[mode]
-        change[mode] += strength * MOODS[mood].get(name.removesuffix("_L").removesuffix("_R"), 0.0)
-    return change
+def taken_back(model: FaceModel, own: Float, neutral: float) -> Float:
+    """Change float32 [53] that takes a photo's ``own`` expression [53] towards neutral, 0 to 1."""
+    given_up = [name.startswith(TAKEN_BACK) for name in model.expression_names]
+    return np.asarray(np.where(given_up, -SHARE * neutral * own, 0), np.float32)
+
+
+def added(model: FaceModel, mood: Mood, strength: float) -> Float:
+    """Change float32 [53] that a mood of a strength from 0 to 1 adds."""
+    sides = MOODS[mood]
+    names = (name.removesuffix("_L").removesuffix("_R") for name in model.expression_names)
+    return np.array([strength * sides.get(name, 0.0) for name in names], np.float32)
