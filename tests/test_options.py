@@ -384,12 +384,13 @@ def test_web_page() -> None:
     pytest.importorskip("aiohttp")
     from aiohttp.test_utils import TestClient, TestServer
 
-    from parlante.app.serve import application
+    from parlante.app.serve import SOUND_RATE, application
 
     seen: list[RenderOptions] = []
 
     class Recorder:
-        def live(self, *, options: RenderOptions) -> None:
+        def live(self, *, options: RenderOptions, sound_rate: int) -> None:
+            assert sound_rate == SOUND_RATE
             seen.append(options)
             raise EnoughError
 

@@ -15,7 +15,7 @@ import librosa
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.audio import HEADS, INNER, WIDTH, AudioEncoder
 from parlante.contract import MEL_BANDS, SAMPLE_RATE, Float
@@ -107,7 +107,7 @@ def begin(encoder: AudioEncoder, own: dict[str, Tensor], mel: Tensor) -> None:
     Of an MLP's inner numbers those that say most when log-mel [N, 80, C] is heard.
     """
 
-    def copy(to: torch.nn.Module, name: str, kinds: tuple[str, str] = ("weight", "bias")) -> None:
+    def copy(to: nn.Module, name: str, kinds: tuple[str, str] = ("weight", "bias")) -> None:
         for kind, value in zip(kinds, (to.weight, to.bias), strict=True):
             value.copy_(own[f"{name}/{kind}"])
 
@@ -120,15 +120,7 @@ def begin(encoder: AudioEncoder, own: dict[str, Tensor], mel: Tensor) -> None:
         copy(begun.norm2, f"{mlp}/layer_norm", ("gamma", "beta"))
         copy(begun.out, f"{attention}/linear_1")
         x, inner = layer(own, i, x)
-        out = own[f"{mlp}/linear_1/weight"]
-        mean = inner.mean((0, 1))
-        says = (inner - mean).square().mean((0, 1)) * out.square().sum(0)
-        kept = says.topk(INNER).indices.sort().values
-        begun.mlp[0].weight.copy_(own[f"{mlp}/linear_0/weight"][kept])
-        begun.mlp[0].bias.copy_(own[f"{mlp}/linear_0/bias"][kept])
-        begun.mlp[2].weight.copy_(out[:, kept])
-        mean[kept] = 0
-        begun.mlp[2].bias.copy_(own[f"{mlp}/linear_1/bias"] + out @ mean)
+        _narrow(begun.mlp, {k: v for k, v in own.items() if k.startswith(mlp)}, inner)
         for kind in ("weight", "bias"):
             parts = own[f"{attention}/linear_0/{kind}"].chunk(len(PROJECTIONS))
             for name, part in zip(PROJECTIONS, parts, strict=True):
@@ -136,3 +128,23 @@ def begin(encoder: AudioEncoder, own: dict[str, Tensor], mel: Tensor) -> None:
                     getattr(getattr(begun, name), kind).copy_(part)
         for value in begun.query.parameters():
             value *= (WIDTH // HEADS) ** -0.5
+
+
+def _narrow(mlp: nn.Sequential, own: dict[str, Tensor], inner: Tensor) -> None:
+    """Give ``mlp`` of Whisper's ``own`` the inner numbers that say most, of ``inner`` [N, T, 2048].
+
+    The others are as they are on average.
+    """
+    weight1, bias1, weight2, bias2 = (
+        next(v for k, v in own.items() if k.endswith(f"linear_{i}/{kind}"))
+        for i in range(2)
+        for kind in ("weight", "bias")
+    )
+    mean = inner.mean((0, 1))
+    says = (inner - mean).square().mean((0, 1)) * weight2.square().sum(0)
+    kept = says.topk(INNER).indices.sort().values
+    mlp[0].weight.copy_(weight1[kept])
+    mlp[0].bias.copy_(bias1[kept])
+    mlp[2].weight.copy_(weight2[:, kept])
+    mean[kept] = 0
+    mlp[2].bias.copy_(bias2 + weight2 @ mean)

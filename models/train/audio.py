@@ -32,7 +32,7 @@ PRESETS = {
 WINDOW = 100  # frames
 ALONE = 10  # frames at a window's beginning that know too little of what was before
 EASY = 4.0  # standard deviations of a number: what lies beyond is not learnt from
-RIDGE = 1e4
+RIDGE = 1e4  # of the regression from what is said to lips
 FEW = 8  # windows that tell which numbers of Whisper's MLPs matter
 
 

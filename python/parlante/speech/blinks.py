@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-BEGIN, OVER = 0.43, 0.35  # drawn closures: from which on a blink begins, and when it is over
+BEGIN, OVER = 0.39, 0.35  # drawn closures: from which on a blink begins, and when it is over
 SHORTEST, LONGEST = 2, 3  # frames that lids are down
 # How far they are shut in the frame before, and in those after: medians of 181 blinks of training
 # people.
