@@ -133,20 +133,27 @@ def test_captions_are_written_beside_the_video_and_again_where_they_are_missing(
         "photo,audio,output,transcript\n"
         "face.jpg,said.wav,one.mp4,said.txt\n"
         "face.jpg,short.wav,two.mp4,nothing.txt\n"
+        "face.jpg,short.wav,pictures/%06d.png,said.txt\n"
+        "face.jpg,short.wav,four.mp4,out/four.srt\n"
     )
     out = folder / "out"
     out.mkdir()
+    (out / "four.srt").write_text("Mine.")
     for state in ("made", "there", "made"):
         jobs = jobs_of(folder / "work.csv", out, SETTING)
-        one, two = sorted(run(jobs, out, 1), key=lambda record: int(record["job"]))
+        records = sorted(run(jobs, out, 1), key=lambda record: int(record["job"]))
+        one, two, three, four = records
         assert one["state"] == state
         assert two["state"] == "failed" and "nothing.txt cannot be read" in two["error"]
+        assert three["state"] == "failed" and "beside a video file" in three["error"]
+        assert four["state"] == "failed" and "is read here" in four["error"]
         captions = [out / "one.srt", out / "one.vtt"]
         for path in captions:
             assert "Hello there." in path.read_text()
         if state == "there":
             captions[0].unlink()
     assert not (out / "two.mp4").exists()
+    assert (out / "four.srt").read_text() == "Mine."
 
 
 @pytest.mark.parametrize(

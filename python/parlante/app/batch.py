@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,6 +23,7 @@ from parlante.app.signals import ENDINGS, EndedError, check, end
 from parlante.avatar import Avatar
 from parlante.errors import ParlanteError
 from parlante.media.captions import captions_beside, read_transcript, write_captions
+from parlante.media.files import keep_inputs
 from parlante.options import RenderOptions
 from parlante.runtime.compute import Compute
 
@@ -105,9 +106,24 @@ def jobs_of(table: Path, folder: Path, setting: Setting) -> list[Job]:
         if any(output == other.output for other in jobs):
             wrong = f"{output.name} is the output of another row, too"
         said = table.parent / row["transcript"] if row.get("transcript") else None
-        captions = () if said is None else captions_beside(output)
-        job = Job(number, photo, audio, output, said, captions, tuple(given.items()), setting)
-        jobs.append(replace(job, wrong=wrong))
+        captions: tuple[Path, ...] = ()
+        try:
+            captions = () if said is None else captions_beside(output)
+        except ParlanteError as error:
+            wrong = str(error)
+        jobs.append(
+            Job(
+                number=number,
+                photo=photo,
+                audio=audio,
+                output=output,
+                transcript=said,
+                captions=captions,
+                options=tuple(given.items()),
+                setting=setting,
+                wrong=wrong,
+            )
+        )
     return jobs
 
 
@@ -223,11 +239,14 @@ def make(job: Job) -> Record:
         given = {name: option_of_text(name, text) for name, text in job.options}
         options = RenderOptions.of(job.setting.options, **given)
         said = "" if job.transcript is None else read_transcript(job.transcript)
+        for path in job.captions:
+            keep_inputs(path, [job.photo, job.audio, job.transcript])
         job.output.parent.mkdir(parents=True, exist_ok=True)
         speech = _avatar(job.photo, job.setting).speak(job.audio, options=options)
         speech.save(job.output, progress=count)
+        captions = speech.captions(said) if job.captions else []
         for path in job.captions:
-            write_captions(path, speech.captions(said))
+            write_captions(path, captions)
     except EndedError as ended:
         os._exit(128 + ended.number)  # the pool would go on with the next job
     except Exception as error:

@@ -15,7 +15,6 @@ from parlante.errors import ParlanteError
 from parlante.media.captions import captions_beside, read_transcript, write_captions
 from parlante.media.codecs import STANDARD_OUTPUT
 from parlante.media.files import keep_inputs
-from parlante.media.folder import is_numbered
 from parlante.runtime.assets import demo
 
 
@@ -43,9 +42,7 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
     beside: tuple[Path, ...] = ()
     said = ""
     if transcript is not None:
-        if arguments.output == STANDARD_OUTPUT or is_numbered(arguments.output):
-            raise ParlanteError("captions are written beside a video file; name one with -o")
-        said, beside = read_transcript(transcript), captions_beside(arguments.output)
+        beside, said = captions_beside(arguments.output), read_transcript(transcript)
     inputs = [*photos, audio, arguments.background, transcript]
     for written in (arguments.output, *beside):
         keep_inputs(written, inputs)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from parlante.errors import OutputError, ParlanteError, reason
+from parlante.media.codecs import STANDARD_OUTPUT
 from parlante.media.files import write_whole
+from parlante.media.folder import is_numbered
 
 SUFFIXES: Final = (".srt", ".vtt")
 LINE: Final = 42  # characters of a line
@@ -26,7 +28,13 @@ class Caption:
 
 
 def captions_beside(video: Path) -> tuple[Path, ...]:
-    """The files of captions that belong to a video's."""
+    """The files of captions that belong to a video's.
+
+    Raises:
+        ParlanteError: ``video`` is no file that others can lie beside.
+    """
+    if video == STANDARD_OUTPUT or is_numbered(video):
+        raise ParlanteError(f"captions are written beside a video file; {video} is none")
     return tuple(video.with_suffix(end) for end in SUFFIXES)
 
 
