@@ -86,14 +86,14 @@ class Avatar:
         pictures = None if saved is not None else Pictures.read(photo)
         if bundle is not None and not isinstance(bundle, Bundle):
             raise BundleError(f"bundle={bundle!r}; open a folder of networks with Bundle.open")
-        self._bundle = bundle or Bundle.default()
-        self._model = FaceModel.load(self._bundle.path("face_model.npz"))
+        self.bundle = bundle or Bundle.default()
+        self._model = FaceModel.load(self.bundle.path("face_model.npz"))
         if saved is not None:
             self.portrait = read_portrait(saved)
         else:
             assert pictures is not None
             self.portrait = _encoded(
-                self._bundle, self._compute, pictures, face, PortraitCache(cache)
+                self.bundle, self._compute, pictures, face, PortraitCache(cache)
             )
 
     @classmethod
@@ -189,10 +189,10 @@ class Avatar:
     def _engine(self, options: RenderOptions, *, at_once: int) -> tuple[Engine, StageTimes]:
         _log.info("%s, %s, %d frames at once", options, self._compute, at_once)
         renderer = FrameRenderer(
-            self._bundle, self._model, self.portrait, options, self._compute, at_once
+            self.bundle, self._model, self.portrait, options, self._compute, at_once
         )
         motion = MotionStream(
-            self._bundle,
+            self.bundle,
             seed=options.seed or 0,
             manner=self.portrait.manner,
             device=self._compute.device,

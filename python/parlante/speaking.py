@@ -69,7 +69,7 @@ class Speech:
         Raises:
             AudioError: the sound turns out to be damaged.
         """
-        session = self._avatar._bundle.session("voice_activity", device="cpu", threads=1)
+        session = self._avatar.bundle.session("voice_activity", device="cpu", threads=1)
         sound = decode_audio(self._audio, self._sample_rate)
         return captions_of(text, probabilities(session, sound))
 

@@ -25,15 +25,14 @@ from aiohttp.test_utils import TestClient, TestServer
 from benchmarks.live import CHROMIUM_OPTIONS, chromium
 from parlante import ParlanteError
 from parlante.app.serve import (
-    HEADER,
     MAX_UPLOAD,
     SESSIONS,
     SOUND_RATE,
     application,
     needs_token,
     serve,
-    speech_of,
 )
+from parlante.app.viewer import HEADER, speech_of
 from tests.support.portrait_samples import VOICE, avatar, demo_speech
 
 OPTIONS: dict[str, Any] = {"size": 128, "steps": 1}

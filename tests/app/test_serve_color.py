@@ -17,7 +17,8 @@ from PIL import Image as Pillow
 
 from benchmarks.live import CHROMIUM_OPTIONS, chromium
 from parlante import Avatar
-from parlante.app.serve import HEADER, application, pack_frame
+from parlante.app.serve import application
+from parlante.app.viewer import HEADER, pack_frame
 from parlante.media.photo import load_image
 from parlante.runtime.assets import demo
 from parlante.session.engine import Frame

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parlante.app.serve import speech_of
+from parlante.app.viewer import speech_of
 from parlante.contract import SAMPLE_RATE
 from parlante.runtime.bundle import Bundle
 from parlante.speech.audio import decode_audio

@@ -60,7 +60,7 @@ def measure(
             bundle=bundle,
         )
         loaded = time.perf_counter()
-        encoder = PortraitEncoder(avatar._bundle, device=compute.device, threads=compute.threads)
+        encoder = PortraitEncoder(avatar.bundle, device=compute.device, threads=compute.threads)
         encoder.encode([load_image(photo)])
         del encoder
         encode_ms = (time.perf_counter() - loaded) * 1e3

@@ -206,6 +206,16 @@ def _serve_parser(serve: argparse.ArgumentParser) -> None:
     )
     serve.add_argument("--voice", metavar="NAME", help="of espeak-ng, which reads text: en, de …")
     serve.add_argument(
+        "--attract", type=Path, metavar="SOUND", help="the face says it while nobody speaks to it"
+    )
+    serve.add_argument(
+        "--attract-after",
+        type=float,
+        default=45.0,
+        metavar="S",
+        help="seconds of silence before it (default: 45)",
+    )
+    serve.add_argument(
         "--certificate",
         type=Path,
         nargs=2,
@@ -251,8 +261,12 @@ def _live(arguments: argparse.Namespace) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     from parlante.app.serve import serve
+    from parlante.app.viewer import Attraction
 
     options = render_options(arguments)
+    attraction = None
+    if arguments.attract is not None:
+        attraction = Attraction.read(arguments.attract, arguments.attract_after)
     with demo() as (photo, _):
         avatar = avatar_of(arguments, arguments.photo or [photo])
     serve(
@@ -262,6 +276,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         options=options,
         sessions=arguments.sessions,
         voice=arguments.voice,
+        attraction=attraction,
         token=os.environ.get("PARLANTE_TOKEN"),
         certificate=arguments.certificate,
     )

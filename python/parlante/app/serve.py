@@ -4,48 +4,43 @@ One WebSocket is one `Live` session. The server sends, for each frame, one binar
 16 kHz samples as uint64 and the length of the JPEG as uint32 (little-endian), the JPEG, then the
 frame's samples as int16 (48 kHz, mono). The page sends sound as binary int16 at the rate it named,
 and commands as JSON: ``{"rate": 48000}``, ``{"do": "flush"}``, ``{"do": "interrupt"}``, ``{"say":
-"text"}``, ``{"change": {"mood": "friendly"}}`` (as `Live.change`). Once a second the server answers
-with its status as JSON. ``POST /speak`` takes a sound file for the page that names itself:
-``/speak?session=…``. ``GET /healthz`` answers while the server runs, ``GET /metrics`` is for
-Prometheus.
+"text"}``, ``{"change": {"mood": "friendly"}}`` (as `Live.change`). With ``{"rate": 48000, "listen":
+"speech"}`` only what somebody says is spoken, and who begins to speak interrupts the face. Once a
+second the server answers with its status as JSON. ``POST /speak`` takes a sound file for the page
+that names itself: ``/speak?session=…``.
+
+``GET /operator`` is a page of all sessions, made from ``GET /sessions`` (JSON), ``GET
+/sessions/NAME/picture`` (JPEG) and ``POST /sessions/NAME``, which takes the commands above. ``GET
+/healthz`` answers while the server runs, ``GET /metrics`` is for Prometheus.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import secrets
-import shutil
 import ssl
-import struct
-import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote, urlsplit
-
-import cv2
-import numpy as np
 
 from parlante import __version__
 from parlante.app.health import CONTENT_TYPE, Health
+from parlante.app.viewer import BAD_MESSAGES, Attraction, Viewer
 from parlante.avatar import Avatar
-from parlante.contract import SAMPLE_RATE, Float
+from parlante.contract import Float
 from parlante.errors import ParlanteError, reason
 from parlante.options import RenderOptions
 from parlante.runtime.assets import asset
-from parlante.session.engine import Frame
-from parlante.session.live import MAX_QUEUED_S, Live, LiveStatus
+from parlante.session.live import MAX_QUEUED_S
 from parlante.speech.audio import read_audio
 
 try:
-    from aiohttp import WSMsgType, web
+    from aiohttp import web
 except ImportError as error:
     raise ParlanteError('serve needs aiohttp; install "parlante[serve]"') from error
 
@@ -56,20 +51,17 @@ if TYPE_CHECKING:
 
 MAX_UPLOAD = 20 * 2**20  # bytes of a sound file
 MAX_MESSAGE = 2**20  # bytes of a piece of sound
-MAX_TEXT = 500  # characters to say
 SOUND_RATE = 48_000  # Hz, of the sound that the page plays
 SESSIONS = 2  # at a time, where not asked for more
-JPEG_QUALITY = 88
-HEADER = struct.Struct("<QI")
-# What a message that makes no sense raises; RecursionError: JSON nested without end.
-_BAD_MESSAGES = (
-    ParlanteError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-    subprocess.SubprocessError,
-)
+
+
+class PageKeywords(TypedDict, total=False):
+    """Keywords of `application` that `serve` passes on."""
+
+    options: RenderOptions | None
+    sessions: int
+    voice: str | None
+    attraction: Attraction | None
 
 
 def needs_token(host: str) -> bool:
@@ -82,35 +74,6 @@ def needs_token(host: str) -> bool:
         return True
 
 
-def pack_frame(frame: Frame) -> bytes:
-    """One BGR frame as the page reads it."""
-    _, jpeg = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return HEADER.pack(frame.pts, len(jpeg)) + jpeg.tobytes() + frame.audio.tobytes()
-
-
-def speech_of(text: str, voice: str | None = None) -> tuple[Float, int]:
-    """``text`` spoken by a voice of espeak-ng, float32 [n], and its rate in Hz.
-
-    Raises:
-        ParlanteError: there is no espeak-ng, or no such voice.
-    """
-    program = shutil.which("espeak-ng") or shutil.which("espeak")
-    if program is None:
-        raise ParlanteError("no text-to-speech on this machine; install espeak-ng")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "said.wav"
-        command = [program, "-w", str(path), "--stdin", *(() if voice is None else ("-v", voice))]
-        done = subprocess.run(
-            command, input=text.encode(), check=False, timeout=20, capture_output=True
-        )
-        if done.returncode or not path.exists():
-            raise ParlanteError(
-                f"voice={voice!r}: {done.stderr.decode(errors='replace').strip() or 'no sound'}; "
-                f"`{Path(program).name} --voices` lists them"
-            )
-        return read_audio(path, MAX_QUEUED_S)
-
-
 class _Server:
     def __init__(
         self,
@@ -119,18 +82,23 @@ class _Server:
         options: RenderOptions,
         sessions: int,
         voice: str | None,
+        attraction: Attraction | None,
     ) -> None:
         self._avatar, self._token, self._options = avatar, token, options
-        self._limit, self._voice = sessions, voice
-        self._sessions: dict[str, Live] = {}
+        self._limit, self._voice, self._attraction = sessions, voice, attraction
+        self._viewers: dict[str, Viewer] = {}
         self._running = 0
         self._health = Health(sessions, lambda: self._running)
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=MAX_UPLOAD, middlewares=[self._guard])
         application.router.add_get("/", self._page)
+        application.router.add_get("/operator", self._page)
         application.router.add_get("/live", self._live)
         application.router.add_post("/speak", self._speak)
+        application.router.add_get("/sessions", self._states)
+        application.router.add_get("/sessions/{name}/picture", self._picture)
+        application.router.add_post("/sessions/{name}", self._obey)
         application.router.add_get("/healthz", self._well)
         application.router.add_get("/metrics", self._metrics)
         application.on_shutdown.append(self._shut_down)
@@ -153,7 +121,8 @@ class _Server:
         return await handler(request)  # type: ignore[no-any-return]
 
     async def _page(self, request: web.Request) -> web.Response:
-        text = (asset("web") / "index.html").read_text("utf-8")
+        name = "operator.html" if request.path == "/operator" else "index.html"
+        text = (asset("web") / name).read_text("utf-8")
         return web.Response(text=text, content_type="text/html")
 
     async def _well(self, request: web.Request) -> web.Response:
@@ -185,73 +154,53 @@ class _Server:
         with await asyncio.to_thread(
             self._avatar.live, options=self._options, sound_rate=SOUND_RATE
         ) as live:
-            self._sessions[name] = live
-            sending = asyncio.create_task(self._send(socket, live, name))
+            viewer = self._viewers[name] = Viewer(
+                name,
+                live,
+                socket,
+                bundle=self._avatar.bundle,
+                voice=self._voice,
+                attraction=self._attraction,
+                count=self._health.frame,
+            )
             try:
-                await self._receive(socket, live)
+                await viewer.run()
             finally:
-                del self._sessions[name]
-                live.close()
-                await sending
+                del self._viewers[name]
 
-    async def _send(self, socket: web.WebSocketResponse, live: Live, name: str) -> None:
-        told, began = LiveStatus(0, 0, 0.0, 0.0), time.monotonic()
-        before = told
-        # A connection that takes nothing for a second is dead.
-        with suppress(ConnectionError, TimeoutError, asyncio.TimeoutError):
-            await asyncio.wait_for(socket.send_json({"session": name}), 1.0)
-            async for frame in live:
-                packed = await asyncio.to_thread(pack_frame, frame)
-                await asyncio.wait_for(socket.send_bytes(packed), 1.0)
-                status = live.status()
-                self._health.frame(before, status)
-                before = status
-                if status.frames - told.frames >= 25:
-                    rate = (status.frames - told.frames) / max(time.monotonic() - began, 1e-3)
-                    told, began = status, time.monotonic()
-                    await socket.send_json({"fps": round(rate, 1), **asdict(status)})
-        live.close()
-        await socket.close()
+    def _viewer(self, name: str) -> Viewer:
+        if name not in self._viewers:
+            raise web.HTTPNotFound(text="no such session")
+        return self._viewers[name]
 
-    async def _receive(self, socket: web.WebSocketResponse, live: Live) -> None:
-        rate = SAMPLE_RATE
-        async for message in socket:
-            try:
-                if message.type == WSMsgType.BINARY:
-                    live.push_audio(np.frombuffer(message.data, "<i2"), rate)
-                elif message.type == WSMsgType.TEXT:
-                    asked = json.loads(message.data)
-                    rate = asked.get("rate", rate)
-                    if asked.get("do") == "interrupt":
-                        live.interrupt()
-                    elif asked.get("do") == "flush":
-                        live.flush()
-                    elif "change" in asked:
-                        live.change(**asked["change"])
-                    elif "say" in asked:
-                        text = str(asked["say"])[:MAX_TEXT]
-                        said = await asyncio.to_thread(speech_of, text, self._voice)
-                        live.push_audio(*said)
-                        live.flush()
-            except _BAD_MESSAGES as error:
-                await socket.send_json({"error": str(error)})
+    async def _states(self, request: web.Request) -> web.Response:
+        return web.json_response([viewer.state() for viewer in self._viewers.values()])
+
+    async def _picture(self, request: web.Request) -> web.Response:
+        picture = self._viewer(request.match_info["name"]).picture
+        return web.Response(body=picture, content_type="image/jpeg")
+
+    async def _obey(self, request: web.Request) -> web.Response:
+        viewer = self._viewer(request.match_info["name"])
+        try:
+            await viewer.obey(await request.json())
+        except BAD_MESSAGES as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        return web.json_response(viewer.state())
 
     async def _speak(self, request: web.Request) -> web.Response:
-        live = self._sessions.get(request.query.get("session", ""))
-        if live is None:
-            raise web.HTTPNotFound(text="no such session")
+        viewer = self._viewer(request.query.get("session", ""))
         body = await request.read()
         try:
             samples, rate = await asyncio.to_thread(_decoded, body)
-            live.push_audio(samples, rate)
-            live.flush()
+            viewer.say(samples, rate)
         except ParlanteError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         return web.json_response({"seconds": len(samples) / rate})
 
     async def _shut_down(self, application: web.Application) -> None:
-        for live in self._sessions.values():
-            live.close()
+        for viewer in self._viewers.values():
+            viewer.live.close()
 
 
 def _decoded(body: bytes) -> tuple[Float, int]:
@@ -272,11 +221,13 @@ def application(
     options: RenderOptions | None = None,
     sessions: int = SESSIONS,
     voice: str | None = None,
+    attraction: Attraction | None = None,
     **keywords: Unpack[RenderKeywords],
 ) -> web.Application:
     """The web application; ``options`` and ``keywords`` are those of `Avatar.live`.
 
-    sessions: how many there may be at a time; voice: of espeak-ng, which reads text.
+    sessions: how many there may be at a time; voice: of espeak-ng, which reads text; attraction:
+    what a face says while nobody speaks to it.
 
     Raises:
         ParlanteError: an option or ``sessions`` is out of its range; ``pixels`` is not rgb.
@@ -288,7 +239,7 @@ def application(
         raise ParlanteError(f"sessions={sessions}; give 1 or more")
     # The JPEG encoder takes BGR.
     options = RenderOptions.of(chosen, pixels="bgr")
-    return _Server(avatar, token, options, sessions, voice).application()
+    return _Server(avatar, token, options, sessions, voice, attraction).application()
 
 
 def serve(
@@ -296,18 +247,16 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
-    options: RenderOptions | None = None,
-    sessions: int = SESSIONS,
-    voice: str | None = None,
     token: str | None = None,
     certificate: Sequence[Path] | None = None,
+    **page: Unpack[PageKeywords],
 ) -> None:
     """Serve until interrupted; a host that others can reach asks for a token, which is printed.
 
     token: that one, even on this machine alone; None: a new one where others can reach the host.
 
-    sessions, voice: as for `application`. certificate: PEM files of a certificate and its key, to
-    serve https: elsewhere than on localhost browsers give no microphone to a page without.
+    certificate: PEM files of a certificate and its key, to serve https: elsewhere than on localhost
+    browsers give no microphone to a page without. page: as for `application`.
 
     Raises:
         ParlanteError: as `application`; the certificate cannot be used; or the address cannot be
@@ -318,9 +267,7 @@ def serve(
     secure = None if certificate is None else _secured(*certificate)
     scheme = "http" if secure is None else "https"
     address = f"{scheme}://{host}:{port}/" + (f"?token={quote(token)}" if token else "")
-    served = application(
-        avatar, token=token or None, options=options, sessions=sessions, voice=voice
-    )
+    served = application(avatar, token=token or None, **page)
     try:
         web.run_app(
             served,

@@ -46,13 +46,19 @@ class VoiceActivity:
         self._follow: float | None = None
 
     def push(self, samples: Float) -> None:
-        """Judge samples float32 [n]."""
+        """Hear samples float32 [n]."""
+        self._speech += self.judge(samples)
+
+    def judge(self, samples: Float) -> list[float]:
+        """Probability of speech in each 512 samples that ``samples`` float32 [n] complete."""
+        judged = []
         self._samples = np.concatenate([self._samples, samples])
         while len(self._samples) >= BEFORE + CHUNK:
             seen = {"input": self._samples[None, : BEFORE + CHUNK], "state": self._state}
             probability, self._state = self._run(["output", "stateN"], seen)
-            self._speech.append(float(probability[0, 0]))
+            judged.append(float(probability[0, 0]))
             self._samples = self._samples[CHUNK:]
+        return judged
 
     def next(self) -> float:
         """Of the next frame."""
@@ -74,6 +80,4 @@ def probabilities(session: onnxruntime.InferenceSession, sound: Iterable[Float])
     session: the bundle's ``voice_activity``.
     """
     activity = VoiceActivity(session, samples_per_frame=CHUNK, look_ahead=0)
-    for samples in sound:
-        activity.push(samples)
-    return np.array(activity._speech, np.float32)
+    return np.array([p for samples in sound for p in activity.judge(samples)], np.float32)

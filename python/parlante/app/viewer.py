@@ -1,0 +1,215 @@
+"""One browser's session on the page of `parlante serve`: a WebSocket and a `Live`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from parlante.app.listening import Listening
+from parlante.contract import SAMPLE_RATE, Float
+from parlante.errors import ParlanteError, SessionClosedError
+from parlante.runtime.bundle import Bundle
+from parlante.session.engine import Frame
+from parlante.session.live import MAX_QUEUED_S, Live, LiveStatus
+from parlante.speech.audio import read_audio, to_mono
+
+try:
+    from aiohttp import WSMsgType, web
+except ImportError as error:
+    raise ParlanteError('serve needs aiohttp; install "parlante[serve]"') from error
+
+MAX_TEXT = 500  # characters to say
+JPEG_QUALITY = 88
+HEADER = struct.Struct("<QI")
+LEAST_SILENCE = 5  # seconds before an `Attraction`
+TELL = 25  # frames from one status to the next
+PATIENCE = 1.0  # seconds; a connection that takes nothing for so long is dead
+# What a message that makes no sense raises; RecursionError: JSON nested without end.
+BAD_MESSAGES = (
+    ParlanteError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    subprocess.SubprocessError,
+)
+
+
+def pack_frame(frame: Frame) -> bytes:
+    """One BGR frame as the page reads it."""
+    _, jpeg = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return HEADER.pack(frame.pts, len(jpeg)) + jpeg.tobytes() + frame.audio.tobytes()
+
+
+def speech_of(text: str, voice: str | None = None) -> tuple[Float, int]:
+    """``text`` spoken by a voice of espeak-ng, float32 [n], and its rate in Hz.
+
+    Raises:
+        ParlanteError: there is no espeak-ng, or no such voice.
+    """
+    program = shutil.which("espeak-ng") or shutil.which("espeak")
+    if program is None:
+        raise ParlanteError("no text-to-speech on this machine; install espeak-ng")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "said.wav"
+        command = [program, "-w", str(path), "--stdin", *(() if voice is None else ("-v", voice))]
+        done = subprocess.run(
+            command, input=text.encode(), check=False, timeout=20, capture_output=True
+        )
+        if done.returncode or not path.exists():
+            raise ParlanteError(
+                f"voice={voice!r}: {done.stderr.decode(errors='replace').strip() or 'no sound'}; "
+                f"`{Path(program).name} --voices` lists them"
+            )
+        return read_audio(path, MAX_QUEUED_S)
+
+
+@dataclass(frozen=True)
+class Attraction:
+    """What a face says whenever it was silent for ``after`` seconds.
+
+    samples float32 [n] at ``rate`` Hz.
+    """
+
+    samples: Float
+    rate: int
+    after: float
+
+    @classmethod
+    def read(cls, path: Path, after: float) -> Attraction:
+        """Of a sound file.
+
+        Raises:
+            AudioError: it cannot be read, or is longer than two minutes.
+            ParlanteError: ``after`` is below 5.
+        """
+        if not after >= LEAST_SILENCE:
+            raise ParlanteError(f"after={after}; give {LEAST_SILENCE} seconds or more")
+        return cls(*read_audio(path, MAX_QUEUED_S), after)
+
+
+class Viewer:
+    """A session that a page shows, under a ``name``; `run` ends with it."""
+
+    def __init__(
+        self,
+        name: str,
+        live: Live,
+        socket: web.WebSocketResponse,
+        *,
+        bundle: Bundle,
+        voice: str | None,
+        attraction: Attraction | None,
+        count: Callable[[LiveStatus, LiveStatus], None],
+    ) -> None:
+        """``count`` is told of the session's states before and after each frame."""
+        self.live, self.picture = live, b""  # the latest, JPEG
+        self._name, self._socket, self._count = name, socket, count
+        self._voice, self._attraction = voice, attraction
+        self._began = time.monotonic()
+        self._fps = 0.0
+        self._bundle = bundle
+        self._rate = SAMPLE_RATE  # of the sound that is sent
+        self._listening: Listening | None = None
+
+    def state(self) -> dict[str, Any]:
+        """How it is doing."""
+        seconds = round(time.monotonic() - self._began)
+        return {"name": self._name, "seconds": seconds} | self._doing(self.live.status())
+
+    def _doing(self, status: LiveStatus) -> dict[str, Any]:
+        return {"fps": round(self._fps, 1), **asdict(status)}
+
+    async def run(self) -> None:
+        """Send frames and take messages until either side ends."""
+        sending = asyncio.create_task(self._send())
+        try:
+            async for message in self._socket:
+                try:
+                    if message.type == WSMsgType.BINARY:
+                        self._hear(np.frombuffer(message.data, "<i2"))
+                    elif message.type == WSMsgType.TEXT:
+                        await self.obey(json.loads(message.data))
+                except BAD_MESSAGES as error:
+                    await self._socket.send_json({"error": str(error)})
+        finally:
+            self.live.close()
+            await sending
+
+    async def obey(self, asked: dict[str, Any]) -> None:
+        """Do what a message asks for.
+
+        Raises:
+            one of `BAD_MESSAGES`: it makes no sense.
+        """
+        if "rate" in asked:
+            self._rate, self._listening = asked["rate"], None
+            if asked.get("listen") == "speech":
+                self._listening = Listening(self.live, self._bundle, self._rate)
+        elif asked.get("do") == "interrupt":
+            self.live.interrupt()
+        elif asked.get("do") == "flush":
+            if self._listening is None:
+                self.live.flush()
+            else:
+                self._listening.end()
+        elif "change" in asked:
+            self.live.change(**asked["change"])
+        elif "say" in asked:
+            text = str(asked["say"])[:MAX_TEXT]
+            self.say(*await asyncio.to_thread(speech_of, text, self._voice))
+
+    def say(self, samples: Float, rate: int) -> None:
+        """Speak samples float32 [n], an utterance.
+
+        Raises:
+            ParlanteError: too much waits already, or the session is over.
+        """
+        self.live.push_audio(samples, rate)
+        self.live.flush()
+
+    def _hear(self, samples: NDArray[np.int16]) -> None:
+        if self._listening is None:
+            self.live.push_audio(samples, self._rate)
+        else:
+            self._listening.push(to_mono(samples))
+
+    async def _send(self) -> None:
+        before = told = LiveStatus(0, 0, 0.0, 0.0)
+        since, spoken = time.monotonic(), 0  # the latter in samples, as frames have it
+        lost = ConnectionError, TimeoutError, asyncio.TimeoutError, SessionClosedError
+        with suppress(*lost):
+            await asyncio.wait_for(self._socket.send_json({"session": self._name}), PATIENCE)
+            async for frame in self.live:
+                packed = await asyncio.to_thread(pack_frame, frame)
+                self.picture = packed[HEADER.size : HEADER.size + HEADER.unpack_from(packed)[1]]
+                await asyncio.wait_for(self._socket.send_bytes(packed), PATIENCE)
+                status = self.live.status()
+                self._count(before, status)
+                before = status
+                spoken = frame.pts if frame.spoken or status.queued_s else spoken
+                attraction = self._attraction
+                if attraction and frame.pts - spoken >= attraction.after * SAMPLE_RATE:
+                    spoken = frame.pts
+                    self.say(attraction.samples, attraction.rate)
+                if status.frames - told.frames >= TELL:
+                    passed = max(time.monotonic() - since, 1e-3)
+                    self._fps = (status.frames - told.frames) / passed
+                    told, since = status, time.monotonic()
+                    await self._socket.send_json(self._doing(status))
+        self.live.close()
+        await self._socket.close()
