@@ -135,6 +135,7 @@ def test_captions_are_written_beside_the_video_and_again_where_they_are_missing(
         "face.jpg,short.wav,two.mp4,nothing.txt\n"
         "face.jpg,short.wav,pictures/%06d.png,said.txt\n"
         "face.jpg,short.wav,four.mp4,out/four.srt\n"
+        "face.jpg,short.wav,one.webm,said.txt\n"
     )
     out = folder / "out"
     out.mkdir()
@@ -142,11 +143,12 @@ def test_captions_are_written_beside_the_video_and_again_where_they_are_missing(
     for state in ("made", "there", "made"):
         jobs = jobs_of(folder / "work.csv", out, SETTING)
         records = sorted(run(jobs, out, 1), key=lambda record: int(record["job"]))
-        one, two, three, four = records
+        one, two, three, four, five = records
         assert one["state"] == state
         assert two["state"] == "failed" and "nothing.txt cannot be read" in two["error"]
         assert three["state"] == "failed" and "beside a video file" in three["error"]
         assert four["state"] == "failed" and "is read here" in four["error"]
+        assert five["state"] == "failed" and "is the output of another row" in five["error"]
         captions = [out / "one.srt", out / "one.vtt"]
         for path in captions:
             assert "Hello there." in path.read_text()

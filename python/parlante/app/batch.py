@@ -103,14 +103,15 @@ def jobs_of(table: Path, folder: Path, setting: Setting) -> list[Job]:
             given["background"] = str(backdrop)
         empty = [name for name in COLUMNS[:2] if not row[name]]
         wrong = f"{', '.join(empty)}: nothing is given" if empty else ""
-        if any(output == other.output for other in jobs):
-            wrong = f"{output.name} is the output of another row, too"
         said = table.parent / row["transcript"] if row.get("transcript") else None
         captions: tuple[Path, ...] = ()
         try:
             captions = () if said is None else captions_beside(output)
         except ParlanteError as error:
             wrong = str(error)
+        written = {path for other in jobs for path in (other.output, *other.captions)}
+        for path in written.intersection((output, *captions)):
+            wrong = f"{path.name} is the output of another row, too"
         jobs.append(
             Job(
                 number=number,
