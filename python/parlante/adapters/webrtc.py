@@ -9,6 +9,7 @@ import av
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from parlante.contract import SAMPLE_RATE
+from parlante.session.engine import Frame
 from parlante.session.live import Live
 
 _FORMATS = {"rgb": "rgb24", "bgr": "bgr24", "rgba": "rgba", "nv12": "nv12"}  # as FFmpeg calls them
@@ -52,12 +53,17 @@ def tracks(live: Live) -> tuple[LiveTrack, LiveTrack]:
 async def _feed(live: Live, video: LiveTrack, audio: LiveTrack) -> None:
     try:
         async for frame in live:
-            picture = av.VideoFrame.from_ndarray(frame.image, _FORMATS[live.pixels])
-            sound = av.AudioFrame.from_ndarray(frame.audio[None], "s16", "mono")
-            sound.sample_rate = SAMPLE_RATE
-            for track, made in ((video, picture), (audio, sound)):
-                made.pts, made.time_base = frame.pts, Fraction(1, SAMPLE_RATE)
-                track.put(made)
+            give(frame, live, video, audio)
     finally:
         video.put(None)
         audio.put(None)
+
+
+def give(frame: Frame, live: Live, video: LiveTrack, audio: LiveTrack) -> None:
+    """Queue a frame of ``live`` on both tracks."""
+    picture = av.VideoFrame.from_ndarray(frame.image, _FORMATS[live.pixels])
+    sound = av.AudioFrame.from_ndarray(frame.audio[None], "s16", "mono")
+    sound.sample_rate = live.sound_rate
+    for track, made in ((video, picture), (audio, sound)):
+        made.pts, made.time_base = frame.pts, Fraction(1, SAMPLE_RATE)
+        track.put(made)

@@ -6,7 +6,9 @@ frame's samples as int16 (48 kHz, mono). The page sends sound as binary int16 at
 and commands as JSON: ``{"rate": 48000}``, ``{"do": "flush"}``, ``{"do": "interrupt"}``, ``{"say":
 "text"}``, ``{"change": {"mood": "friendly"}}`` (as `Live.change`). With ``{"rate": 48000, "listen":
 "speech"}`` only what somebody says is spoken, and who begins to speak interrupts the face. Once a
-second the server answers with its status as JSON. ``POST /speak`` takes a sound file for the page
+second the server answers with its status as JSON. To ``{"offer": "SDP"}`` it answers ``{"answer":
+"SDP"}``, or null where aiortc is missing; once WebRTC is connected frames come that way, until
+``{"do": "websocket"}``. ``POST /speak`` takes a sound file for the page
 that names itself: ``/speak?session=…``.
 
 ``GET /operator`` is a page of all sessions, made from ``GET /sessions`` (JSON), ``GET
@@ -177,7 +179,7 @@ class _Server:
         return web.json_response([viewer.state() for viewer in self._viewers.values()])
 
     async def _picture(self, request: web.Request) -> web.Response:
-        picture = self._viewer(request.match_info["name"]).picture
+        picture = self._viewer(request.match_info["name"]).picture()
         return web.Response(body=picture, content_type="image/jpeg")
 
     async def _obey(self, request: web.Request) -> web.Response:

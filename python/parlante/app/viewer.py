@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.app.listening import Listening
+from parlante.app.peer import AVAILABLE, Peer
 from parlante.contract import SAMPLE_RATE, Float
 from parlante.errors import ParlanteError, SessionClosedError
 from parlante.runtime.bundle import Bundle
@@ -49,10 +50,16 @@ BAD_MESSAGES = (
 )
 
 
+def jpeg(frame: Frame) -> bytes:
+    """The picture of a BGR frame."""
+    _, data = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return data.tobytes()
+
+
 def pack_frame(frame: Frame) -> bytes:
     """One BGR frame as the page reads it."""
-    _, jpeg = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return HEADER.pack(frame.pts, len(jpeg)) + jpeg.tobytes() + frame.audio.tobytes()
+    picture = jpeg(frame)
+    return HEADER.pack(frame.pts, len(picture)) + picture + frame.audio.tobytes()
 
 
 def speech_of(text: str, voice: str | None = None) -> tuple[Float, int]:
@@ -117,7 +124,9 @@ class Viewer:
         count: Callable[[LiveStatus, LiveStatus], None],
     ) -> None:
         """``count`` is told of the session's states before and after each frame."""
-        self.live, self.picture = live, b""  # the latest, JPEG
+        self.live = live
+        self._frame: Frame | None = None  # the latest
+        self._peer: Peer | None = None
         self._name, self._socket, self._count = name, socket, count
         self._voice, self._attraction = voice, attraction
         self._began = time.monotonic()
@@ -149,6 +158,7 @@ class Viewer:
         finally:
             self.live.close()
             await sending
+            await self._over_socket()
 
     async def obey(self, asked: dict[str, Any]) -> None:
         """Do what a message asks for.
@@ -160,6 +170,10 @@ class Viewer:
             self._rate, self._listening = asked["rate"], None
             if asked.get("listen") == "speech":
                 self._listening = Listening(self.live, self._bundle, self._rate)
+        elif "offer" in asked:
+            await self._over_webrtc(str(asked["offer"]))
+        elif asked.get("do") == "websocket":
+            await self._over_socket()
         elif asked.get("do") == "interrupt":
             self.live.interrupt()
         elif asked.get("do") == "flush":
@@ -182,6 +196,32 @@ class Viewer:
         self.live.push_audio(samples, rate)
         self.live.flush()
 
+    def picture(self) -> bytes:
+        """What is shown at this moment, a JPEG; nothing before the first frame."""
+        return b"" if self._frame is None else jpeg(self._frame)
+
+    async def _over_webrtc(self, offer: str) -> None:
+        await self._over_socket()
+        answer = None
+        if AVAILABLE:
+            peer = Peer(self.live)
+            answer = await peer.answer(offer)
+            self._peer = peer
+        await self._socket.send_json({"answer": answer})
+
+    async def _over_socket(self) -> None:
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            await peer.close()
+
+    async def _deliver(self, frame: Frame) -> None:
+        self._frame = frame
+        if self._peer is not None and self._peer.connected:
+            self._peer.send(frame)
+        else:
+            packed = await asyncio.to_thread(pack_frame, frame)
+            await asyncio.wait_for(self._socket.send_bytes(packed), PATIENCE)
+
     def _hear(self, samples: NDArray[np.int16]) -> None:
         if self._listening is None:
             self.live.push_audio(samples, self._rate)
@@ -195,9 +235,7 @@ class Viewer:
         with suppress(*lost):
             await asyncio.wait_for(self._socket.send_json({"session": self._name}), PATIENCE)
             async for frame in self.live:
-                packed = await asyncio.to_thread(pack_frame, frame)
-                self.picture = packed[HEADER.size : HEADER.size + HEADER.unpack_from(packed)[1]]
-                await asyncio.wait_for(self._socket.send_bytes(packed), PATIENCE)
+                await self._deliver(frame)
                 status = self.live.status()
                 self._count(before, status)
                 before = status

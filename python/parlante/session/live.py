@@ -105,6 +105,7 @@ class Live:
         self._clock = clock or SystemClock()
         self._changed = Condition()
         rate = None if sound_rate is None else check_sample_rate(sound_rate)
+        self.sound_rate = rate or SAMPLE_RATE  # of the frames' sound
         self._intake = Intake(rate)
         self._sounding = None if rate is None else Sounding(rate)
         self._interrupted = self._input_closed = self._closed = False
