@@ -19,6 +19,8 @@ that names itself: ``/speak?session=…``.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import hmac
 import secrets
 import ssl
@@ -104,6 +106,7 @@ class _Server:
         application.router.add_get("/healthz", self._well)
         application.router.add_get("/metrics", self._metrics)
         application.on_shutdown.append(self._shut_down)
+        application.on_response_prepare.append(_headed)
         return application
 
     @web.middleware
@@ -112,7 +115,7 @@ class _Server:
             return await handler(request)  # type: ignore[no-any-return]
         if self._token is None:
             # A foreign name that was made to lead here carries a foreign page.
-            if needs_token(urlsplit(f"//{request.host}").hostname or ""):
+            if needs_token(_name_of(request.host)):
                 raise web.HTTPForbidden(text="open 127.0.0.1 or localhost")
         elif not hmac.compare_digest(request.query.get("token", "").encode(), self._token.encode()):
             raise web.HTTPForbidden(text="wrong token; open the address that the server printed")
@@ -125,7 +128,8 @@ class _Server:
     async def _page(self, request: web.Request) -> web.Response:
         name = "operator.html" if request.path == "/operator" else "index.html"
         text = (asset("web") / name).read_text("utf-8")
-        return web.Response(text=text, content_type="text/html")
+        headers = {"Content-Security-Policy": _policy(text)}
+        return web.Response(text=text, content_type="text/html", headers=headers)
 
     async def _well(self, request: web.Request) -> web.Response:
         told = {"status": "ok", "version": __version__}
@@ -203,6 +207,31 @@ class _Server:
     async def _shut_down(self, application: web.Application) -> None:
         for viewer in self._viewers.values():
             viewer.live.close()
+
+
+async def _headed(_: web.Request, response: web.StreamResponse) -> None:
+    """No answer is taken for what it is not; no address, which may hold a token, is passed on."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+
+
+def _policy(page: str) -> str:
+    """What a page may do: run its own script and no other, and lie in no other site's frame."""
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'self'; script-src 'sha256-{digest}' blob:; style-src 'unsafe-inline'; "
+        "img-src 'self' blob: data:; media-src 'self' blob:; frame-ancestors 'self'; base-uri 'none'; "
+        "form-action 'none'; object-src 'none'"
+    )
+
+
+def _name_of(host: str) -> str:
+    """The name in a request's Host, without a port; "" where there is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _decoded(body: bytes) -> tuple[Float, int]:
