@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from parlante import Avatar
 from parlante.contract import SAMPLE_RATE
+from parlante.options import LOOK_AHEADS, RenderOptions
 from parlante.runtime.assets import demo
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.machine import rss_mb
@@ -55,10 +56,13 @@ class LipsOnly(Renderer):
         return np.frombuffer(motion.lip.tobytes(), np.uint8)
 
 
-def realtime(avatar: Avatar, voice: Any, seconds: float, size: int) -> dict[str, float]:
+def realtime(
+    avatar: Avatar, voice: Any, seconds: float, size: int, look_ahead: int
+) -> dict[str, float]:
     """Figures of one session of ``seconds`` at ``size``², K = 2."""
     late, heard, shut, spoke_at, stopped_at = [], [], [], 0.0, 0.0
-    with avatar.live(size=size, pose=0, blink=0, brows=0, eyes=0) as live:
+    still = RenderOptions(size=size, look_ahead=look_ahead, pose=0, blink=0, brows=0, eyes=0)
+    with avatar.live(options=still) as live:
         began = time.perf_counter()
         rest = None
         for number, frame in enumerate(live):
@@ -175,7 +179,7 @@ async def browser(avatar: Avatar, voice: Path, stops: int, size: int) -> dict[st
         async_playwright() as p,
     ):
         opened = await p.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
-        page = await opened.new_page()
+        page = await opened.new_page(bypass_csp=True)  # what is evaluated is no script of it
         await page.goto(str(server.make_url("/")))
         await page.wait_for_timeout(2000)
         await page.evaluate(STOP, False)
@@ -197,6 +201,9 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument(
+        "--look-ahead", type=int, default=RenderOptions().look_ahead, choices=LOOK_AHEADS
+    )
     parser.add_argument("--hours", type=float, help="of simulated time, instead")
     parser.add_argument("--browser", type=int, metavar="STOPS", help="stops of the page, instead")
     parsed = parser.parse_args()
@@ -209,7 +216,7 @@ def main() -> None:
             if parsed.browser:
                 result = asyncio.run(browser(avatar, spoken, parsed.browser, parsed.size))
             else:
-                result = realtime(avatar, voice, parsed.seconds, parsed.size)
+                result = realtime(avatar, voice, parsed.seconds, parsed.size, parsed.look_ahead)
     for name, value in result.items():
         print(f"{name:<40} {value:10.1f}")
 

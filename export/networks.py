@@ -36,8 +36,10 @@ from parlante.contract import (
     CONTEXT,
     EMBEDDING,
     EXPRESSION,
+    FUTURES,
     LATENT,
     LIP,
+    LOOK_AHEAD,
     MEL_BANDS,
     MEL_WINDOW,
     MEMORY,
@@ -125,7 +127,10 @@ def networks(weights: Path) -> dict[str, Network]:
         ),
         "audio_encode": Network(
             Streaming(audio, sync.embedding),
-            {"mel": noise(MEL_WINDOW, MEL_BANDS) * 4 - 7}
+            {
+                "mel": noise(MEL_WINDOW, MEL_BANDS) * 4 - 7,
+                "future": torch.tensor(FUTURES[LOOK_AHEAD]),
+            }
             | {name: noise(MEMORY, TOKEN)[0] for name in REMEMBERED},
             ("embedding", "fresh"),
         ),

@@ -3,8 +3,8 @@
 Few people are filmed; a recogniser has heard thousands, and knows which differences are of the
 sounds and which of the speaker. This network is the first half of Whisper base's encoder (Radford
 et al. 2022; `models.data.whisper`). There a token sees 30 seconds, before it and after it. Here it
-sees the last second, and of what follows as much as `LOOK_AHEAD` allows: 140 ms in all three layers
-together. `models.train.audio` teaches it to say the same nevertheless.
+sees the last second, and of what follows as much as the look-ahead allows: with four frames 140 ms
+in all three layers together. `models.train.audio` teaches it to say the same nevertheless.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from parlante.contract import (
+    FUTURES,
     LAYERS,
     LOOK_AHEAD,
     MEL_BANDS,
@@ -25,19 +26,19 @@ from parlante.contract import (
 )
 
 WIDTH, HEADS = 512, 8
-INNER = 1024  # numbers between the matrices of an MLP: half of Whisper's
+INNER = 2048  # numbers between the matrices of an MLP
 PAST = 50  # tokens that a token sees before its own
-FUTURE = (3, 2, 2)  # and after it, in each layer
-# Tokens of a step that the last layer is behind: in a step of the stream the first of them is of
-# the frame LOOK_AHEAD before.
-BEHIND = sum(FUTURE)
+FUTURE = max(map(max, FUTURES.values()))  # and after it in a layer, at most
 WARM = 25  # frames of silence before a clip
 # Whisper's scale of a log-mel, whose logarithms are decimal.
 MEL_SCALE, MEL_SHIFT = 4 * 2.302585, 1.0
 MEL_RANGE = (-1.0, 2.0)
 
-assert len(FUTURE) == LAYERS and PAST + max(FUTURE) == MEMORY
-assert BEHIND + 1 == TOKENS * LOOK_AHEAD
+assert PAST + FUTURE == MEMORY
+for ahead, future in FUTURES.items():
+    # Tokens that the last layer is behind: in a step of the stream the first of its tokens is of
+    # the frame that many frames before.
+    assert len(future) == LAYERS and sum(future) + 1 == TOKENS * ahead
 
 
 def scaled(mel: Tensor) -> Tensor:
@@ -59,33 +60,33 @@ def rowwise(convolution: nn.Conv1d, x: Tensor) -> Tensor:
 class Layer(nn.Module):
     """A layer of Whisper's encoder over a band of tokens, with a bias for each distance.
 
-    The scale of the attention is in ``query``.
+    The scale of the attention is in ``query``. ``future``: tokens that a token sees after its own.
     """
 
-    def __init__(self, future: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.future = future
         self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.query, self.value = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
         self.key = nn.Linear(WIDTH, WIDTH, bias=False)
         self.out = nn.Linear(WIDTH, WIDTH)
-        self.distance = nn.Parameter(torch.zeros(HEADS, PAST + 1 + future))
+        self.distance = nn.Parameter(torch.zeros(HEADS, PAST + 1 + FUTURE))
         self.mlp = nn.Sequential(nn.Linear(WIDTH, INNER), nn.GELU(), nn.Linear(INNER, WIDTH))
         heads = torch.eye(HEADS).repeat_interleave(WIDTH // HEADS, 1)
         self.register_buffer("heads", heads, persistent=False)  # which numbers are a head's
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, future: int) -> Tensor:
         """Tokens [N, T, 512] in and out."""
         seen = self.norm1(x)
         q, k, v = (
             part(seen).unflatten(-1, (HEADS, -1)).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
-        scores = q @ k.transpose(-1, -2) + self._band(x.shape[1], 0, x.shape[1])
+        own = torch.arange(x.shape[1], device=x.device)
+        scores = q @ k.transpose(-1, -2) + self._band(len(own), own, future)
         attended = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
         return self._on(x, attended)
 
-    def step(self, x: Tensor, memory: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def step(self, x: Tensor, memory: list[Tensor], future: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The next two tokens [2, 512] in, those that now see all they may out.
 
         ``memory``: tokens, keys and values [53, 512] before these; second, those of these.
@@ -93,11 +94,12 @@ class Layer(nn.Module):
         tokens, keys, values = memory
         seen = self.norm1(x)
         key, value = self.key(seen), self.value(seen)
-        behind = torch.cat([tokens[MEMORY - self.future :], x])[: len(x)]
+        own = MEMORY - future + torch.arange(len(x), device=x.device)
+        behind = torch.cat([tokens, x])[own]
         # A row for each head, with nothing of the others: no transposition of what is remembered.
         query = self.query(self.norm1(behind))[:, None] * self.heads
         query = query.flatten(0, 1)
-        band = self._band(MEMORY + len(x), MEMORY - self.future, len(x))
+        band = self._band(MEMORY + len(x), own, future)
         scores = torch.cat([query @ keys.T, query @ key.T], -1)
         share = (scores + band.transpose(0, 1).flatten(0, 1)).softmax(-1)
         attended = share[:, :MEMORY] @ values + share[:, MEMORY:] @ value
@@ -108,28 +110,29 @@ class Layer(nn.Module):
         x = x + self.out(attended)
         return x + self.mlp(self.norm2(x))
 
-    def _band(self, tokens: int, first: int, count: int) -> Tensor:
-        """What is added to scores [heads, count, tokens]: a bias where a token is seen."""
-        device = self.distance.device
-        own = torch.arange(first, first + count, device=device)
-        at = torch.arange(tokens, device=device) - own[:, None] + PAST
-        inside = (at >= 0) & (at <= PAST + self.future)
-        return self.distance[:, at.clamp(0, PAST + self.future)].masked_fill(~inside, -1e4)
+    def _band(self, tokens: int, own: Tensor, future: int | Tensor) -> Tensor:
+        """What is added to scores [heads, N, tokens] of the tokens ``own`` [N].
+
+        A bias for the distance where a token is seen.
+        """
+        at = torch.arange(tokens, device=own.device) - own[:, None] + PAST
+        inside = (at >= 0) & (at <= PAST + future)
+        return self.distance[:, at.clamp(0, PAST + FUTURE)].masked_fill(~inside, -1e4)
 
 
 class AudioEncoder(nn.Module):
-    """Log-mel [N, 4·(S − 1) + 7, 80] → what is heard in S − 4 frames [N, S − 4, 1024].
+    """Log-mel [N, 4·(S − 1) + 7, 80] → what is heard in S − A frames [N, S − A, 1024].
 
-    The first seven columns end with the first frame; the last four frames are what the others see
-    ahead. Of a frame's two tokens what Whisper's third layer says of them, each number of mean
-    zero and variance one.
+    The first seven columns end with the first frame; the last A frames, the look-ahead, are what
+    the others see of what follows: 1, 2 or 4. Of a frame's two tokens what Whisper's third layer
+    says of them, each number of mean zero and variance one.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.stem1 = nn.Conv1d(MEL_BANDS, WIDTH, 3)
         self.stem2 = nn.Conv1d(WIDTH, WIDTH, 3, stride=2)
-        self.layers = nn.ModuleList(Layer(future) for future in FUTURE)
+        self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
         self.norm = nn.LayerNorm(WIDTH)
 
     def tokens(self, mel: Tensor) -> Tensor:
@@ -141,38 +144,39 @@ class AudioEncoder(nn.Module):
         """The last layer's tokens [..., 2·T, 512], two a frame, as what is heard [..., T, 1024]."""
         return self.norm(tokens).unflatten(-2, (-1, TOKENS)).flatten(-2)
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, ahead: int = LOOK_AHEAD) -> Tensor:
         x = self.tokens(mel)
-        for layer in self.layers:
-            x = layer(x)
-        return self.frames(x[:, 1 : x.shape[1] - BEHIND])
+        for layer, future in zip(self.layers, FUTURES[ahead], strict=True):
+            x = layer(x, future)
+        return self.frames(x[:, 1 : x.shape[1] - sum(FUTURES[ahead])])
 
-    def hear(self, mel: Tensor) -> Tensor:
+    def hear(self, mel: Tensor, ahead: int = LOOK_AHEAD) -> Tensor:
         """What is heard in each frame [N, T, 1024] of log-mel [N, 4·T, 80], silence around it."""
         before = WARM * MEL_PER_FRAME + MEL_WINDOW - MEL_PER_FRAME
-        around = (0, 0, before, LOOK_AHEAD * MEL_PER_FRAME)
-        return self(F.pad(mel, around, value=SILENCE))[:, WARM:]
+        around = (0, 0, before, ahead * MEL_PER_FRAME)
+        return self(F.pad(mel, around, value=SILENCE), ahead)[:, WARM:]
 
 
 class Streaming(nn.Module):
     """What the runtime runs, a step a frame.
 
-    mel [1, 7, 80], the columns that end with a frame, and what is remembered of the 53 tokens
-    before: of each layer tokens, keys and values, [53, 512] each → embedding [1, 1, 128] of the
-    frame `LOOK_AHEAD` before, and what is to be remembered of the frame's own tokens, [9, 2, 512].
+    mel [1, 7, 80], the columns that end with a frame; future int64 [3], how many tokens a token
+    sees after its own in each layer (`FUTURES`); and what is remembered of the 53 tokens before: of
+    each layer tokens, keys and values, [53, 512] each → embedding [1, 1, 128] of the frame that the
+    look-ahead is before, and what is to be remembered of the frame's own tokens, [9, 2, 512].
     """
 
     def __init__(self, encoder: AudioEncoder, embedding: nn.Module) -> None:
         super().__init__()
         self.encoder, self.embedding = encoder, embedding
 
-    def forward(self, mel: Tensor, *memory: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, mel: Tensor, future: Tensor, *memory: Tensor) -> tuple[Tensor, Tensor]:
         x = F.gelu(rowwise(self.encoder.stem1, scaled(mel[0])))
         x = F.gelu(rowwise(self.encoder.stem2, x))
         kinds = len(memory) // LAYERS
         fresh: list[Tensor] = []
         for i, layer in enumerate(self.encoder.layers):
-            x, own = layer.step(x, list(memory[kinds * i : kinds * (i + 1)]))
+            x, own = layer.step(x, list(memory[kinds * i : kinds * (i + 1)]), future[i])
             fresh += own
         remembered = torch.cat(fresh).unflatten(0, (len(fresh), -1))
         return self.embedding(self.encoder.frames(x)[None]), remembered

@@ -43,7 +43,7 @@ def test_numbers_are_those_of_the_shipped_networks() -> None:
     motion, cells = c.POSE + c.BLINK + c.BROWS, list(c.CELLS)
     wanted = {
         "audio_encode": (
-            {"mel": [1, c.MEL_WINDOW, c.MEL_BANDS]}
+            {"mel": [1, c.MEL_WINDOW, c.MEL_BANDS], "future": [c.LAYERS]}
             | {name: [c.MEMORY, c.TOKEN] for name in c.REMEMBERED},
             {
                 "embedding": [1, 1, c.EMBEDDING],

@@ -18,8 +18,9 @@ from PIL import Image
 from parlante import Avatar
 from parlante import avatar as avatar_module
 from parlante.app import cli
+from parlante.backdrop import GREEN, Backdrop
 from parlante.errors import ImageError, ParlanteError
-from parlante.options import GREEN, Backdrop, RenderKeywords, RenderOptions, frame_rate
+from parlante.options import RenderKeywords, RenderOptions, frame_rate
 from tests.support.portrait_samples import PHOTO, VOICE, avatar, demo_speech
 
 NTSC = Fraction(30_000, 1001)
@@ -37,6 +38,7 @@ def test_defaults() -> None:
         "size": 512,
         "frame": "head",
         "fps": Fraction(25),
+        "look_ahead": 160,
         "pose": 1.0,
         "nod": 0.0,
         "blink": 1.0,
@@ -69,6 +71,9 @@ def test_defaults() -> None:
         ({"size": 1082}, "size=1082"),
         ({"size": 256.0}, "size=256.0"),
         ({"size": (256, 256)}, r"size=\(256, 256\)"),
+        ({"look_ahead": 120}, "look_ahead=120.* 40, 80, 160"),
+        ({"look_ahead": 80.0}, "look_ahead=80.0"),
+        ({"look_ahead": 0}, "look_ahead=0"),
         ({"gaze": (0, 26)}, r"gaze=\(0, 26\).* -25 to 25"),
         ({"gaze": (1, 2, 3)}, "gaze="),
         ({"gaze": "left"}, "gaze='left'"),
@@ -265,16 +270,23 @@ KEYWORDS: dict[str, Any] = {
     "seed": 9,
     "size": 300,
     "fps": 29.97,
+    "look_ahead": 80,
     "pose": 0.5,
     "blink": 0.0,
     "expression": 1.5,
     "pixels": "rgb",
     "background": (1, 2, 3),
 }
+
+
+def flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 ARGUMENTS = [
     word
     for name, value in KEYWORDS.items()
-    for word in (f"--{name}", str(value).strip("()").replace(" ", ""))
+    for word in (flag(name), str(value).strip("()").replace(" ", ""))
 ]
 
 
@@ -348,7 +360,7 @@ def test_every_command_has_every_option(command: str, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         cli.main([command, "--help"])
     shown = capsys.readouterr().out
-    assert [name for name in KEYWORDS if f"--{name} {name.upper()}" not in shown] == []
+    assert [name for name in KEYWORDS if f"{flag(name)} {name.upper()}" not in shown] == []
     assert "--device DEVICE" in shown and "--threads THREADS" in shown
 
 

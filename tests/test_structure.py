@@ -25,13 +25,16 @@ ROOMS = {
     "face": ["contract", "errors", "runtime"],
     "speech": ["media", "runtime"],
     "portrait": ["face", "media", "speech"],
-    "options": ["media"],
+    "checks": ["errors"],
+    "backdrop": ["checks", "media"],
+    "options": ["backdrop"],
     "render": ["options", "portrait", "speech"],
     "session": ["render", "speech"],
-    "speaking": ["session"],
+    "provenance": ["media"],
+    "speaking": ["provenance", "session"],
     "avatar": ["speaking"],
     "adapters": ["session"],
-    "app": ["avatar"],
+    "app": ["adapters", "avatar"],
 }
 # The same for the folders of the repository.
 FOLDERS = {

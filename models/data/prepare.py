@@ -5,11 +5,10 @@ Three resumable passes, each with a progress bar:
 1. *track*: every frame's 478 landmarks (unsmoothed), one npz a clip;
 2. *fit*: 3DMM identity, expression and pose, blink, log-mel at the runtime's settings, mattes of
    four source frames; frames are kept or dropped by rule and every drop is counted;
-3. *align*: the audio-video offset of each source, person and clip, estimated by predicting the lip
-   aperture from the log-mel (ridge regression, each person predicted from other people only), and
-   repaired.
+3. *align*: the audio-video offset of each source, person and clip (`models.data.alignment`).
 
-``DIR`` holds ``manifest.csv`` (file, split, source, person, audio, …) and the clips it names.
+``DIR`` holds ``manifest.csv`` (file, split, source, person, audio, …) and the clips it names. Needs
+``pip install ".[teacher]"``.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from models.data.alignment import align, said_of
 from models.data.dataset import (
     DEFAULT_DATA,
     DEFAULT_PREPARED,
@@ -39,7 +39,6 @@ from models.data.dataset import (
     read_manifest,
 )
 from parlante import _core
-from parlante.contract import MEL_PER_FRAME
 from parlante.errors import ParlanteError
 from parlante.face.detection import FaceDetector
 from parlante.face.landmarks import FaceLandmarks, LandmarkTracker
@@ -55,10 +54,6 @@ MIN_PRESENCE = 0.5
 MIN_FACE = 45  # pixels of the 256² crop across the face
 MAX_YAW = 0.9  # radians: beyond, half the mouth is hidden
 MAX_JUMP = 0.15  # of the face's width between two frames: a cut or a lost track
-MIN_SOURCE_CORRELATION = 0.15  # below, a source's sound and picture were never in step
-MAX_OFFSET = 6  # frames searched to either side
-LAGS = np.arange(-MAX_OFFSET, MAX_OFFSET + 1)
-PERSON_SPREAD, CLIP_SPREAD = 1.0, 0.5  # frames: people around their source, clips around theirs
 
 
 @functools.lru_cache(maxsize=1)
@@ -201,140 +196,6 @@ def _save(target: Path, **arrays: Any) -> None:
     partial.replace(target)
 
 
-# --- pass 3: audio-video offset ---------------------------------------------------------------
-
-
-def mel_context(mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    """Ridge inputs [frames, D]: band means of the log-mel around each, loudness removed.
-
-    From 12 frames before to 8 after.
-    """
-    bands = mel.reshape(-1, 16, 5).mean(-1)
-    bands = bands - np.percentile(bands, 90)
-    per_frame = bands[: frames * MEL_PER_FRAME].reshape(frames, MEL_PER_FRAME, 16).mean(1)
-    padded = np.pad(per_frame, ((12, 8), (0, 0)), mode="edge")
-    return np.concatenate([padded[k : k + frames] for k in range(0, 21, 1)], 1)
-
-
-def correlation_by_lag(
-    predicted: NDArray[np.float32], observed: NDArray[np.float32], keep: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """Correlation of predicted[t] with observed[t + lag] over kept frames.
-
-    For lag −MAX_OFFSET…MAX_OFFSET.
-    """
-    out = np.zeros(len(LAGS), np.float32)
-    n = len(predicted)
-    for i, lag in enumerate(LAGS):
-        t = np.arange(max(0, -lag), min(n, n - lag))
-        t = t[keep[t + lag]]
-        if len(t) >= MIN_FRAMES:
-            a, b = predicted[t] - predicted[t].mean(), observed[t + lag] - observed[t + lag].mean()
-            out[i] = (a * b).sum() / np.sqrt(max((a * a).sum() * (b * b).sum(), 1e-12))
-    return out
-
-
-def evidence(curve: NDArray[np.float32], frames: float) -> NDArray[np.float64]:
-    """Log-likelihood of each lag, from the correlation at it over ``frames`` frames.
-
-    About four of them say the same.
-    """
-    return -frames / 8 * np.log1p(-(np.clip(curve, 0, 0.95).astype(np.float64) ** 2))
-
-
-def likeliest(likelihood: NDArray[np.float64], around: float, spread: float) -> float:
-    """Most probable lag in quarters of a frame, given the log-likelihood of each.
-
-    Lags lie normally around ``around``.
-    """
-    posterior = likelihood - 0.5 * ((LAGS - around) / spread) ** 2
-    best = int(posterior[1:-1].argmax()) + 1
-    left, middle, right = posterior[best - 1 : best + 2]
-    vertex = (left - right) / (2 * min(left - 2 * middle + right, -1e-9))
-    return float(np.round(4 * (LAGS[best] + np.clip(vertex, -1, 1))) / 4 + 0.0)  # no minus zero
-
-
-def align(clips: list[Clip], out: Path) -> dict[str, Any]:
-    """Pass 3: offset of every clip with audio, in quarters of a frame.
-
-    Positive: the picture is late.
-
-    A source's offset is the lag at which its mean correlation peaks. A person's clips, cut from one
-    recording, lie around it, and a clip around its person: each departs as far as its own
-    correlations outweigh that. A clip serves the lips only when it correlates at all.
-    """
-    loaded = []
-    for clip in clips:
-        with np.load(out / "fit" / f"{clip.name}.npz", allow_pickle=False) as arrays:
-            if len(arrays["mel"]) and arrays["keep"].sum() >= MIN_FRAMES:
-                keep, aperture = arrays["keep"], arrays["aperture"].astype(np.float32)
-                context = mel_context(arrays["mel"].astype(np.float32), len(keep))
-                spread = max(float(aperture[keep].std()), 0.02)
-                loaded.append((clip, context, (aperture - aperture[keep].mean()) / spread, keep))
-    if not loaded:  # no clip has sound
-        return {"sources": {}, "clips": {}}
-    people = sorted({clip.person for clip, *_ in loaded})
-    fold = {person: i % 4 for i, person in enumerate(people)}
-    source_offset = {clip.source: 0.0 for clip, *_ in loaded}
-    person_offset = {(clip.source, clip.person): 0.0 for clip, *_ in loaded}
-    curves: dict[str, NDArray[np.float32]] = {}
-    for _ in range(4):  # offsets and regression sharpen each other
-        weights = []
-        for k in range(4):
-            dimension = loaded[0][1].shape[1] + 1
-            gram, right = np.eye(dimension) * 300.0, np.zeros(dimension)
-            for clip, context, aperture, keep in loaded:
-                if fold[clip.person] == k or clip.split == "test":
-                    continue
-                lag = round(person_offset[clip.source, clip.person])
-                t = np.arange(max(0, -lag), min(len(keep), len(keep) - lag))
-                t = t[keep[t + lag]]
-                x = np.c_[context[t], np.ones(len(t))]
-                gram += x.T @ x
-                right += x.T @ aperture[t + lag]
-            weights.append(np.linalg.solve(gram, right))
-        by_source: dict[str, list[NDArray[np.float32]]] = {}
-        by_person: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
-        for clip, context, aperture, keep in loaded:
-            predicted = context @ weights[fold[clip.person]][:-1] + weights[fold[clip.person]][-1]
-            curve = correlation_by_lag(predicted, aperture, keep)
-            curves[clip.name] = curve
-            by_source.setdefault(clip.source, []).append(curve * np.sqrt(keep.sum()))
-            by_person.setdefault((clip.source, clip.person), []).append(evidence(curve, keep.sum()))
-        source_offset = {
-            source: float(LAGS[np.mean(all_curves, 0).argmax()])
-            for source, all_curves in by_source.items()
-        }
-        person_offset = {
-            key: likeliest(np.sum(of_clips, 0), source_offset[key[0]], PERSON_SPREAD)
-            for key, of_clips in by_person.items()
-        }
-    mean = {
-        source: float(
-            np.mean(
-                [curves[c.name][int(lag) + MAX_OFFSET] for c, *_ in loaded if c.source == source]
-            )
-        )
-        for source, lag in source_offset.items()
-    }
-    offsets: dict[str, Any] = {}
-    for clip, _, _, keep in loaded:
-        curve, common = curves[clip.name], person_offset[clip.source, clip.person]
-        own = int(curve.argmax()) - MAX_OFFSET
-        lag = likeliest(evidence(curve, keep.sum()), common, CLIP_SPREAD)
-        # Standard error of a correlation over n frames that are correlated over about 4 frames.
-        error = 2.0 / np.sqrt(keep.sum())
-        correlation = float(np.interp(lag, LAGS, curve))
-        offsets[clip.name] = {
-            "offset": lag,
-            "correlation": round(correlation, 3),
-            "moved": abs(lag - source_offset[clip.source]) >= 1,
-            "lips": mean[clip.source] >= MIN_SOURCE_CORRELATION
-            and bool((correlation > -error and abs(own - common) <= 4) or keep.sum() < 50),
-        }
-    return {"sources": source_offset, "clips": offsets}
-
-
 # --- report -----------------------------------------------------------------------------------
 
 
@@ -416,7 +277,8 @@ def main() -> None:
                 smoothing=0,
             ):
                 pass
-    alignment = align(clips, arguments.out)
+    said = dict(tqdm(said_of(clips, arguments.data, arguments.out), desc="align"))
+    alignment = align(clips, arguments.out, said)
     (arguments.out / "alignment.json").write_text(json.dumps(alignment, indent=1))
     table = report(clips, arguments.out, alignment)
     (arguments.out / "report.json").write_text(json.dumps(table, indent=1))

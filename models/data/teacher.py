@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import tee
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from models.data import whisper
@@ -31,8 +31,6 @@ from parlante.speech.audio import decode_audio
 
 TEACHER = "teacher.npz"
 DRAWN = 40_000  # tokens of which the mean and the spread are taken
-GAP = 20  # frames of silence after each sound
-LEVEL = 0.5
 VOICES_SECONDS, VOICES_SHARE = 5_000.0, 0.3  # of synthetic voices; of what is learnt from
 SPEEDS = (0.8, 1.25)  # and pitches, of people's sound, beside their own
 PASSES = 4  # how often it is heard, the first time as it is
@@ -49,13 +47,6 @@ class Sound:
     expression: Float
     weight: float
     held_out: bool
-
-
-def framed(samples: Float) -> Float:
-    """The samples at one level, and `GAP` frames of silence: whole frames."""
-    n = -(-len(samples) // SAMPLES_PER_FRAME) + GAP
-    level = np.float32(LEVEL / max(np.abs(samples).max(initial=0), 1e-3))
-    return np.pad(samples * level, (0, n * SAMPLES_PER_FRAME - len(samples)))
 
 
 def played(samples: Float, speed: float) -> Float:
@@ -75,7 +66,7 @@ def sounds(clips: list[PreparedClip], seed: int = 0) -> Iterator[Sound]:
         held = is_validation(clip.person)
         for number in range(1 if held else PASSES):
             speed = 1.0 if number == 0 else float(np.exp(rng.uniform(*np.log(SPEEDS))))
-            own = framed(samples if number == 0 else played(samples, speed))
+            own = whisper.framed(samples if number == 0 else played(samples, speed))
             count = len(own) // SAMPLES_PER_FRAME
             lips = np.zeros((count, EXPRESSION), np.float32)
             if number == 0 and clip.lips:
@@ -86,7 +77,7 @@ def sounds(clips: list[PreparedClip], seed: int = 0) -> Iterator[Sound]:
     weight = VOICES_SHARE * SAMPLES_PER_FRAME / (VOICES_SECONDS * whisper.RATE)
     while left > 0:
         _, spoken = somebody(rng)
-        samples = framed(spoken.samples[: whisper.WINDOW // 2])
+        samples = whisper.framed(spoken.samples[: whisper.WINDOW // 2])
         left -= len(samples) / whisper.RATE
         nothing = np.zeros((len(samples) // SAMPLES_PER_FRAME, EXPRESSION), np.float32)
         yield Sound(samples, nothing, weight, False)
@@ -95,27 +86,15 @@ def sounds(clips: list[PreparedClip], seed: int = 0) -> Iterator[Sound]:
 def main() -> None:
     parsed = clips_parser(__doc__).parse_args()
     clips = [c for c in load(parsed.prepared, parsed.data, "train") if c.mel is not None]
-    own = whisper.parameters()
     sound, said, expression, share, held_out = [], [], [], [], []
-    waiting: list[Float] = []
-
-    def listen() -> None:
-        samples = np.concatenate(waiting)
-        heard = whisper.log_mel(np.pad(samples, (0, whisper.WINDOW - len(samples))))
-        with torch.autocast("cpu", torch.bfloat16):
-            tokens = whisper.encode(own, torch.from_numpy(heard)[None])[0]
-        said.append(tokens[: len(samples) // whisper.TOKEN].half().numpy())
-        sound.append(_core.log_mel(samples).astype(np.float16))
-        waiting.clear()
-
-    for one in tqdm(sounds(clips), desc="teacher"):
-        if sum(map(len, waiting)) + len(one.samples) > whisper.WINDOW:
-            listen()
-        waiting.append(one.samples)
+    heard, listened = tee(sounds(clips))
+    tokens_of = whisper.hear(one.samples for one in listened)
+    for one, tokens in tqdm(zip(heard, tokens_of, strict=True), desc="teacher"):
+        sound.append(_core.log_mel(one.samples).astype(np.float16))
+        said.append(tokens)
         expression.append(one.expression.astype(np.float16))
         share.append(np.full(len(one.expression), one.weight, np.float32))
         held_out.append(np.full(len(one.expression), one.held_out))
-    listen()
     tokens = np.concatenate(said)
     weights = np.repeat(np.concatenate(share), TOKENS).astype(np.float64)
     few = tokens[np.random.default_rng(0).choice(len(tokens), DRAWN, p=weights / weights.sum())]

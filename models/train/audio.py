@@ -1,9 +1,9 @@
 """Train the audio encoder: ``python -m models.train.audio --preset cpu|gpu`` (after data.teacher).
 
 It begins as the first layers of Whisper's encoder, and learns to say what they say of the whole of
-a sound from a second before and 140 ms after; most of all that from which lips can be told, by a
-ridge regression on training people. It hears windows in other voices' tracts, at other levels, in
-noise and music; the teacher heard them clean.
+a sound from a second before and 140 ms after, or 60 or 20 where the look-ahead is shorter; most of
+all that from which lips can be told, by a ridge regression on training people. It hears windows in
+other voices' tracts, at other levels, in noise and music; the teacher heard them clean.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from models.attributes import Attributes
-from models.audio import AudioEncoder, scaled
+from models.audio import AudioEncoder
 from models.data import whisper
 from models.data.teacher import TEACHER
 from models.train.hearing import BEHIND_SPEECH, augment, hear_music, other_tracts
@@ -26,14 +26,15 @@ from parlante.face.model import FaceModel
 from parlante.runtime.bundle import Bundle
 
 PRESETS = {
-    "cpu": Settings(20_000, 12, learning_rate=5e-4, minutes=48, ema=0.995),
+    "cpu": Settings(20_000, 12, learning_rate=5e-4, minutes=70, ema=0.995),
     "gpu": Settings(20_000, 96, learning_rate=5e-4, minutes=6),
 }
 WINDOW = 100  # frames
 ALONE = 10  # frames at a window's beginning that know too little of what was before
 EASY = 4.0  # standard deviations of a number: what lies beyond is not learnt from
 RIDGE = 1e4  # of the regression from what is said to lips
-FEW = 8  # windows that tell which numbers of Whisper's MLPs matter
+# How often a batch is heard with a look-ahead, frames.
+AHEAD = {4: 0.7, 2: 0.2, 1: 0.1}
 
 
 @dataclass(frozen=True)
@@ -103,27 +104,33 @@ def main() -> None:
     error = LipError(attributes.requires_grad_(False), model, device)
     lips = LipsTold(said, expression * ~held[:, None], error)
     module = AudioEncoder().to(device)
-    few, _ = taught.windows(torch.multinomial(taught.share, FEW))
-    whisper.begin(module, whisper.parameters(), scaled(few).transpose(1, 2))
+    whisper.begin(module, whisper.parameters())
     with torch.no_grad():
         module.norm.weight.copy_(1 / spread)
         module.norm.bias.copy_(-mean / spread)
 
-    def miss(net: nn.Module, mel: Tensor, said: Tensor) -> dict[str, Tensor]:
+    def miss(net: nn.Module, mel: Tensor, said: Tensor, ahead: int) -> dict[str, Tensor]:
         with torch.autocast(device.type, torch.bfloat16):
-            heard = net(mel)
+            heard = net(mel, ahead)[:, : said.shape[1]]
         wrong = (heard.float() - said.clamp(-EASY, EASY))[:, ALONE:]
         return {"said": wrong.square().mean(), "lips": lips.miss(wrong)}
 
     def losses(progress: float) -> dict[str, Tensor]:
         mel, said = taught.windows(torch.multinomial(taught.share, settings.batch))
-        return miss(module, augment(other_tracts(mel), pieces, BEHIND_SPEECH), said)
+        ahead = list(AHEAD)[torch.multinomial(often, 1)]
+        return miss(module, augment(other_tracts(mel), pieces, BEHIND_SPEECH), said, ahead)
 
+    often = torch.tensor(list(AHEAD.values()))
     generator = torch.Generator(device).manual_seed(0)
     chosen = torch.multinomial(held_out.share, 48, generator=generator)
 
     def validate(average: nn.Module) -> dict[str, float]:
-        return {k: float(v) for k, v in miss(average, *held_out.windows(chosen)).items()}
+        mel, said = held_out.windows(chosen)
+        return {
+            f"{k} {ahead}": float(v)
+            for ahead in AHEAD
+            for k, v in miss(average, mel, said, ahead).items()
+        }
 
     train("audio", module, losses, settings, parsed, validate)
 

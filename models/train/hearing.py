@@ -109,6 +109,12 @@ def hear(encoder: AudioEncoder, mel: Tensor) -> Tensor:
 
 
 def unspoken(count: int, columns: int, pieces: Tensor) -> Tensor:
-    """Log-mel [``count``, ``columns``, 80] in which nobody speaks: silence, noise or music."""
-    quiet = torch.full((count, columns, MEL_BANDS), SILENCE, device=pieces.device)
-    return augment(quiet, pieces, ALONE)
+    """Log-mel [``count``, ``columns``, 80] in which nobody speaks: silence, noise or music.
+
+    In half of them it begins after a while: what begins is not what has been there.
+    """
+    device = pieces.device
+    quiet = torch.full((count, columns, MEL_BANDS), SILENCE, device=device)
+    begins = torch.randint(-columns, columns, (count, 1, 1), device=device)
+    before = torch.arange(columns, device=device)[:, None] < begins
+    return augment(quiet, pieces, ALONE).masked_fill(before, SILENCE)

@@ -139,8 +139,8 @@ class Avatar:
             sample_rate: of the samples, Hz; a file knows its own.
             options: how the video is drawn; the defaults where None.
             keywords: fields of `RenderOptions` in the place of those of ``options``: steps, seed,
-                size, frame, fps, pose, blink, brows, eyes, gaze, mood, neutral, expression, breath,
-                pixels, background.
+                size, frame, fps, look_ahead, pose, nod, blink, brows, eyes, gaze, mood, neutral,
+                expression, breath, pixels, background.
 
         Raises:
             AudioError: the audio cannot be used.
@@ -196,8 +196,9 @@ class Avatar:
             seed=options.seed or 0,
             manner=self.portrait.manner,
             device=self._compute.device,
+            ahead=options.ahead,
         )
-        return Engine(motion, renderer, Timeline(options.rate)), renderer.times
+        return Engine(motion, renderer, Timeline(options.rate, options.ahead)), renderer.times
 
 
 def _encoded(

@@ -47,8 +47,10 @@ MEL_WINDOW: Final = 7
 
 # --- motion ---------------------------------------------------------------------------------------
 
-# Frames of sound that have to follow a frame before it can be drawn.
-LOOK_AHEAD: Final = 4
+# The look-ahead: frames of sound that have to follow a frame before it can be drawn. By it, how
+# many tokens a token of the audio encoder sees after its own in each layer.
+FUTURES: Final = {1: (1, 0, 0), 2: (1, 1, 1), 4: (3, 2, 2)}
+LOOK_AHEAD: Final = 4  # where nothing else is asked for
 TOKENS: Final = 2  # of the audio encoder in a frame
 LAYERS: Final = 3  # of the audio encoder
 # What it remembers of so many tokens: in each layer tokens, keys and values.

@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, get_args
 
 import numpy as np
 
-from parlante.contract import FrameKind, Image, Mood, Picture, Pixels
-from parlante.errors import ImageError, ParlanteError
+from parlante.backdrop import Backdrop, Color, background_of
+from parlante.checks import number, whole
+from parlante.contract import (
+    FUTURES,
+    LOOK_AHEAD,
+    NATIVE_FPS,
+    FrameKind,
+    Mood,
+    Picture,
+    Pixels,
+)
+from parlante.errors import ParlanteError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-Color = tuple[int, int, int]
-
-GREEN: Color = (0, 177, 64)  # chroma-key green
 MIN_SIZE, MAX_SIZE = 128, 1080
 MAX_STEPS = 50
 MAX_FPS = 120
+FRAME_MS = int(1000 / NATIVE_FPS)  # of a frame of motion
+LOOK_AHEADS = tuple(ahead * FRAME_MS for ahead in FUTURES)
 MAX_GAIN = 2.0
 GAINS = ("pose", "nod", "blink", "brows", "eyes", "expression", "breath")
 MAX_GAZE = 25.0  # degrees
 # What may be changed while a session is live.
 CHANGEABLE = (*GAINS, "gaze", "mood", "neutral")
-
-
-@dataclass(frozen=True, eq=False)
-class Backdrop:
-    """A picture to put behind the person: uint8 [H, W, 3] RGB of any size."""
-
-    rgb: Image
-
-    def filling(self, height: int, width: int) -> Image:
-        """As much of its middle as has this shape, scaled to it: uint8 [height, width, 3]."""
-        import cv2  # when it is needed: options are made before anything is drawn
-
-        scale = max(height / self.rgb.shape[0], width / self.rgb.shape[1])
-        shown = [max(1, round(length / scale)) for length in (height, width)]
-        top, left = ((a - b) // 2 for a, b in zip(self.rgb.shape[:2], shown, strict=True))
-        cut = self.rgb[top : top + shown[0], left : left + shown[1]]
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        return np.asarray(cv2.resize(cut, (width, height), interpolation=how), np.uint8)
 
 
 class RenderKeywords(TypedDict, total=False):
@@ -55,6 +44,7 @@ class RenderKeywords(TypedDict, total=False):
     size: int
     frame: FrameKind
     fps: Fraction | int | float
+    look_ahead: int
     pose: float
     nod: float
     blink: float
@@ -110,6 +100,13 @@ class RenderOptions:
     )
     """Frames a second, 1 to 120; 29.97 and the like mean 30000/1001. Change it to match the
     recording or display that the video goes to. Kept as an exact fraction."""
+
+    look_ahead: int = field(
+        default=LOOK_AHEAD * FRAME_MS,
+        metadata={"help": "sound that lips wait for, ms: 40, 80 or 160"},
+    )
+    """Milliseconds of sound that lips wait for before they are drawn: 40, 80 or 160. Lips prepare
+    what comes next, so with less of it they are less right; a live face answers so much sooner."""
 
     pose: float = field(default=1.0, metadata={"help": "strength of head motion, 0 to 2"})
     """Strength of head motion, 0 (still) to 2 (double)."""
@@ -182,17 +179,18 @@ class RenderOptions:
             )
         checked = {
             "size": _size(self.size),
-            "steps": _whole("steps", self.steps, 1, MAX_STEPS),
-            "seed": None if self.seed is None else _whole("seed", self.seed, 0, 2**64 - 1),
+            "steps": whole("steps", self.steps, 1, MAX_STEPS),
+            "seed": None if self.seed is None else whole("seed", self.seed, 0, 2**64 - 1),
             "fps": frame_rate(self.fps),
+            "look_ahead": _look_ahead(self.look_ahead),
             "gaze": _gaze(self.gaze),
             "mood": _mood(self.mood),
-            "neutral": _number("neutral", self.neutral, 1.0, "(as in the photo) to 1 (none)"),
+            "neutral": number("neutral", self.neutral, 1.0, "(as in the photo) to 1 (none)"),
             **{
-                name: _number(name, getattr(self, name), MAX_GAIN, "(off) to 2 (double)")
+                name: number(name, getattr(self, name), MAX_GAIN, "(off) to 2 (double)")
                 for name in GAINS
             },
-            "background": _background(self.background),
+            "background": background_of(self.background),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -227,6 +225,11 @@ class RenderOptions:
         return self.fps
 
     @property
+    def ahead(self) -> int:
+        """``look_ahead`` in frames of motion."""
+        return self.look_ahead // FRAME_MS
+
+    @property
     def backdrop(self) -> Color | Backdrop | None:
         """``background`` as what it is; None for what the photo shows."""
         assert self.background is None or isinstance(self.background, (tuple, Backdrop))
@@ -250,54 +253,16 @@ def frame_rate(fps: Fraction | int | float) -> Fraction:
     return ntsc if near else Fraction(float(fps)).limit_denominator(1001)
 
 
-def _background(given: object) -> Color | Backdrop | None:
-    if given is None or isinstance(given, Backdrop):
-        return given
-    if isinstance(given, str) and (color := _named_color(given)) is not None:
-        return color
-    if isinstance(given, tuple):
-        if len(given) != 3:
-            raise ParlanteError(f"background={given!r}; a colour has red, green and blue")
-        red, green, blue = (_whole("background", v, 0, 255) for v in given)
-        return red, green, blue
-    from parlante.media.photo import load_image
-
-    if isinstance(given, str) and not Path(given).exists():
-        raise ImageError(
-            f"background={given!r} is no file and no colour; give 'green', 'R,G,B' with 0 to 255 "
-            "each, '#rrggbb', or a picture"
-        )
-    return Backdrop(load_image(given).rgb)  # type: ignore[arg-type]
-
-
-def _named_color(text: str) -> Color | None:
-    """The colour that ``green``, ``R,G,B`` or ``#rrggbb`` stands for; None for any other text."""
-    if text == "green":
-        return GREEN
-    if re.fullmatch("#[0-9a-fA-F]{6}", text):
-        red, green, blue = bytes.fromhex(text[1:])
-        return red, green, blue
-    parts = text.split(",")
-    if len(parts) == 3 and all(part.strip().isdigit() for part in parts):
-        red, green, blue = (_whole("background", int(part), 0, 255) for part in parts)
-        return red, green, blue
-    return None
-
-
-def _whole(name: str, value: int, low: int, high: int) -> int:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, np.integer))
-        or not low <= value <= high
-    ):
-        raise ParlanteError(f"{name}={value!r}; give a whole number from {low} to {high}")
-    return int(value)
-
-
 def _size(size: int) -> int:
-    if _whole("size", size, MIN_SIZE, MAX_SIZE) % 2:
+    if whole("size", size, MIN_SIZE, MAX_SIZE) % 2:
         raise ParlanteError(f"size={size}; give an even number, H.264 has no others")
     return int(size)
+
+
+def _look_ahead(given: int) -> int:
+    if whole("look_ahead", given, LOOK_AHEADS[0], LOOK_AHEADS[-1]) not in LOOK_AHEADS:
+        raise ParlanteError(f"look_ahead={given!r}; give one of {', '.join(map(str, LOOK_AHEADS))}")
+    return int(given)
 
 
 def _gaze(given: object) -> tuple[float, float]:
@@ -327,13 +292,3 @@ def _mood(given: object) -> tuple[str, float]:
         f"mood={given!r}; give one of {', '.join(get_args(Mood))}, and after a comma a strength "
         "from 0 to 1 where you like"
     )
-
-
-def _number(name: str, value: float, most: float, meaning: str) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float, np.integer, np.floating))
-        or not 0 <= value <= most
-    ):
-        raise ParlanteError(f"{name}={value!r}; give a number from 0 {meaning}")
-    return float(value)

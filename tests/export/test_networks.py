@@ -42,7 +42,10 @@ def test_exported_network_agrees(
     path = tmp_path / f"{name}.onnx"
     assert export(network, path) <= TOLERANCE
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    inputs = {k: v * 0.7 + torch.rand_like(v) * 0.1 for k, v in network.inputs.items()}
+    inputs = {
+        k: v * 0.7 + torch.rand_like(v) * 0.1 if v.is_floating_point() else torch.ones_like(v)
+        for k, v in network.inputs.items()
+    }
     made = session.run(list(network.outputs), {k: v.numpy() for k, v in inputs.items()})
     with torch.no_grad():
         wanted = network.module(*inputs.values())

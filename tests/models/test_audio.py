@@ -16,6 +16,7 @@ from models.data import teacher
 from models.train import audio as train_audio
 from models.train.lips import LipError
 from parlante.contract import (
+    FUTURES,
     HEARD,
     LOOK_AHEAD,
     MEL_BANDS,
@@ -38,35 +39,38 @@ def encoder() -> audio.AudioEncoder:
     return made
 
 
+@pytest.mark.parametrize("ahead", FUTURES)
 @torch.no_grad()
-def test_a_stream_hears_what_a_clip_says(encoder: audio.AudioEncoder) -> None:
+def test_a_stream_hears_what_a_clip_says(encoder: audio.AudioEncoder, ahead: int) -> None:
     """After a long silence steps give, frame by frame, what the whole gives."""
     mel = torch.randn(1, 4 * FRAMES, MEL_BANDS) * 4 - 7
     warm = torch.full((1, 4 * 90, MEL_BANDS), SILENCE)  # longer than anything is remembered
-    whole = encoder.hear(torch.cat([warm, mel], 1))[:, 90:]
+    whole = encoder.hear(torch.cat([warm, mel], 1), ahead)[:, 90:]
     stream = audio.Streaming(encoder, nn.Identity())
+    future = torch.tensor(FUTURES[ahead])
     memory = torch.zeros(len(REMEMBERED), MEMORY, TOKEN)
     for _ in range(len(encoder.layers)):
-        _, fresh = stream(torch.full((1, 7, MEL_BANDS), SILENCE), *memory)
+        _, fresh = stream(torch.full((1, 7, MEL_BANDS), SILENCE), future, *memory)
         memory = fresh[:, :1].repeat(1, MEMORY, 1)
-    columns = nn.functional.pad(mel, (0, 0, 3, 4 * LOOK_AHEAD), value=SILENCE)
+    columns = nn.functional.pad(mel, (0, 0, 3, 4 * ahead), value=SILENCE)
     made = []
-    for step in range(FRAMES + LOOK_AHEAD):
-        heard, fresh = stream(columns[:, 4 * step : 4 * step + 7], *memory)
+    for step in range(FRAMES + ahead):
+        heard, fresh = stream(columns[:, 4 * step : 4 * step + 7], future, *memory)
         memory = torch.cat([memory, fresh], 1)[:, -MEMORY:]
         made.append(heard)
-    made = made[LOOK_AHEAD:]
+    made = made[ahead:]
     assert whole.shape == (1, FRAMES, HEARD) and whole.std() > 0.1
     torch.testing.assert_close(torch.cat(made, 1), whole, rtol=0, atol=1e-4)
 
 
-def test_a_frame_looks_as_far_ahead_as_it_may(encoder: audio.AudioEncoder) -> None:
+@pytest.mark.parametrize("ahead", FUTURES)
+def test_a_frame_looks_as_far_ahead_as_it_may(encoder: audio.AudioEncoder, ahead: int) -> None:
     mel = (torch.randn(1, 4 * FRAMES, MEL_BANDS) * 4 - 7).requires_grad_()
     frame = 10
-    encoder.hear(mel)[0, frame].sum().backward()
+    encoder.hear(mel, ahead)[0, frame].sum().backward()
     assert mel.grad is not None
     seen = mel.grad[0].abs().sum(-1).nonzero()[:, 0]
-    last = 4 * (frame + LOOK_AHEAD) + 3
+    last = 4 * (frame + ahead) + 3
     assert last - 3 <= int(seen.max()) <= last
 
 

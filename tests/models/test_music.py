@@ -13,11 +13,11 @@ from models.data import music
 from models.evaluate.protocols import SHUT, mesh_aperture
 from models.evaluate.report import UNHEARD, speechless
 from models.train import hearing
-from parlante.contract import MEL_BANDS, SAMPLE_RATE, SAMPLES_PER_FRAME, SILENCE
+from parlante.contract import MEL_BANDS, SAMPLE_RATE, SAMPLES_PER_FRAME, SILENCE, Float
 from parlante.options import RenderOptions
 from parlante.render.renderer import FrameRenderer
 from parlante.runtime.bundle import Bundle
-from parlante.speech.motion import MotionStream
+from parlante.speech.motion import Motion, MotionStream
 from tests.support import portrait_samples
 
 REMEMBERED = 90  # frames: as many as lips depend on, and more
@@ -76,15 +76,34 @@ def test_background_is_as_loud_as_told() -> None:
     assert (hearing.augment(quiet, pieces, alone) <= SILENCE + 6).all()
 
 
+def test_what_is_not_speech_begins_after_a_while() -> None:
+    """In half of the stretches; there is silence before, and no other in what is loud."""
+    torch.manual_seed(1)
+    made = hearing.unspoken(400, 120, torch.full((2, 400, MEL_BANDS), 3.0))
+    silent = (made == SILENCE).all(2)
+    begins = torch.where(silent.all(1), 120, (~silent).int().argmax(1))
+    assert 0.4 < (begins > 0).float().mean() < 0.6
+    late = begins[(begins > 0) & (begins < 120)].float()
+    assert 40 < late.mean() < 80 and late.max() > 100
+    loud = made.amax((1, 2)) > -15
+    assert loud.float().mean() > 0.3
+    for number in loud.nonzero()[:, 0]:
+        assert not silent[number, begins[number] :].any()
+
+
+def opening(motions: list[Motion]) -> Float:
+    """Of the demo face's lips."""
+    face = portrait_samples.avatar().portrait
+    options = RenderOptions(size=256, steps=1)
+    renderer = FrameRenderer(Bundle.default(), portrait_samples.model(), face, options)
+    return mesh_aperture(renderer, face, motions)
+
+
 def test_lips_stay_shut_to_music() -> None:
     """Of the weights that ship, on pieces that they were not trained with."""
     assert UNHEARD > hearing.PIECES
-    face, bundle = portrait_samples.avatar().portrait, Bundle.default()
-    renderer = FrameRenderer(
-        bundle, portrait_samples.model(), face, RenderOptions(size=256, steps=1)
-    )
     openings = [
-        mesh_aperture(renderer, face, MotionStream(bundle).push(speechless(i)["music, −30 dB"]))
+        opening(MotionStream(Bundle.default()).push(speechless(i)["music, −30 dB"]))
         for i in range(6)
     ]
     assert np.mean(np.concatenate(openings) < SHUT) > 0.99
@@ -95,11 +114,11 @@ def test_lips_rest_to_music_and_speak_after_it() -> None:
     speech = portrait_samples.demo_speech()[:80_000]
     samples = np.concatenate([seconds * np.float32(10 ** (-20 / 20)), speech])
     stream = MotionStream(Bundle.default())
-    rest = stream.hush()
-    lips = np.stack([m.lip for m in stream.push(samples)])
-    moved = np.abs(lips - rest).max(1) > 1e-6
+    motions = stream.push(samples)
+    lips = np.stack([m.lip for m in motions])
     during = len(seconds) // SAMPLES_PER_FRAME
-    assert moved[: during - 10].mean() < 0.01  # from the first frame on
+    seen = opening(motions[: during - 10])  # from the first frame on
+    assert seen.max() < SHUT and np.ptp(seen) < 0.01
     alone = np.stack([m.lip for m in MotionStream(Bundle.default()).push(speech)])
     # Where nothing of the music is remembered any more, lips are those of the speech.
     np.testing.assert_allclose(lips[during + REMEMBERED :], alone[REMEMBERED:], atol=1e-3)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.live import LipsOnly, StillClock
 from parlante import Avatar, Frame
-from parlante.contract import LOOK_AHEAD
+from parlante.contract import FUTURES, LOOK_AHEAD
 from parlante.errors import AudioError, SessionClosedError
 from parlante.runtime.bundle import Bundle
 from parlante.session.engine import Engine
@@ -27,8 +27,9 @@ from tests.support.portrait_samples import PHOTO, demo_speech
 FPS = Fraction(25)
 
 
-def engine(fps: Fraction = FPS) -> Engine:
-    return Engine(MotionStream(Bundle.default(), seed=3), LipsOnly(), Timeline(fps))
+def engine(fps: Fraction = FPS, ahead: int = LOOK_AHEAD) -> Engine:
+    motion = MotionStream(Bundle.default(), seed=3, ahead=ahead)
+    return Engine(motion, LipsOnly(), Timeline(fps, ahead))
 
 
 def session(*, realtime: bool = True, fps: Fraction = FPS, clock: StillClock | None = None) -> Live:
@@ -126,13 +127,20 @@ def test_frames_are_due_at_the_frame_rate() -> None:
         assert clock.time == pytest.approx(100 + k / 25)
 
 
-def test_speech_is_seen_after_the_look_ahead() -> None:
-    live = session()
+@pytest.mark.parametrize("ahead", FUTURES)
+def test_speech_is_seen_after_the_look_ahead(ahead: int) -> None:
+    live = Live(engine(ahead=ahead), clock=StillClock())
     for _ in range(10):
         next(live)
-    live.push_audio(np.full(6400, 9000, np.int16))
-    coming = [next(live) for _ in range(LOOK_AHEAD + 1)]
-    assert [bool(f.audio.any()) for f in coming] == [False] * LOOK_AHEAD + [True]
+    samples = speech(1.5)[8000:]
+    live.push_audio(samples)
+    coming = [next(live) for _ in range(20)]
+    heard = [bool(f.audio.any()) for f in coming]
+    assert heard == [False] * ahead + [True] * (20 - ahead)
+    offline = engine(ahead=ahead)
+    before = 10 + ahead  # frames of silence that have come out
+    made = list(offline.push(np.pad(samples / np.float32(32768), (before * 640, 0))))[before:]
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(coming[ahead:], made, strict=False))
 
 
 def test_interrupt_shuts_the_mouth_in_the_next_frame_and_goes_on() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parlante.contract import LOOK_AHEAD
+from parlante.contract import FUTURES, LOOK_AHEAD
 from parlante.session.timeline import Timeline
 
 # Frames a second as numerator and denominator, and the first samples of frames 1 to 6, by hand.
@@ -26,8 +26,8 @@ FRAME = st.integers(0, 10**9)  # a year and more
 MOTION = 640  # samples
 
 
-def timeline(rate: tuple[int, int]) -> Timeline:
-    return Timeline(Fraction(*rate))
+def timeline(rate: tuple[int, int], ahead: int = LOOK_AHEAD) -> Timeline:
+    return Timeline(Fraction(*rate), ahead)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -79,24 +79,28 @@ def test_motion_of_a_frame(rate: tuple[int, int], frame: int) -> None:
     )
 
 
-def needed(rate: tuple[int, int], frame: int) -> int:
+def needed(rate: tuple[int, int], frame: int, ahead: int = LOOK_AHEAD) -> int:
     """Samples before a frame can be drawn: the look-ahead of the motion at or after it."""
     motion = -(-frame * 25 * rate[1] // rate[0])
-    return (motion + 1 + LOOK_AHEAD) * MOTION
+    return (motion + 1 + ahead) * MOTION
 
 
+@pytest.mark.parametrize("ahead", FUTURES)
 @pytest.mark.parametrize("rate", RATES)
-def test_look_ahead_is_enough_for_every_frame_and_little_more(rate: tuple[int, int]) -> None:
+def test_look_ahead_is_enough_for_every_frame_and_little_more(
+    rate: tuple[int, int], ahead: int
+) -> None:
     """Over a whole period, in which frames lie between motions in every way there is."""
     ends = [(k + 1) * 16_000 * rate[1] // rate[0] for k in range(rate[0])]
-    least = max(needed(rate, k) - end for k, end in enumerate(ends))
-    look_ahead = timeline(rate).look_ahead
+    least = max(needed(rate, k, ahead) - end for k, end in enumerate(ends))
+    look_ahead = timeline(rate, ahead).look_ahead
     assert least <= look_ahead < least + MOTION
-    assert rate != (25, 1) or look_ahead == least == 2560  # the design's 160 ms
+    assert rate != (25, 1) or look_ahead == least == ahead * MOTION
 
 
-@given(RATE, st.integers(1, 10**6))
-def test_samples_to_draw(rate: tuple[int, int], frames: int) -> None:
+@given(RATE, st.integers(1, 10**6), st.sampled_from(list(FUTURES)))
+def test_samples_to_draw(rate: tuple[int, int], frames: int, ahead: int) -> None:
     """All that the last frame needs, and at most two motions more."""
-    enough = timeline(rate).samples_to_draw(frames)
-    assert needed(rate, frames - 1) <= enough <= needed(rate, frames - 1) + 2 * MOTION
+    enough = timeline(rate, ahead).samples_to_draw(frames)
+    least = needed(rate, frames - 1, ahead)
+    assert least <= enough <= least + 2 * MOTION

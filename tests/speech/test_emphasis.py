@@ -16,7 +16,7 @@ from parlante.contract import (
     SILENCE,
     Float,
 )
-from parlante.speech.emphasis import RETURN, SPEED, Emphasis
+from parlante.speech.emphasis import RETURN, SPEED, Emphasis, loudness
 
 N = 2000
 
@@ -33,10 +33,10 @@ def wander(seed: int) -> Float:
 
 
 def shown(drawn: Float, heard: list[Float]) -> Float:
-    emphasis = Emphasis()
+    emphasis = Emphasis(LOOK_AHEAD)
     out = []
     for sound, value in zip(heard, drawn, strict=True):
-        emphasis.hear(sound)
+        emphasis.hear(loudness(sound))
         out.append(emphasis.next(value))
     return np.stack(out)
 

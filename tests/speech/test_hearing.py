@@ -7,7 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from parlante import _core
-from parlante.contract import EMBEDDING, MEL_BANDS, MEL_PER_FRAME, MEL_WINDOW, SILENCE
+from parlante.contract import (
+    EMBEDDING,
+    LOOK_AHEAD,
+    MEL_BANDS,
+    MEL_PER_FRAME,
+    MEL_WINDOW,
+    SILENCE,
+)
 from parlante.runtime.bundle import Bundle
 from parlante.speech import hearing
 from tests.support.portrait_samples import demo_speech
@@ -23,7 +30,7 @@ def spoken() -> NDArray[np.float32]:
 
 
 def test_silence_changes_nothing() -> None:
-    own = hearing.Hearing(Bundle.default(), "cpu")
+    own = hearing.Hearing(Bundle.default(), "cpu", LOOK_AHEAD)
     quiet = np.full((MEL_WINDOW, MEL_BANDS), SILENCE, np.float32)
     for _ in range(60):
         embedding = own.next(quiet)
@@ -32,7 +39,7 @@ def test_silence_changes_nothing() -> None:
 
 
 def test_what_was_heard_is_forgotten_when_told() -> None:
-    own = hearing.Hearing(Bundle.default(), "cpu")
+    own = hearing.Hearing(Bundle.default(), "cpu", LOOK_AHEAD)
     first = heard(own, spoken())
     assert np.abs(first - own.silence).max() > 0.1
     again = heard(own, spoken())
@@ -43,6 +50,8 @@ def test_what_was_heard_is_forgotten_when_told() -> None:
 
 def test_memory_that_moves_is_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """How often it is copied changes nothing."""
-    first = heard(hearing.Hearing(Bundle.default(), "cpu"), spoken())
+    first = heard(hearing.Hearing(Bundle.default(), "cpu", LOOK_AHEAD), spoken())
     monkeypatch.setattr(hearing, "KEPT", hearing.MEMORY + hearing.TOKENS)
-    assert np.array_equal(heard(hearing.Hearing(Bundle.default(), "cpu"), spoken()), first)
+    assert np.array_equal(
+        heard(hearing.Hearing(Bundle.default(), "cpu", LOOK_AHEAD), spoken()), first
+    )

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parlante.contract import LOOK_AHEAD, SAMPLES_PER_FRAME
+from parlante.contract import FUTURES, LOOK_AHEAD, SAMPLES_PER_FRAME
 from parlante.runtime.bundle import Bundle
 from parlante.speech.motion import Motion, MotionStream
 from tests.support.portrait_samples import demo_speech
@@ -32,6 +32,25 @@ def test_motion_does_not_depend_on_chunks(cuts: list[int]) -> None:
     for a, b in zip(whole, pieces, strict=True):
         for field in ("lip", "pose", "closure"):
             assert np.array_equal(getattr(a, field), getattr(b, field))
+
+
+def test_lips_are_nearly_the_same_with_less_to_wait_for() -> None:
+    """Head and lids are drawn for the same sound, too."""
+    samples = speech(4.0)
+    streams = {a: MotionStream(Bundle.default(), seed=3, ahead=a).push(samples) for a in FUTURES}
+    frames = len(samples) // SAMPLES_PER_FRAME
+    assert {a: len(made) for a, made in streams.items()} == {a: frames - a for a in FUTURES}
+    lips = {a: np.stack([m.lip for m in made[: frames - 4]]) for a, made in streams.items()}
+    moving = lips[LOOK_AHEAD].std(0).argmax()
+    for a in (1, 2):
+        # A frame early or late it is less.
+        alike = [
+            np.corrcoef(
+                lips[a][2:-2, moving], lips[LOOK_AHEAD][2 + by : len(lips[a]) - 2 + by, moving]
+            )[0, 1]
+            for by in (-1, 0, 1)
+        ]
+        assert np.argmax(alike) == 1 and alike[1] > 0.9
 
 
 def test_seed_moves_head_and_lids_but_not_lips() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parlante.contract import LOOK_AHEAD, MEL_BANDS, MEL_PER_FRAME, NATIVE_FPS, SILENCE, Float
+from parlante.contract import LOOK_AHEAD, NATIVE_FPS, Float
+from parlante.speech.emphasis import QUIET
 from parlante.speech.nods import APART, DEPTH, DOWN, UP, Nods
 
 N = 1500
@@ -23,8 +24,7 @@ def loudness(seed: int = 0) -> Float:
 def nods(loud: Float, seed: int = 0, spoken: bool = True) -> Float:
     made, out = Nods(seed), []
     for db in loud:
-        value = SILENCE + db * np.log(10) / 10
-        made.hear(np.full((MEL_PER_FRAME, MEL_BANDS), value, np.float32))
+        made.hear(QUIET + db)
         out.append(made.next(spoken))
     return np.float32(out)
 

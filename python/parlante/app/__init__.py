@@ -1,4 +1,4 @@
 """The command line, the web page, the benchmark and the doctor.
 
-May import `avatar` and what that may.
+May import `adapters`, `avatar` and what those may.
 """

@@ -103,7 +103,7 @@ def _add(group: argparse._ActionsContainer, one: Field[Any], default: Any) -> No
     kind = KINDS.get(one.name, type(default))
     shown = "" if default is None else f" (default: {default})"
     group.add_argument(
-        f"--{one.name}",
+        f"--{one.name.replace('_', '-')}",
         type=kind,
         default=default,
         metavar=one.name.upper(),

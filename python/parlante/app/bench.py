@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from parlante.avatar import Avatar
-from parlante.contract import LOOK_AHEAD, SAMPLE_RATE, SAMPLES_PER_FRAME, Float
+from parlante.contract import SAMPLE_RATE, SAMPLES_PER_FRAME, Float
 from parlante.media.photo import load_image
 from parlante.media.writer import VideoWriter
 from parlante.options import RenderOptions
@@ -136,7 +136,7 @@ def table(result: dict[str, Any]) -> str:
 
 def _first_frame_ms(avatar: Avatar, samples: Float, options: RenderOptions) -> float:
     """Median over five sessions: from the last sample the first frame needs to its picture."""
-    needed = samples[: (LOOK_AHEAD + 1) * SAMPLES_PER_FRAME]
+    needed = samples[: (options.ahead + 1) * SAMPLES_PER_FRAME]
     times = []
     for _ in range(5):
         engine = avatar.speak(needed, sample_rate=SAMPLE_RATE, options=options).engine()

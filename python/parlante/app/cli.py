@@ -86,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     add_compute_options(bench.add_argument_group("the networks"))
     bench.set_defaults(run=_bench)
 
+    verify = commands.add_parser("verify", help="does a video say that it was made, unchanged?")
+    verify.add_argument("file", type=Path, help="a video or a picture")
+    _add_json(verify)
+    verify.set_defaults(run=_verify)
+
     doctor = commands.add_parser(
         "doctor", help="what is installed, which devices there are, is the bundle whole"
     )
@@ -127,6 +132,12 @@ def _speak_parser(speak: argparse.ArgumentParser) -> None:
     )
     coding.add_argument(
         "--timecode", metavar="HH:MM:SS:FF", help="of the first frame, in .mp4 and .mov"
+    )
+    coding.add_argument(
+        "--marks",
+        choices=("manifest", "none"),
+        default="manifest",
+        help="what says that it was made: a C2PA manifest in .mp4 and .mov (default), or nothing",
     )
     coding.add_argument(
         "--transcript",
@@ -312,6 +323,12 @@ def _bench(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         write_whole(arguments.json, f"{json.dumps(result, indent=1)}\n".encode())
     return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from parlante.app.verify import run
+
+    return run(arguments)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -9,8 +9,9 @@ from parlante.contract import SAMPLE_RATE, Float
 from parlante.runtime.bundle import Bundle
 from parlante.session.live import Live
 from parlante.speech.audio import check_sample_rate
-from parlante.speech.voice_activity import CHUNK, NOBODY, SOMEBODY, VoiceActivity
+from parlante.speech.voice_activity import CHUNK, VoiceActivity
 
+BEGINS, GOES_ON = 0.5, 0.3  # probabilities above which somebody begins to speak, and goes on
 LEAD = 0.4  # seconds of sound before speech was noticed that belong to it
 PAUSE = 0.8  # seconds without speech that end an utterance
 
@@ -67,5 +68,5 @@ class Listening:
     def _judge(self, samples: Float) -> None:
         heard = samples if self._to_networks is None else self._to_networks.process(samples)
         for probability in self._voice.judge(heard):
-            spoken = probability > (NOBODY if self._somebody else SOMEBODY)
+            spoken = probability > (GOES_ON if self._somebody else BEGINS)
             self._quiet = 0.0 if spoken else self._quiet + CHUNK / SAMPLE_RATE

@@ -221,8 +221,8 @@ def _policy(page: str) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'self'; script-src 'sha256-{digest}' blob:; style-src 'unsafe-inline'; "
-        "img-src 'self' blob: data:; media-src 'self' blob:; frame-ancestors 'self'; base-uri 'none'; "
-        "form-action 'none'; object-src 'none'"
+        "img-src 'self' blob: data:; media-src 'self' blob:; frame-ancestors 'self'; "
+        "base-uri 'none'; form-action 'none'; object-src 'none'"
     )
 
 

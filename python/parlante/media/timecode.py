@@ -14,12 +14,14 @@ CONTAINERS: Final = ("mp4", "mov")  # that have a track for it
 _DROPPED: Final = {Fraction(30_000, 1001): 2, Fraction(60_000, 1001): 4}
 
 
-def check_timecode(text: str, fps: Fraction | int, container: str) -> None:
-    """OutputError unless ``text`` is HH:MM:SS:FF, or HH:MM:SS;FF where frame numbers are dropped.
+def check_timecode(text: str | None, fps: Fraction | int, container: str) -> None:
+    """OutputError unless ``text`` is None, HH:MM:SS:FF, or HH:MM:SS;FF where numbers are dropped.
 
     And unless there is such a frame at ``fps`` frames a second, and a place in the container, by
     FFmpeg's name.
     """
+    if text is None:
+        return
     if container not in CONTAINERS:
         raise OutputError(f"{container} has no place for timecode; name a .mp4 or .mov")
     found = re.fullmatch(r"(\d\d):(\d\d):(\d\d)([:;])(\d\d)", text, re.ASCII)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -40,11 +40,14 @@ def open_writer(
     codec: str | None,
     bits: int,
     timecode: str | None = None,
+    seal: Callable[[Path], None] | None = None,
     **form: Any,
 ) -> VideoWriter | FolderWriter:
     """What writes to a path: a `FolderWriter` where it names pictures by their number."""
     if not is_numbered(path):
-        return VideoWriter(path, fps=fps, codec=codec, bits=bits, timecode=timecode, **form)
+        return VideoWriter(
+            path, fps=fps, codec=codec, bits=bits, timecode=timecode, seal=seal, **form
+        )
     if codec is not None or bits != 8 or timecode is not None:
         raise OutputError(f"{path} are PNG files of 8 bits; leave codec, bits and timecode out")
     return FolderWriter(path, **form)
@@ -84,6 +87,7 @@ class VideoWriter(WholeOrNothing):
         crf: int = 18,
         preset: str = "veryfast",
         threads: int = 0,
+        seal: Callable[[Path], None] | None = None,
     ) -> None:
         """Open `path` for writing; what is there stays until `close`.
 
@@ -104,6 +108,7 @@ class VideoWriter(WholeOrNothing):
                 codecs get the like.
             preset: x264's trade of time against size, ultrafast to slow; of AV1 the like.
             threads: of the codec; 0 lets it choose.
+            seal: called with the finished file before it gets its name; not for standard output.
 
         Raises:
             OutputError: any of these is not so, or the folder may not be written to.
@@ -119,13 +124,11 @@ class VideoWriter(WholeOrNothing):
         )
         name, codecs = codecs_of(Path(path), transparent=transparent, codec=codec, bits=bits)
         codecs.check_rate(sample_rate)
-        if timecode is not None:
-            check_timecode(timecode, fps, name)
-        options = codecs.options(crf, preset)
+        check_timecode(timecode, fps, name)
         self._file = target_of(Path(path))
         self._path = self._file.target
-        self._closed = False
-        self._encoder = self._open(name, form, codecs, options)
+        self._closed, self._seal = False, seal
+        self._encoder = self._open(name, form, codecs, codecs.options(crf, preset))
         if timecode is not None:
             self._encoder.container.metadata["timecode"] = timecode
 
@@ -182,6 +185,8 @@ class VideoWriter(WholeOrNothing):
         try:
             self._encoder.finish()
             self._closed = True
+            if self._seal is not None and isinstance(self._file, PartialFile):
+                self._seal(self._file.path)
             self._file.commit()
         except BaseException as error:
             self._fail(error)

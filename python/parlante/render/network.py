@@ -8,7 +8,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+    "tensor(int64)": np.int64,
+}
 
 
 class BoundNetwork:

@@ -14,9 +14,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from parlante.backdrop import Backdrop
 from parlante.contract import GRID, Double, Image, Pixels
 from parlante.face.topology import NOSE_TIP
-from parlante.options import Backdrop, RenderOptions
+from parlante.options import RenderOptions
 from parlante.portrait.colour_lines import foreground
 from parlante.portrait.matte import Matte, lay_in
 from parlante.portrait.portrait import Portrait

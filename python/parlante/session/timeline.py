@@ -14,9 +14,13 @@ from parlante.contract import LOOK_AHEAD, NATIVE_FPS, SAMPLE_RATE, SAMPLES_PER_F
 
 @dataclass(frozen=True)
 class Timeline:
-    """The clock of a video at ``fps`` frames a second; motions come at 25."""
+    """The clock of a video at ``fps`` frames a second; motions come at 25.
+
+    ``ahead``: motions' frames of sound that have to follow a motion's.
+    """
 
     fps: Fraction = NATIVE_FPS
+    ahead: int = LOOK_AHEAD
 
     def begin(self, frame: int) -> int:
         """First sample of frame number ``frame``."""
@@ -41,7 +45,7 @@ class Timeline:
     @property
     def look_ahead(self) -> int:
         """Samples beyond its own that have to be there before a frame can be drawn."""
-        ahead = LOOK_AHEAD * SAMPLES_PER_FRAME
+        ahead = self.ahead * SAMPLES_PER_FRAME
         if self.fps == NATIVE_FPS:
             return ahead
         # A frame may lie between two motions and need the later one.
@@ -51,4 +55,4 @@ class Timeline:
         """Samples that have to be there before the first ``frames`` frames can be drawn."""
         motions = -(-self.begin(frames) // SAMPLES_PER_FRAME)
         # One motion more: the last frame may lie between the last motion and the next.
-        return (motions + 1 + LOOK_AHEAD) * SAMPLES_PER_FRAME
+        return (motions + 1 + self.ahead) * SAMPLES_PER_FRAME

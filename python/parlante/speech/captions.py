@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from parlante.contract import SAMPLE_RATE, Float
 from parlante.media.captions import Caption
-from parlante.speech.voice_activity import CHUNK, SOMEBODY
+from parlante.speech.voice_activity import CHUNK
 
 CHUNK_S = CHUNK / SAMPLE_RATE
 LONGEST = 84  # characters of a caption: two lines of 42
+SPOKEN = 0.5  # probability of speech above which there is some
 PAUSE_S = 0.15  # without speech for so long is a pause
 NEAR_S = 0.8  # seconds of speech between where a part ends by its letters, and the pause it ends in
 PREFERRED = 0.5  # seconds by which a pause of a second or more may be further away than a short one
@@ -35,7 +36,7 @@ def captions_of(text: str, speech: Float) -> list[Caption]:
     speech: probabilities float32 [n] that somebody speaks, of each 512 samples at 16 kHz. No
     captions where nobody does, or nothing is to be said.
     """
-    parts, said = parts_of(text), np.asarray(speech) >= SOMEBODY
+    parts, said = parts_of(text), np.asarray(speech) >= SPOKEN
     if not parts or not said.any():
         return []
     spoken = np.r_[0, np.cumsum(said)] * CHUNK_S  # seconds of speech before each chunk, and in all

@@ -6,27 +6,28 @@ from collections import deque
 
 import numpy as np
 
-from parlante.contract import LOOK_AHEAD, MEL_PER_FRAME, SILENCE, Float
+from parlante.contract import SILENCE, Float
 
 # How fast people's heads turn, of their mean, by how loud they speak, in dB of the loudest: means
 # of 177 training people. Heads are two frames ahead of their sound.
 LOUDNESS, SPEED = (-45.0, 0.0), (0.65, 1.13)
 FALL = 0.04  # dB a frame by which what counts as the loudest falls
+QUIET = float(10 * SILENCE / np.log(10))  # `loudness` of silence
 RETURN = np.float32(0.04)  # of what is between shown and drawn, made up for in a frame
 
 
 class Emphasis:
     """Follows the motion that is drawn, faster or slower by how loud the sound is."""
 
-    def __init__(self) -> None:
-        silence = np.full((MEL_PER_FRAME, 1), SILENCE, np.float32)
-        self._heard = deque([loudness(silence)], LOOK_AHEAD + 1)
+    def __init__(self, ahead: int) -> None:
+        """``ahead``: frames that were heard after `next`'s."""
+        self._heard = deque([QUIET], ahead + 1)
         self._loudest = self._heard[0]
         self._drawn: Float | None = None
 
-    def hear(self, columns: Float) -> None:
-        """Log-mel float32 [4, 80] of a frame, `LOOK_AHEAD` frames before it is `next`'s."""
-        self._heard.append(loudness(columns))
+    def hear(self, loud: float) -> None:
+        """How loud (`loudness`) the next frame is that is heard."""
+        self._heard.append(loud)
 
     def next(self, drawn: Float) -> Float:
         """Of the next frame, where ``drawn`` float32 [n] is what was drawn for it."""

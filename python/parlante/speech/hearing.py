@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from parlante.contract import (
+    FUTURES,
     LAYERS,
     MEL_BANDS,
     MEL_WINDOW,
@@ -21,9 +22,10 @@ KEPT = 2 * MEMORY  # rows: what is remembered moves along them, and is copied on
 
 
 class Hearing:
-    """Embeddings of a stream of sound, each `LOOK_AHEAD` frames after its own."""
+    """Embeddings of a stream of sound, each ``ahead`` frames after its own (a key of `FUTURES`)."""
 
-    def __init__(self, bundle: Bundle, device: str) -> None:
+    def __init__(self, bundle: Bundle, device: str, ahead: int) -> None:
+        self._future = np.array(FUTURES[ahead], np.int64)
         self._network = bundle.session("audio_encode", device=device, threads=1)
         self._rows: Float = np.zeros((len(REMEMBERED), KEPT, TOKEN), np.float32)
         self._silent: Float = np.zeros((len(REMEMBERED), 1, TOKEN), np.float32)
@@ -48,7 +50,8 @@ class Hearing:
         known = self._rows[:, self._end - MEMORY : self._end]
         embedding, fresh = self._network.run(
             ["embedding", "fresh"],
-            {"mel": columns[None]} | dict(zip(REMEMBERED, known, strict=True)),
+            {"mel": columns[None], "future": self._future}
+            | dict(zip(REMEMBERED, known, strict=True)),
         )
         self._rows[:, self._end : self._end + TOKENS] = fresh
         self._end += TOKENS

@@ -2,9 +2,9 @@
 
 log-mel → audio encoder → lip decoder (deterministic) and dynamics VAE (drawn), whose head and brows
 move more where it is loud (`Emphasis`); where nobody speaks, lips stay shut (`VoiceActivity`). A
-frame needs 160 ms of audio beyond its own end, all of them in the encoder. Every network is run
-once a frame, on what depends on the samples alone, so any chunking of the audio gives the same
-bits.
+frame needs the look-ahead, 160 ms of audio or less, beyond its own end, all of it in the encoder.
+Every network is run once a frame, on what depends on the samples alone, so any chunking of the
+audio gives the same bits.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from parlante.runtime.bundle import Bundle
 from parlante.speech.blinks import blinks
 from parlante.speech.breath import Breath
 from parlante.speech.dynamics import ANYBODY, Dynamics
-from parlante.speech.emphasis import Emphasis
+from parlante.speech.emphasis import Emphasis, loudness
 from parlante.speech.fixation import Fixation
 from parlante.speech.hearing import Hearing
 from parlante.speech.nods import Nods
@@ -64,22 +64,30 @@ class MotionStream:
 
     Not safe for use from several threads at once. ``seed`` decides breath, gaze, pose, blinks and
     brows, the last three in a person's ``manner`` float32 [2, 32] (`parlante.portrait.manner`).
+    ``ahead``: frames of sound that have to follow a frame, 1, 2 or 4.
     """
 
     def __init__(
-        self, bundle: Bundle, *, seed: int = 0, manner: Float = ANYBODY, device: str = "cpu"
+        self,
+        bundle: Bundle,
+        *,
+        seed: int = 0,
+        manner: Float = ANYBODY,
+        device: str = "cpu",
+        ahead: int = LOOK_AHEAD,
     ) -> None:
-        self._hearing = Hearing(bundle, device)
+        self._look_ahead = ahead
+        self._hearing = Hearing(bundle, device, ahead)
         self._decode = bundle.session("lip_decode", device=device, threads=1)
         self._dynamics = Dynamics(bundle, seed, manner, device)
         self._breath, self._fixation = Breath(seed), Fixation(seed)
-        self._emphasis, self._nods = Emphasis(), Nods(seed)
+        self._emphasis, self._nods = Emphasis(ahead), Nods(seed)
         self._blinks = blinks()
         next(self._blinks)
         self._voice = VoiceActivity(
             bundle.session("voice_activity", device=device, threads=1),
             samples_per_frame=SAMPLES_PER_FRAME,
-            look_ahead=LOOK_AHEAD * SAMPLES_PER_FRAME,
+            look_ahead=ahead * SAMPLES_PER_FRAME,
         )
         self._embeddings: deque[Float] = deque(maxlen=CONTEXT)
         self._rest = self.hush()
@@ -112,10 +120,11 @@ class MotionStream:
         while len(self._columns) >= MEL_WINDOW:
             window = self._columns[:MEL_WINDOW]
             self._embeddings.append(self._hearing.next(window))
-            self._emphasis.hear(window[-MEL_PER_FRAME:])
-            self._nods.hear(window[-MEL_PER_FRAME:])
+            loud = loudness(window[-MEL_PER_FRAME:])
+            self._emphasis.hear(loud)
+            self._nods.hear(loud)
             self._columns = self._columns[MEL_PER_FRAME:]
-            if self._ahead == LOOK_AHEAD:
+            if self._ahead == self._look_ahead:
                 motions.append(self._next())
             else:
                 self._ahead += 1

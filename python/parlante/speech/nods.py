@@ -6,8 +6,8 @@ from collections import deque
 
 import numpy as np
 
-from parlante.contract import NATIVE_FPS, SILENCE, Float
-from parlante.speech.emphasis import loudness
+from parlante.contract import NATIVE_FPS
+from parlante.speech.emphasis import QUIET
 
 # A stressed syllable is about as loud as the loudest of what was heard of late.
 MEMORY = round(3 * NATIVE_FPS)  # frames
@@ -22,13 +22,13 @@ class Nods:
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.Generator(np.random.Philox(key=(seed, 3)))
-        self._heard = deque([float(10 * SILENCE / np.log(10))] * MEMORY, MEMORY)
+        self._heard = deque([QUIET] * MEMORY, MEMORY)
         self._frame = DOWN + UP  # of the nod
         self._depth, self._wait = 0.0, 0
 
-    def hear(self, columns: Float) -> None:
-        """Log-mel float32 [4, 80] of a frame, `LOOK_AHEAD` frames before it is `next`'s."""
-        self._heard.append(loudness(columns))
+    def hear(self, loud: float) -> None:
+        """How loud (`parlante.speech.emphasis.loudness`) the next frame is that is heard."""
+        self._heard.append(loud)
 
     def next(self, spoken: bool) -> float:
         """Of the next frame; where nobody has ``spoken``, none begins."""

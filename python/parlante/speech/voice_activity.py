@@ -12,7 +12,9 @@ from parlante.contract import Float
 CHUNK = 512  # samples at 16 kHz that one run judges
 BEFORE = 64  # samples before them that it sees, too
 STATE = (2, 1, 128)
-NOBODY, SOMEBODY = 0.3, 0.5  # probabilities of speech below and above which the answer is clear
+# Probabilities of speech below and above which lips do not and do follow: as low as noise and most
+# music allow, so that the beginning of speech is not missed.
+NOBODY, SOMEBODY = 0.06, 0.3
 HOLD = 8000  # samples that lips still follow the sound after speech
 FADE = 1 / 3  # of a frame's change
 
