@@ -282,7 +282,8 @@ def lips(evaluation: Evaluation, clip: PreparedClip, count: int) -> Scores | Non
         return None
     samples = speech_of(clip)
     renderer = evaluation.renderer(portrait)
-    motions = {a: motions_of(evaluation.bundle, samples, ahead=a) for a in (LOOK_AHEAD, *FUTURES)}
+    order = dict.fromkeys((LOOK_AHEAD, *FUTURES))
+    motions = {a: motions_of(evaluation.bundle, samples, ahead=a) for a in order}
     n = min(len(motions[LOOK_AHEAD]), len(clip))
     keep = clip.keep[:n]
     true = clip.aperture[:n][keep]

@@ -94,6 +94,7 @@ def jobs_of(table: Path, folder: Path, setting: Setting) -> list[Job]:
             f"and a row a video follows; there is no {', '.join(missing) or 'row'}"
         )
     jobs: list[Job] = []
+    written: set[Path] = set()  # by the rows before
     for number, row in enumerate(rows, 1):
         photo, audio = (table.parent / row[name] for name in COLUMNS[:2])
         output = folder / (row.get("output") or f"{number:04d}-{audio.stem}.mp4")
@@ -109,9 +110,9 @@ def jobs_of(table: Path, folder: Path, setting: Setting) -> list[Job]:
             captions = () if said is None else captions_beside(output)
         except ParlanteError as error:
             wrong = str(error)
-        written = {path for other in jobs for path in (other.output, *other.captions)}
         for path in written.intersection((output, *captions)):
             wrong = f"{path.name} is the output of another row, too"
+        written.update((output, *captions))
         jobs.append(
             Job(
                 number=number,
