@@ -204,7 +204,9 @@ def test_a_file_holds_the_sound_as_it_came(tmp_path: Path) -> None:
 def test_gains_switch_motion_off() -> None:
     """Without head motion, blinks and lip motion the audio moves nothing."""
     still = (
-        avatar().speak(voice(0.4), sample_rate=RATE, **dict.fromkeys(GAINS, 0), **SMALL).engine()
+        avatar()
+        .speak(voice(0.4), sample_rate=RATE, marks="none", **dict.fromkeys(GAINS, 0), **SMALL)
+        .engine()
     )
     renderer = still._renderer
     warps = []
@@ -238,7 +240,7 @@ def test_stages_are_timed() -> None:
     made = speech(0.2)
     frames = list(made)
     assert made.times.frames == len(frames) == 5
-    stages = {"mesh", "warp", "condition", "denoise_step", "denoise", "compose"}
+    stages = {"mesh", "warp", "condition", "denoise_step", "denoise", "compose", "watermark"}
     assert set(made.times.seconds) == stages
     assert all(seconds > 0 for seconds in made.times.seconds.values())
 

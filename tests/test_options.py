@@ -51,6 +51,8 @@ def test_defaults() -> None:
         "breath": 1.0,
         "pixels": "rgb",
         "background": None,
+        "marks": ("manifest", "watermark"),
+        "payload": 0,
     }
     assert made.rate == 25
     assert made.backdrop is None
@@ -106,11 +108,31 @@ def test_defaults() -> None:
         ({"background": (0, 0)}, "background=.*red, green and blue"),
         ({"background": (0, 0, 256)}, "background=256"),
         ({"background": (0, 0, 1.0)}, "background=1.0"),
+        ({"marks": "stamp"}, "marks=.*stamp.* manifest, watermark, or none"),
+        ({"marks": ""}, "marks="),
+        ({"marks": [["manifest"]]}, "marks="),
+        ({"marks": None}, "marks=None"),
+        ({"payload": -1}, "payload=-1"),
+        ({"payload": 2**48}, "payload=281474976710656"),
     ],
 )
 def test_values_out_of_range(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ParlanteError, match=says):
         RenderOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("given", "marks"),
+    [
+        ("none", ()),
+        ((), ()),
+        ("watermark", ("watermark",)),
+        ("watermark,manifest", ("manifest", "watermark")),
+        (["manifest"], ("manifest",)),
+    ],
+)
+def test_marks(given: Any, marks: tuple[str, ...]) -> None:
+    assert RenderOptions(marks=given).marks == marks
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,8 @@ class PreparedClip:
     keep bool [N]; expression float32 [N, 53]; pose of N frames (pixels of the 256² crop); identity
     float32 [100]; aperture float32 [N]; closure float32 [N, 2] (right, left; 1 shut); mel float32
     [4·N, 80] or None, moved by ``offset`` frames to match the picture; lips: whether the audio may
-    teach lips. Candidate sources: source_frames int [S], source_landmarks float32 [S, 468, 3],
+    teach lips; told: how much of them it tells, the correlation by which the offset was found.
+    Candidate sources: source_frames int [S], source_landmarks float32 [S, 468, 3],
     source_mattes uint8 [S, 256, 256].
     """
 
@@ -112,6 +113,7 @@ class PreparedClip:
     mel: Float | None
     offset: float
     lips: bool
+    told: float
     source_frames: NDArray[np.int64]
     source_landmarks: Float
     source_mattes: NDArray[np.uint8]
@@ -203,6 +205,7 @@ def load(
                     mel=mel,
                     offset=0.0 if entry is None else entry["offset"],
                     lips=entry is not None and entry["lips"],
+                    told=0.0 if entry is None else entry["correlation"],
                     source_frames=arrays["source_frames"],
                     source_landmarks=arrays["source_landmarks"].astype(np.float32),
                     source_mattes=arrays["source_mattes"],

@@ -61,9 +61,7 @@ def main() -> None:
             arguments.frames,
             SHARP_STEPS,
         ),
-        "audio": lambda: report.by_source(
-            heard, lambda c: protocols.lips(evaluation, c, 0), "lips"
-        ),
+        "audio": lambda: report.lips(evaluation, heard),
         "sync": lambda: report.real_synchrony(evaluation, heard, arguments.prepared),
         "driven": lambda: report.by_source(
             few, lambda c: protocols.driven(evaluation, c, phonemes, count), "lips from audio"
@@ -145,7 +143,8 @@ difference over the truth's. Sync: as below, for drawn lips and for the true one
 
 {table("source (clips)", result["driven"], 3)}
 
-Whole clips, correlation of the opening of the mesh's lips with the truth:
+Whole clips, correlation of the opening of the mesh's lips with the truth, over clips and (*of
+people*) over people, each of whom counts once:
 
 {table("source (clips)", result["audio"], 2)}
 

@@ -49,6 +49,23 @@ def by_source(
     return {f"{source} ({len(own)})": interval(own) for source, own in sorted(rows.items())}
 
 
+def lips(evaluation: Evaluation, clips: Sequence[PreparedClip]) -> Table:
+    """`protocols.lips` by source; the mesh's also over people, each of whom counts once."""
+    people: dict[str, dict[str, list[float]]] = {}
+
+    def measure(clip: PreparedClip) -> Scores | None:
+        row = protocols.lips(evaluation, clip, 0)
+        if row is not None:
+            people.setdefault(clip.source, {}).setdefault(clip.person, []).append(row["mesh"])
+        return row
+
+    rows = by_source(clips, measure, "lips")
+    for row, (_, own) in zip(rows.values(), sorted(people.items()), strict=True):
+        of_each = [{"mesh, of people": float(np.nanmean(values))} for values in own.values()]
+        row.update(interval(of_each))
+    return rows
+
+
 def real_synchrony(evaluation: Evaluation, clips: list[PreparedClip], prepared: Path) -> Table:
     """`protocols.real_synchrony` by source.
 

@@ -41,6 +41,7 @@ PRESETS = {
 }
 HALF_LIP = LIP_WINDOW // 2
 PASSES = 4  # how often each clip is heard
+LEAST_TOLD = 0.05  # of a clip whose sound tells nothing of lips
 TRUE = {"position": 1.0, "motion": 6.0, "aperture": 1.5, "agreement": 1.0, "velocity": 4.0}
 PARTS = {
     "contrast": ("contrast", "sync"),
@@ -83,7 +84,10 @@ class Speech:
 def join(
     clips: list[PreparedClip], encoder: AudioEncoder, pieces: Tensor | None, passes: int
 ) -> Speech:
-    """Clips as they are heard in ``passes``: changed at random in front of ``pieces``, or clean."""
+    """Clips as they are heard in ``passes``: changed at random in front of ``pieces``, or clean.
+
+    Drawn more often are those of people of whom there is little, and whose sound tells of the lips.
+    """
     device = next(encoder.parameters()).device
     before, after = CONTEXT - 1, WINDOW + HALF_LIP
     rows: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -112,7 +116,8 @@ def join(
             # Windows that hold at least half a window of the clip.
             first = torch.arange(max(1, n - WINDOW // 2), device=device)
             starts.append(position + first)
-            share.append(torch.full((len(first),), weight, device=device))
+            told = weight * max(clip.told, LEAST_TOLD)
+            share.append(torch.full((len(first),), told, device=device))
             position += before + n + after
     heard, expression, keep = (torch.cat(part) for part in zip(*rows, strict=True))
     return Speech(heard, expression, keep, torch.cat(starts), torch.cat(share))

@@ -20,8 +20,9 @@ from parlante.render.renderer import FrameRenderer
 from parlante.runtime.bundle import Bundle
 from parlante.runtime.compute import Compute
 from parlante.runtime.sessions import resolve_device
-from parlante.session.engine import Engine, Frame
+from parlante.session.engine import Engine, Frame, Renderer
 from parlante.session.live import Clock, Live
+from parlante.session.marked import Marked
 from parlante.session.timeline import Timeline
 from parlante.speaking import Speech, seeded
 from parlante.speech.motion import MotionStream
@@ -140,7 +141,8 @@ class Avatar:
             options: how the video is drawn; the defaults where None.
             keywords: fields of `RenderOptions` in the place of those of ``options``: steps, seed,
                 size, frame, fps, look_ahead, pose, nod, blink, brows, eyes, gaze, mood, neutral,
-                expression, breath, pixels, background.
+                expression, breath, pixels, background, marks,
+                payload.
 
         Raises:
             AudioError: the audio cannot be used.
@@ -198,7 +200,12 @@ class Avatar:
             device=self._compute.device,
             ahead=options.ahead,
         )
-        return Engine(motion, renderer, Timeline(options.rate, options.ahead)), renderer.times
+        shown: Renderer = renderer
+        if "watermark" in options.marks:
+            shown = Marked(renderer, options)
+        else:
+            _log.warning("frames carry no watermark: who shows them has to say that they were made")
+        return Engine(motion, shown, Timeline(options.rate, options.ahead)), renderer.times
 
 
 def _encoded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypedDict, get_args
@@ -15,6 +16,7 @@ from parlante.contract import (
     LOOK_AHEAD,
     NATIVE_FPS,
     FrameKind,
+    Mark,
     Mood,
     Picture,
     Pixels,
@@ -32,6 +34,7 @@ LOOK_AHEADS = tuple(ahead * FRAME_MS for ahead in FUTURES)
 MAX_GAIN = 2.0
 GAINS = ("pose", "nod", "blink", "brows", "eyes", "expression", "breath")
 MAX_GAZE = 25.0  # degrees
+NO_MARKS = "none"
 # What may be changed while a session is live.
 CHANGEABLE = (*GAINS, "gaze", "mood", "neutral")
 
@@ -57,6 +60,8 @@ class RenderKeywords(TypedDict, total=False):
     breath: float
     pixels: Pixels
     background: Color | Picture | Backdrop | None
+    marks: Collection[Mark] | str
+    payload: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +173,20 @@ class RenderOptions:
     ``"R,G,B"`` or ``"#rrggbb"``, or a picture (path, bytes of an image file, or array), of which
     the middle fills the frame."""
 
+    marks: Collection[Mark] | str = field(
+        default="manifest,watermark",
+        metadata={"help": "what says that it was made: manifest, watermark, both, or none"},
+    )
+    """What says that it was made: ``"manifest"``, a signed C2PA manifest in files (.mp4 and .mov),
+    and ``"watermark"``, an invisible mark in every frame, of which `parlante.provenance` tells
+    more; several in a text, ``"manifest,watermark"``; ``()`` or ``"none"`` for none. Whoever leaves
+    them out has to say in other ways that a machine made the pictures (EU AI Act, art. 50)."""
+
+    payload: int = field(
+        default=0, metadata={"help": "a number of yours in the watermark, 0 to 2^48 - 1"}
+    )
+    """A number of yours that the watermark carries, 0 to 2⁴⁸ − 1."""
+
     def __post_init__(self) -> None:
         if self.pixels not in get_args(Pixels):
             raise ParlanteError(
@@ -191,6 +210,8 @@ class RenderOptions:
                 for name in GAINS
             },
             "background": background_of(self.background),
+            "marks": _marks(self.marks),
+            "payload": whole("payload", self.payload, 0, 2**48 - 1),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -292,3 +313,12 @@ def _mood(given: object) -> tuple[str, float]:
         f"mood={given!r}; give one of {', '.join(get_args(Mood))}, and after a comma a strength "
         "from 0 to 1 where you like"
     )
+
+
+def _marks(given: Collection[str] | str) -> tuple[str, ...]:
+    """The marks in ``("manifest", "watermark")``, ``"manifest,watermark"``, or ``"none"``."""
+    if isinstance(given, str):
+        given = [] if given == NO_MARKS else given.split(",")
+    if isinstance(given, Collection) and all(mark in get_args(Mark) for mark in given):
+        return tuple(mark for mark in get_args(Mark) if mark in given)
+    raise ParlanteError(f"marks={given!r}; give some of {', '.join(get_args(Mark))}, or {NO_MARKS}")

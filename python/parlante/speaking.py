@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from parlante.media.captions import Caption
 from parlante.media.files import keep_inputs
 from parlante.media.writer import open_writer, rates_of
 from parlante.options import RenderOptions
-from parlante.provenance import MARKS, Credentials, seal_of
+from parlante.provenance.manifest import Credentials, seal_of
 from parlante.render.chain import StageTimes
 from parlante.session.engine import Engine, Frame
 from parlante.session.timeline import Timeline
@@ -97,7 +97,6 @@ class Speech:
         codec: str | None = None,
         bits: int = 8,
         timecode: str | None = None,
-        marks: Collection[str] = MARKS,
         credentials: Credentials | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> Path:
@@ -107,15 +106,14 @@ class Speech:
         ``pixels="rgba"`` the person is cut out, and it is .mov, .webm or pictures. The sound is as
         it came, up to two channels.
         ``codec`` (None: H.264, in .webm VP9), ``bits`` and ``timecode`` are those of `VideoWriter`.
-        ``marks``: ``("manifest",)``, a signed C2PA manifest in .mp4 and .mov
-        (`parlante.provenance`), or none; ``credentials``: who signs it, None for a certificate of
+        ``credentials``: who signs the manifest (`parlante.provenance`), None for a certificate of
         this machine's own.
         ``progress`` is called with the number of frames written so far. The file appears whole or
         not at all.
 
         Raises:
             OutputError: the file cannot be written, or is the sound or one of the pictures that the
-                video is made from; ``pixels`` is neither rgb nor rgba; there is no such mark.
+                video is made from; ``pixels`` is neither rgb nor rgba.
             AudioError: the sound turns out to be damaged.
         """
         path, (width, height) = Path(path), self.size
@@ -138,7 +136,7 @@ class Speech:
             codec=codec,
             bits=bits,
             timecode=timecode,
-            seal=seal_of(path, marks, credentials, self._avatar.portrait.key),
+            seal=seal_of(path, self.options.marks, credentials, self._avatar.portrait.key),
         ) as writer:
             for count, frame in enumerate(frames, 1):
                 end = int(count * sound.rate / rate)

@@ -49,6 +49,7 @@ def still_clip() -> dataset.PreparedClip:
         mel=None,
         offset=0.0,
         lips=False,
+        told=0.0,
         source_frames=np.array([0, 2]),
         source_landmarks=landmarks[[0, 2]],
         source_mattes=rng.integers(0, 256, (2, 256, 256)).astype(np.uint8),

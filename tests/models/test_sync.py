@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs the extra [train]")
@@ -11,6 +14,8 @@ import torch
 import models.train.loop as loop
 from models import sync
 from models.audio import AudioEncoder
+from models.data import dataset
+from models.train.sync import join
 from parlante import _core
 from parlante.contract import CONTEXT, MEL_BANDS, MEL_PER_FRAME, SILENCE
 from tests.support import portrait_samples
@@ -54,3 +59,13 @@ def test_lips_never_pass_through_each_other() -> None:
     assert 0.1 < (before < 0).float().mean() < 0.9
     assert after.min() > -module.lip_press - 1e-3 * before.abs().max()
     torch.testing.assert_close(change[before > 0], free[before > 0])
+
+
+def test_clips_whose_sound_tells_of_lips_are_drawn_more_often(
+    still_clip: dataset.PreparedClip,
+) -> None:
+    mel = np.full((len(still_clip) * MEL_PER_FRAME, MEL_BANDS), SILENCE, np.float32)
+    clips = [replace(still_clip, mel=mel, told=told, lips=True) for told in (0.8, 0.4, 0.0)]
+    share = join(clips, AudioEncoder().eval(), None, 1).share
+    assert len(share) == 3
+    torch.testing.assert_close(share / share[0], torch.tensor([1, 0.5, 0.05 / 0.8]))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 # Of arguments whose default does not say it.
-KINDS = {"seed": int, "fps": float, "background": str, "gaze": str, "mood": str}
+KINDS = {"seed": int, "fps": float, "background": str, "gaze": str, "mood": str, "marks": str}
 
 
 def add_render_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:

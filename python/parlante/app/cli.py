@@ -134,12 +134,6 @@ def _speak_parser(speak: argparse.ArgumentParser) -> None:
         "--timecode", metavar="HH:MM:SS:FF", help="of the first frame, in .mp4 and .mov"
     )
     coding.add_argument(
-        "--marks",
-        choices=("manifest", "none"),
-        default="manifest",
-        help="what says that it was made: a C2PA manifest in .mp4 and .mov (default), or nothing",
-    )
-    coding.add_argument(
         "--transcript",
         type=Path,
         metavar="FILE",

@@ -27,7 +27,7 @@ from parlante.media.files import keep_inputs
 from parlante.media.stream import StreamWriter
 from parlante.media.writer import VideoWriter, rates_of
 from parlante.options import RenderOptions
-from parlante.provenance import MARKS, seal_of
+from parlante.provenance.manifest import seal_of
 from parlante.runtime.assets import demo
 from parlante.session.live import Live
 from parlante.speech.audio import check_sample_rate
@@ -112,7 +112,7 @@ def _output(
     if name.startswith(CAMERA):
         device = name.removeprefix(CAMERA) or None
         return CameraWriter(device, width=width, height=height, fps=fps)
-    seal = seal_of(Path(name), MARKS, None, avatar.portrait.key)
+    seal = seal_of(Path(name), options.marks, None, avatar.portrait.key)
     return VideoWriter(name, width=width, height=height, fps=fps, sample_rate=rate, seal=seal)
 
 

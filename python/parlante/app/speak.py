@@ -61,7 +61,6 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
             codec=arguments.codec,
             bits=arguments.bits,
             timecode=arguments.timecode,
-            marks=() if arguments.marks == "none" else (arguments.marks,),
             progress=drawn,
         )
     tell_written(arguments.output, replaces=replaces)

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from parlante.contract import Float, Image
+from parlante.contract import POSE, Float, Image
 from parlante.face.model import FaceModel
 from parlante.options import RenderOptions
 from parlante.portrait.portrait import Portrait
@@ -62,6 +62,7 @@ class FrameRenderer:
         self.mesh = WarpMesh.of(model, portrait)
         self.times = StageTimes()
         self._options = options
+        self._expression = portrait.expression
         self._freedom, self._limits = freedom(portrait), limits(portrait)
         self._attributes = Attributes(
             bundle, model, portrait, self.mesh, options, device=compute.device
@@ -160,6 +161,10 @@ class FrameRenderer:
     def draw_warp(self, expression: Float, pose_change: Float) -> Image:
         """As `draw`, without the network: the warp alone."""
         return self._canvases[0].draw_warp(self._scene.aim(expression, pose_change))
+
+    def still(self) -> Image:
+        """The picture, as `render`, of the face as in the photo."""
+        return self.draw_warp(self._expression, np.zeros(POSE, np.float32))
 
     def _aim_at(self, motion: Motion) -> tuple[Aim, Float]:
         pose = motion.pose * np.float32(self._options.pose)

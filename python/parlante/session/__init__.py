@@ -1,4 +1,4 @@
 """Sound in, frames out, on one clock: the engine and live sessions.
 
-May import `render`, `speech` and what those may.
+May import `provenance`, `render`, `speech` and what those may.
 """

@@ -1,9 +1,8 @@
-"""Who made a file, and with what: C2PA manifests, written into videos and read from them.
+"""Who made a file, and with what: C2PA manifests, written into videos.
 
 A manifest (C2PA 2.2, the standard of "content credentials") says that a video was made by a trained
 model, by which program, and of which encoded face. It is signed, and bound to the file's bytes: a
-file that was changed afterwards no longer agrees with it. By the EU's AI Act (art. 50(2)) pictures
-of people that a machine made have to carry a mark that machines can read.
+file that was changed afterwards no longer agrees with it.
 
 Whose signature it is: that of a certificate which is given, or of one that was made on this machine
 and says so, which proves nothing about who it was.
@@ -15,7 +14,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,11 @@ from parlante.errors import OutputError, ParlanteError, reason
 from parlante.media.files import PartialFile
 
 KINDS = {".mp4": "video/mp4", ".mov": "video/quicktime"}  # that hold a manifest
-MARKS = ("manifest",)
 PRODUCT = "parlante"
 FACT = "org.parlante.made"  # the assertion that is ours
 # What IPTC calls it where all of a picture was made by a trained model.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 LASTS = timedelta(days=3650)  # the local certificate
-UNTRUSTED = "signingCredential.untrusted"
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +77,8 @@ class Credentials:
         except (OSError, OutputError) as error:
             raise ParlanteError(
                 f"{path}: there is no certificate and none can be kept ({reason(error)}); set "
-                "XDG_CONFIG_HOME, give a certificate, or leave the manifest out with marks=()"
+                "XDG_CONFIG_HOME, give a certificate, or leave the manifest out with marks="
+                "'watermark'"
             ) from error
         return cls(begin + chain, key)
 
@@ -96,17 +94,13 @@ def seal_of(
 ) -> Callable[[Path], None] | None:
     """What gives a finished file, that is to be called ``path``, its manifest; None where nothing.
 
-    marks: of `MARKS`; credentials: None for those of this machine.
+    credentials: None for those of this machine.
 
     Raises:
-        OutputError: there is no such mark.
         ParlanteError: there are no credentials.
     """
-    unknown = sorted(set(marks) - set(MARKS))
-    if unknown:
-        raise OutputError(f"marks={', '.join(unknown)}; there are {', '.join(MARKS)}, or none: ()")
-    if not marks:
-        _log.warning("%s carries no mark: whoever shows it has to say that it was made", path)
+    if "manifest" not in marks:
+        _log.warning("%s carries no manifest: whoever shows it has to say that it was made", path)
         return None
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
@@ -114,31 +108,6 @@ def seal_of(
         return None
     own = credentials or Credentials.local()
     return lambda made: sign(made, kind, own, face)
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What a file says of its origin.
-
-    found: whether there is a manifest; intact: whether the file is as it was when that was signed;
-    trusted: whether the signer is of those that the C2PA trusts; signer: who it says it is;
-    generated: whether it says that a trained model made it; product: what made it, and its version;
-    face: the key of the encoded face, where parlante made it; wrong: what does not agree, by the
-    C2PA's codes.
-    """
-
-    found: bool = False
-    intact: bool = False
-    trusted: bool = False
-    generated: bool = False
-    signer: str = ""
-    product: str = ""
-    face: str = ""
-    wrong: tuple[str, ...] = ()
-
-    def told(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 def sign(path: Path, kind: str, credentials: Credentials, face: str) -> None:
@@ -170,44 +139,11 @@ def sign(path: Path, kind: str, credentials: Credentials, face: str) -> None:
         signed.commit()
     except (c2pa.C2paError, OSError) as error:
         raise OutputError(
-            f"{path} cannot be signed ({reason(error)}); leave the manifest out with marks=()"
+            f"{path} cannot be signed ({reason(error)}); leave the manifest out with marks="
+            "'watermark'"
         ) from error
     finally:
         signed.drop()
-
-
-def verify(path: str | Path) -> Provenance:
-    """What a file says of its origin, and whether that is true of it; offline.
-
-    Raises:
-        ParlanteError: it cannot be read, or is of a kind that holds no manifest.
-    """
-    import c2pa
-
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            reader = c2pa.Reader.try_create(path.suffix.lower().lstrip("."), file)
-            if reader is None:
-                return Provenance()
-            told = json.loads(reader.json())
-    except (c2pa.C2paError, OSError, ValueError) as error:
-        raise ParlanteError(f"{path} cannot be verified ({reason(error)})") from error
-    manifest = told["manifests"][told["active_manifest"]]
-    assertions = {one["label"]: one["data"] for one in manifest.get("assertions", [])}
-    actions = assertions.get("c2pa.actions.v2", {}).get("actions", [])
-    made_by = manifest.get("claim_generator_info", [{}])[0]
-    wrong = tuple(status["code"] for status in told.get("validation_status", []))
-    return Provenance(
-        found=True,
-        intact=not set(wrong) - {UNTRUSTED},
-        trusted=not wrong,
-        generated=any(action.get("digitalSourceType") == SOURCE_TYPE for action in actions),
-        signer=manifest.get("signature_info", {}).get("issuer", ""),
-        product=f"{made_by.get('name', '')} {made_by.get('version', '')}".strip(),
-        face=assertions.get(FACT, {}).get("face", ""),
-        wrong=wrong,
-    )
 
 
 def _settings() -> Path:

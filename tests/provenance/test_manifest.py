@@ -13,10 +13,11 @@ import av
 import numpy as np
 import pytest
 
-from parlante import provenance
 from parlante.app import cli
 from parlante.errors import OutputError, ParlanteError
-from parlante.provenance import Credentials, verify
+from parlante.provenance import Credentials, Provenance, verify
+from parlante.provenance.manifest import _self_signed
+from parlante.provenance.verifying import UNTRUSTED
 from tests.support.portrait_samples import PHOTO, VOICE, avatar, demo_speech
 
 OPTIONS: dict[str, Any] = {"size": 128, "steps": 1, "seed": 1}
@@ -29,9 +30,10 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "settings" / "parlante"
 
 
-def saved(path: Path, **how: Any) -> Path:
-    speech = avatar().speak(demo_speech()[:8000], sample_rate=16_000, **OPTIONS)
-    return speech.save(path, **how)
+def saved(path: Path, credentials: Credentials | None = None, **options: Any) -> Path:
+    chosen = {**OPTIONS, **options}
+    speech = avatar().speak(demo_speech()[:8000], sample_rate=16_000, **chosen)
+    return speech.save(path, credentials=credentials)
 
 
 def content(path: Path) -> tuple[list[Any], Any, list[int]]:
@@ -52,12 +54,12 @@ def content(path: Path) -> tuple[list[Any], Any, list[int]]:
 def test_a_saved_video_says_that_it_was_made(kind: str, tmp_path: Path) -> None:
     found = verify(saved(tmp_path / f"made{kind}"))
     assert found.found and found.intact and found.generated
-    assert not found.trusted and found.wrong == (provenance.UNTRUSTED,)
+    assert not found.trusted and found.wrong == (UNTRUSTED,)
     assert found.signer == "parlante, self-signed"
     assert found.product.startswith("parlante ")
     assert found.face == avatar().portrait.key
     # Pictures, sound and their times are as without it.
-    plain = saved(tmp_path / f"plain{kind}", marks=())
+    plain = saved(tmp_path / f"plain{kind}", marks="watermark")
     for a, b in zip(content(tmp_path / f"made{kind}"), content(plain), strict=True):
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
     assert {path.name for path in tmp_path.iterdir()} == {f"made{kind}", plain.name, "settings"}
@@ -78,7 +80,8 @@ def test_a_change_is_found(tmp_path: Path) -> None:
             if packet.dts is not None:
                 packet.stream = stream
                 target.mux(packet)
-    assert verify(tmp_path / "again.mp4") == provenance.Provenance()
+    again = verify(tmp_path / "again.mp4")
+    assert not (again.found or again.intact or again.generated)
 
 
 def test_marks_are_left_out_in_so_many_words(
@@ -86,9 +89,10 @@ def test_marks_are_left_out_in_so_many_words(
 ) -> None:
     with caplog.at_level(logging.WARNING, "parlante"):
         path = saved(tmp_path / "plain.mp4", marks=())
-    assert "plain.mp4 carries no mark" in caplog.text
-    assert not verify(path).found and not settings.exists()
-    with pytest.raises(OutputError, match="marks=stamp; there are manifest"):
+    assert "plain.mp4 carries no manifest" in caplog.text
+    assert "no watermark" in caplog.text
+    assert verify(path) == Provenance() and not settings.exists()
+    with pytest.raises(ParlanteError, match="give some of manifest, watermark, or none"):
         saved(tmp_path / "other.mp4", marks=("stamp",))
     with caplog.at_level(logging.INFO, "parlante"):
         saved(tmp_path / "made.mkv")
@@ -109,7 +113,7 @@ def test_this_machines_certificate_is_made_once(settings: Path) -> None:
 
 
 def test_a_certificate_of_ones_own(tmp_path: Path) -> None:
-    made, other = provenance._self_signed(), provenance._self_signed()
+    made, other = _self_signed(), _self_signed()
     (tmp_path / "chain.pem").write_bytes(made.chain)
     (tmp_path / "key.pem").write_bytes(made.key)
     own = Credentials.read(tmp_path / "chain.pem", tmp_path / "key.pem")
