@@ -12,7 +12,9 @@ import argparse
 import io
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -23,7 +25,8 @@ from tqdm import tqdm
 from models.data.dataset import DEFAULT_DATA, SHARP_DATA, read_frames, read_manifest
 from parlante.avatar import Avatar
 from parlante.contract import Image
-from parlante.errors import ParlanteError
+from parlante.errors import ImageError, ParlanteError
+from parlante.media.video import read_video
 from parlante.provenance.watermark import FRAMES, SURE, Overlay, Watermark, best, find, mean_light
 from parlante.runtime.assets import demo
 
@@ -165,18 +168,20 @@ def made(data: Path, count: int, seconds: int) -> list[str]:
     return lines
 
 
+def real(data: Path) -> Iterator[Image]:
+    """Every 20th frame of the clips in a folder."""
+    for clip in read_manifest(data):
+        with suppress(ImageError):  # of clips of sound alone
+            yield from islice(read_video(data / clip.file), None, None, EVERY)
+
+
 def clean(data: Path, count: int) -> list[str]:
     """Of ``count`` frames of real videos, each for itself: how often one is found; how nearly."""
     scores: list[float] = []
-    bar = tqdm(total=count, desc="clean frames")
-    for clip in read_manifest(data):
-        for frame in read_frames(data / clip.file, None, None)[::EVERY]:
-            if len(scores) == count:
-                break
-            light = mean_light([frame])
-            assert light is not None
-            scores.append(best(light)[0] / SURE)
-            bar.update()
+    for frame in tqdm(islice(real(data), count), total=count, desc="clean frames"):
+        light = mean_light([frame])
+        assert light is not None
+        scores.append(best(light)[0] / SURE)
     highest, mean, spread = max(scores), np.mean(scores), np.std(scores)
     wrong = sum(score > 1 for score in scores)
     bound = 3 / len(scores)

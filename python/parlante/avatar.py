@@ -141,8 +141,7 @@ class Avatar:
             options: how the video is drawn; the defaults where None.
             keywords: fields of `RenderOptions` in the place of those of ``options``: steps, seed,
                 size, frame, fps, look_ahead, pose, nod, blink, brows, eyes, gaze, mood, neutral,
-                expression, breath, pixels, background, marks,
-                payload.
+                expression, breath, pixels, background, marks, payload.
 
         Raises:
             AudioError: the audio cannot be used.
