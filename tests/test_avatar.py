@@ -360,7 +360,10 @@ def test_bgr_and_nv12_are_the_same_picture() -> None:
 def test_cut_out_over_a_colour_is_that_background() -> None:
     """Alpha, applied by the user, gives what the colour gives, and the person is in both."""
     colour = (10, 200, 30)
-    for cut, keyed in zip(speech(0.2, pixels="rgba"), speech(0.2, background=colour), strict=True):
+    cut_out, over_colour = (
+        speech(0.2, marks="none", **how) for how in ({"pixels": "rgba"}, {"background": colour})
+    )
+    for cut, keyed in zip(cut_out, over_colour, strict=True):
         alpha = cut.image[..., 3:] / 255
         assert alpha[40:90, 50:78].min() > 0.95 and alpha[:8, :8].max() < 0.05
         made = cut.image[..., :3] * alpha + np.array(colour) * (1 - alpha)

@@ -36,12 +36,12 @@ PRODUCT: Final = 0xA7  # the number of parlante in a mark
 PAYLOAD_BITS: Final = 48
 # Root mean square of the mark, levels of 255: where a frame is flat, and by how much more for each
 # level of texture beyond that, up to the most.
-FAINTEST, BY_TEXTURE, STRONGEST = 0.4, 1.3, 2.6
+FAINTEST, BY_TEXTURE, STRONGEST = 0.6, 1.2, 1.9
 MOST_OF_ALL = 1.9  # of a whole frame: PSNR 42 dB
 FLAT = 0.3  # levels of texture that are none
 NEAR_ENDS, AT_ENDS = (4, 16), 0.2  # levels from black or white, and what is left of it there
-CONTOURS, AROUND = 4.0, 3.0  # pixels: what texture is finer than, and the region that has it
-ALONE, SOFT = 15, 4.0  # pixels: what is narrower is a contour, no texture; how softly that begins
+CONTOURS, AROUND = 4.0, 2.0  # pixels: what texture is finer than, and the region that has it
+ALONE, SOFT = 21, 4.0  # pixels: what is narrower is a contour, no texture; how softly that begins
 # What finds it again sees two samples a chip, of so many chips at most around the middle.
 PER_CHIP: Final = 2
 GRID: Final = SIDE * PER_CHIP
