@@ -91,7 +91,7 @@ def verify(path: str | Path) -> Provenance:
     path = Path(path)
     try:
         found = _manifest_of(path)
-        return replace(found, watermark=next(filter(None, map(find, _pieces(path))), None))
+        return replace(found, watermark=next(filter(None, map(detect, _pieces(path))), None))
     except ParlanteError as error:
         raise ParlanteError(f"{path} cannot be verified ({reason(error)})") from error
 

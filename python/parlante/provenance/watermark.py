@@ -122,7 +122,10 @@ class Overlay:
 def find(frames: Iterable[Image]) -> Watermark | None:
     """The watermark in up to `FRAMES` pictures u8 [H, W, 3], of one size; None where none is."""
     light = mean_light(frames)
-    return None if light is None else find_in(light)
+    if light is None:
+        return None
+    score, word = best(light)
+    return Watermark.of_word(word, score / SURE) if score > SURE else None
 
 
 def mean_light(frames: Iterable[Image]) -> Float | None:
@@ -134,12 +137,6 @@ def mean_light(frames: Iterable[Image]) -> Float | None:
         total = light if total is None else total + light
         count += 1
     return None if total is None else total / np.float32(count)
-
-
-def find_in(light: Float) -> Watermark | None:
-    """The watermark in the mean brightness of pictures; None where none is."""
-    score, word = best(light)
-    return Watermark.of_word(word, score / SURE) if score > SURE else None
 
 
 def best(light: Float) -> tuple[float, int]:
