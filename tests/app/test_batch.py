@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Thread
+from threading import Thread, enumerate as threads
 from typing import Any
 
 import av
@@ -192,6 +192,7 @@ def test_a_cluster_makes_all_though_a_machine_is_lost(folder: Path) -> None:
         cluster.remove_node(lost, allow_graceful=False)
         runner.join(timeout=240)
         assert not runner.is_alive()
+        assert "data-usage-metrics-poller" not in {thread.name for thread in threads()}
     finally:
         ray.shutdown()
         cluster.shutdown()

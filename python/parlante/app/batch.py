@@ -198,9 +198,12 @@ def _by_processes(jobs: Sequence[Job], workers: int) -> Iterator[Record]:
 def by_ray(jobs: Sequence[Job], address: str) -> Iterator[Record]:
     """As `run`, on a cluster: Ray gives the jobs of a worker that died to another one.
 
+    Ray tells its makers nothing of it, unless ``RAY_USAGE_STATS_ENABLED`` is set to 1.
+
     Raises:
         ParlanteError: Ray is not installed, or nobody answers at ``address``.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
     except ImportError as error:
