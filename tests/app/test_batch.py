@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Thread, enumerate as threads
+from threading import Thread
+from threading import enumerate as threads
 from typing import Any
 
 import av
