@@ -40,18 +40,41 @@ def test_rotation_is_applied(tmp_path: Path, degrees: int, matrix: tuple[int, ..
     assert np.abs(frame.astype(int) - expected).mean() < 4
 
 
-def test_non_square_pixels_are_stretched(tmp_path: Path) -> None:
-    path = tmp_path / "dv.mp4"
+def one_frame(path: Path, width: int, height: int, aspect: Fraction = Fraction(1)) -> Path:
+    """A video of one grey frame; aspect: of its pixels."""
     with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=25)
+        stream = output.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
         assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = 256, 256, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
-        picture = av.VideoFrame.from_ndarray(np.full((256, 256, 3), 77, np.uint8), format="rgb24")
-        output.mux(stream.encode(picture))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        grey = np.full((height, width, 3), 77, np.uint8)
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
         output.mux(stream.encode(None))
-    (frame,) = read_video(path)
+    return path
+
+
+def test_non_square_pixels_are_stretched(tmp_path: Path) -> None:
+    (frame,) = read_video(one_frame(tmp_path / "dv.mp4", 256, 256, Fraction(3, 2)))
     assert frame.shape == (256, 384, 3)
+
+
+def test_frames_larger_than_hd_are_scaled_down(tmp_path: Path) -> None:
+    """Many are held at a time: 48 of 8192 × 4096 would be 4.8 GB."""
+    (frame,) = read_video(one_frame(tmp_path / "8k.mp4", 8192, 4096))
+    assert frame.shape == (1018, 2036, 3)
+    (frame,) = read_video(one_frame(tmp_path / "wide.mp4", 512, 512, Fraction(20)))
+    assert frame.shape == (322, 6440, 3)
+    (frame,) = read_video(one_frame(tmp_path / "hd.mp4", 1080, 1920))
+    assert frame.shape == (1920, 1080, 3)
+
+
+@pytest.mark.parametrize("aspect", [Fraction(300), Fraction(1, 300)])
+def test_pixels_that_would_make_an_absurd_picture_are_refused(
+    tmp_path: Path, aspect: Fraction
+) -> None:
+    path = one_frame(tmp_path / "absurd.mp4", 512, 512, aspect)
+    with pytest.raises(ImageError, match="pixels; "):
+        read_video(path)
 
 
 def test_bad_clips(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from parlante.media.container import open_media
 from parlante.media.photo import check_size
 
 _HD_LINES: Final = 720
+_MOST_PIXELS: Final = 1920 * 1080  # of a frame; larger ones are scaled down, for many are held
 # A clip may end this much before the length in its header, which is rounded.
 _MISSING_TOLERANCE_S: Final = 0.1
 
@@ -25,8 +26,8 @@ _MISSING_TOLERANCE_S: Final = 0.1
 def read_video(path: str | Path, *, fps: Fraction | None = None) -> Iterator[Image]:
     """Frames of the best video stream of a file, upright and with square pixels, lazily.
 
-    With ``fps`` they are repeated or left out so that they come at that rate (the file's rate being
-    even).
+    Those of more pixels than 1920 × 1080 are scaled down to that many. With ``fps`` they are
+    repeated or left out so that they come at that rate (the file's rate being even).
 
     Yields:
         RGB, u8 [H, W, 3], arrays of their own.
@@ -45,7 +46,8 @@ def read_video(path: str | Path, *, fps: Fraction | None = None) -> Iterator[Ima
         container.close()
         raise ImageError(f"{source} has pictures in a coding unknown here; convert it to H.264")
     try:
-        check_size(stream.codec_context.width, stream.codec_context.height, str(source))
+        width = round(stream.codec_context.width * (stream.sample_aspect_ratio or 1))
+        check_size(width, stream.codec_context.height, str(source))
     except ImageError:
         container.close()
         raise
@@ -96,9 +98,12 @@ def _upright_frames(
 def _upright(frame: av.VideoFrame, pixel_aspect: Fraction) -> Image:
     # HD without a tag is BT.709; FFmpeg takes BT.601 for everything without one.
     untagged_hd = frame.colorspace == Colorspace.DEFAULT and frame.height >= _HD_LINES
+    width, height = float(frame.width * pixel_aspect), frame.height
+    scale = min(1.0, (_MOST_PIXELS / (width * height)) ** 0.5)
     image = frame.to_ndarray(
         format="rgb24",
-        width=max(1, round(frame.width * pixel_aspect)),
+        width=max(1, round(width * scale)),
+        height=max(1, round(height * scale)),
         src_colorspace=Colorspace.ITU709 if untagged_hd else None,
     )
     return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90)))
