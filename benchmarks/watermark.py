@@ -27,7 +27,7 @@ from parlante.avatar import Avatar
 from parlante.contract import Image
 from parlante.errors import ImageError, ParlanteError
 from parlante.media.video import read_video
-from parlante.provenance.watermark import FRAMES, SURE, Overlay, Watermark, best, find, mean_light
+from parlante.provenance.watermark import FRAMES, SURE, Overlay, Watermark, best, find, lights
 from parlante.runtime.assets import demo
 
 PAYLOAD = 0x123456789ABC
@@ -179,9 +179,7 @@ def clean(data: Path, count: int) -> list[str]:
     """Of ``count`` frames of real videos, each for itself: how often one is found; how nearly."""
     scores: list[float] = []
     for frame in tqdm(islice(real(data), count), total=count, desc="clean frames"):
-        light = mean_light([frame])
-        assert light is not None
-        scores.append(best(light)[0] / SURE)
+        scores.append(best(lights([frame]))[0] / SURE)
     highest, mean, spread = max(scores), np.mean(scores), np.std(scores)
     wrong = sum(score > 1 for score in scores)
     bound = 3 / len(scores)

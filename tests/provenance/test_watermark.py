@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from parlante import __version__
 from parlante.app import cli
 from parlante.contract import Image
 from parlante.errors import ImageError
+from parlante.media.video import read_video
 from parlante.provenance import Watermark, detect, verify
 from parlante.provenance.watermark import SURE
 from tests.support.portrait_samples import PHOTO, avatar, demo_speech
@@ -104,6 +107,40 @@ def test_pictures_of_several_sizes_are_refused() -> None:
     one, other = (np.zeros((side, 300, 3), np.uint8) for side in (300, 302))
     with pytest.raises(ImageError, match="one size"):
         detect([one, other])
+
+
+def in_vp8(pictures: list[Image]) -> list[av.Packet]:
+    """A piece of a video."""
+    coder = av.CodecContext.create("libvpx", "w")
+    assert isinstance(coder, av.VideoCodecContext)
+    coder.height, coder.width = pictures[0].shape[:2]
+    coder.pix_fmt, coder.time_base, coder.bit_rate = "yuv420p", Fraction(1, 25), 500_000
+    packets = []
+    for picture in pictures:
+        packets += coder.encode(av.VideoFrame.from_ndarray(picture, format="rgb24"))
+    return packets + coder.encode(None)
+
+
+def test_a_video_whose_frames_change_their_size(tmp_path: Path) -> None:
+    """As those of calls do: each size is searched for itself."""
+    path = tmp_path / "call.webm"
+    small = [np.asarray(cv2.resize(frame, (300, 200)), np.uint8) for frame in frames("none")[:7]]
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libvpx", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 512, 512, "yuv420p"
+        for i, packet in enumerate(in_vp8(small) + in_vp8(frames()[:7])):
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.pts = packet.dts = i
+            container.mux(packet)
+    assert len({frame.shape for frame in read_video(path)}) == 2
+    found = verify(path).watermark
+    assert found is not None and found.payload == PAYLOAD
+
+
+def test_a_version_before_a_release_is_named_as_that() -> None:
+    word = Watermark("0.3rc1", 7).word()
+    assert Watermark.of_word(word, 1.0) == Watermark("0.3", 7, 1.0)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 900, 3), (300, 300, 3)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from parlante.provenance.watermark import FRAMES, Watermark, find
 
 UNTRUSTED = "signingCredential.untrusted"
 UNKNOWN = "NotSupported"  # begins what the C2PA's library says of other kinds of files
-PIECES = 10  # of a video, two seconds each, that are searched for a watermark
+PIECES = 10  # of two seconds: so much of a video is searched for a watermark
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,13 @@ def _manifest_of(path: Path) -> Provenance:
 
 
 def _pieces(path: Path) -> Iterator[Iterator[Image]]:
-    """The frames of a picture or of up to `PIECES` pieces of a video, whatever the file is."""
+    """The frames of a picture or of pieces of a video, whatever the file is; of one size each."""
     try:
         yield iter([load_image(path).rgb])
         return
     except ImageError:
-        frames = read_video(path)
-    for _, first in zip(range(PIECES), frames, strict=False):
-        yield chain([first], islice(frames, FRAMES - 1))
+        frames = islice(read_video(path), PIECES * FRAMES)
+    for _, same in groupby(frames, np.shape):
+        alike = iter(same)
+        for first in alike:
+            yield chain([first], islice(alike, FRAMES - 1))

@@ -14,8 +14,9 @@ All is done for each scale from 0.45 to 2.2.
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -46,16 +47,17 @@ ALONE, SOFT = 21, 4.0  # pixels: what is narrower is a contour, no texture; how 
 PER_CHIP: Final = 2
 GRID: Final = SIDE * PER_CHIP
 SEEN: Final = 2 * SIDE
-FRAMES: Final = 50  # that are averaged: two seconds
+FRAMES: Final = 50  # that are looked at together: two seconds
+EVERY: Final = 5  # of them one is searched
 STEP: Final = 1.02  # from one scale to the next
 SCALES: Final = STEP ** np.arange(-40, 41)
 FINER: Final = (0.99, 0.995, 1.0, 1.005, 1.01)
 CANDIDATES: Final = 4  # scales that are looked at closely
-FINE, LOCAL, EVEN, MOST = 1.6, 3.0, 0.4, 2.0  # samples, samples, levels, standard deviations
+FINE, LOCAL, EVEN, MOST = 2.4, 2.0, 0.1, 2.0  # samples, samples, levels, standard deviations
 BAND: Final = 9  # frequencies over which a spectrum is averaged
 # Sum of the seven correlations, in standard deviations of what chance gives, from which on a mark
-# is there. Chance gives 27 and hardly more; see docs/watermark.md.
-SURE: Final = 34.0
+# is there. Chance gives 28, rarely 30; see docs/watermark.md.
+SURE: Final = 31.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Watermark:
 
     def word(self) -> int:
         """Its 64 bits and a checksum of 8."""
-        major, minor = (min(int(part), 15) for part in self.version.split(".")[:2])
+        major, minor = (min(int(part), 15) for part in re.findall(r"\d+", self.version)[:2])
         said = PRODUCT << 56 | (major << 4 | minor) << PAYLOAD_BITS | self.payload
         return said << 8 | _checksum(said)
 
@@ -121,36 +123,32 @@ class Overlay:
 
 def find(frames: Iterable[Image]) -> Watermark | None:
     """The watermark in up to `FRAMES` pictures u8 [H, W, 3], of one size; None where none is."""
-    light = mean_light(frames)
-    if light is None:
+    pictures = lights(frames)
+    if not pictures:
         return None
-    score, word = best(light)
+    score, word = best(pictures)
     return Watermark.of_word(word, score / SURE) if score > SURE else None
 
 
-def mean_light(frames: Iterable[Image]) -> Float | None:
-    """The mean brightness float32 [H, W] of up to `FRAMES` pictures; None of none."""
-    total: Float | None = None
-    count = 0
-    for frame in islice(frames, FRAMES):
-        light = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        total = light if total is None else total + light
-        count += 1
-    return None if total is None else total / np.float32(count)
+def lights(frames: Iterable[Image]) -> list[Image]:
+    """The brightness u8 [H, W] of those of up to `FRAMES` pictures that are searched."""
+    searched = islice(frames, 0, FRAMES, EVERY)
+    return [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in searched]
 
 
-def best(light: Float) -> tuple[float, int]:
-    """What is most like a mark in the mean brightness of pictures: how surely it is one, its bits.
+def best(pictures: list[Image]) -> tuple[float, int]:
+    """What is most like a mark in pictures' brightness: how surely it is one, and its bits.
 
     In standard deviations of what chance gives, seven added.
     """
-    likely = sorted(((_place(_seen(light, scale))[0], scale) for scale in SCALES), reverse=True)
-    return max(_read(light, s * finer) for _, s in likely[:CANDIDATES] for finer in FINER)
+    mean = np.asarray(np.mean(pictures, 0), np.float32)
+    likely = sorted(((_place(_seen([mean], scale))[0], scale) for scale in SCALES), reverse=True)
+    return max(_read(pictures, s * finer) for _, s in likely[:CANDIDATES] for finer in FINER)
 
 
-def _read(light: Float, scale: float) -> tuple[float, int]:
+def _read(pictures: Sequence[Image | Float], scale: float) -> tuple[float, int]:
     """How surely there is a mark at a scale, in standard deviations, and its bits."""
-    spectrum = _seen(light, scale)
+    spectrum = _seen(pictures, scale)
     score, (y, x) = _place(spectrum)
     word = 0
     for k in range(SYMBOLS):
@@ -169,26 +167,30 @@ def _place(spectrum: NDArray[Any]) -> tuple[float, tuple[int, int]]:
     return float(places.flat[best]), (y, x)
 
 
-def _seen(light: Float, scale: float) -> NDArray[Any]:
-    """The spectrum of a picture's tiles laid over each other, if a chip is ``scale`` · 4 pixels.
+def _seen(pictures: Sequence[Image | Float], scale: float) -> NDArray[Any]:
+    """The spectrum of pictures' tiles laid over each other, if a chip is ``scale`` · 4 pixels.
 
-    Without what is the picture's own: its contours, and how strong which frequencies are.
+    Without what is the pictures' own: their contours, and how strong which frequencies are.
     """
+    spectrum = np.fft.rfft2(sum(_tile(light, scale) for light in pictures))
+    strengths = np.fft.fftshift(np.abs(spectrum), 0).astype(np.float32)
+    usual = np.fft.ifftshift(cv2.blur(strengths, (BAND, BAND)), 0)
+    return np.asarray(spectrum / np.maximum(usual, 1e-6))
+
+
+def _tile(light: Image | Float, scale: float) -> Float:
+    """A picture's tiles [128, 128] laid over each other, everywhere as uneven."""
     per = PER_CHIP / (CHIP * scale)
     middle = [slice(max(0, round(n / 2 - SEEN * PER_CHIP / 2 / per)), None) for n in light.shape]
     sides = [round(SEEN * PER_CHIP / per)] * 2
-    own = light[middle[0], middle[1]][: sides[0], : sides[1]]
+    own = light[middle[0], middle[1]][: sides[0], : sides[1]].astype(np.float32)
     rows, columns = (max(8, round(n * per)) for n in own.shape)
     small = cv2.resize(own, (columns, rows), interpolation=cv2.INTER_AREA)
     fine = small - cv2.GaussianBlur(small, (0, 0), FINE)
     spread = np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), LOCAL)) + EVEN
     even = np.clip(fine / spread, -MOST, MOST)
     padded = np.pad(even, [(0, -n % GRID) for n in even.shape])
-    tile = padded.reshape(len(padded) // GRID, GRID, -1, GRID).sum((0, 2))
-    spectrum = np.fft.rfft2(tile)
-    strengths = np.fft.fftshift(np.abs(spectrum), 0).astype(np.float32)
-    usual = np.fft.ifftshift(cv2.blur(strengths, (BAND, BAND)), 0)
-    return np.asarray(spectrum / np.maximum(usual, 1e-6))
+    return np.asarray(padded.reshape(len(padded) // GRID, GRID, -1, GRID).sum((0, 2)))
 
 
 def _correlation(spectrum: NDArray[Any], pattern: int) -> NDArray[Any]:
