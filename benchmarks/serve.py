@@ -1,0 +1,165 @@
+"""A kiosk, two browsers and an operator at once: ``python -m benchmarks.serve --minutes 10``.
+
+Starts ``parlante serve`` as a program of its own, and four pages in a headless Chromium
+(playwright): the face twice, the kiosk, the operator's panel. Each face says something (espeak-ng)
+every few seconds. Printed is what the server's own ``/metrics`` and ``/sessions`` tell: how late
+frames were begun, how far each session's frames have drifted from the clock, and memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.live import CHROMIUM_OPTIONS, FPS, chromium
+
+PAGES = ("/", "/", "/?kiosk", "/operator")
+FACES = 3  # of the pages
+WARM_S = 30.0  # before anything is counted
+SPEAK_EVERY_S = 6.0
+SAID = (
+    "Good morning. The library opens at nine, and closes at six in the evening.",
+    "The lift to the second floor is on your left, behind the stairs.",
+    "Thank you for waiting. Somebody will be with you in a few minutes.",
+)
+BEGUN = re.compile(r'^parlante_frame_late_seconds_bucket\{le="([^"]+)"\} (\S+)', re.M)
+MEMORY = re.compile(r"^process_resident_memory_bytes (\S+)", re.M)
+
+
+@contextmanager
+def server(size: int) -> Iterator[str]:
+    """The address of a server of the demo face, which ends with the context."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--port", str(port), "--size", str(size), "--sessions", str(len(PAGES))]
+    program = subprocess.Popen([sys.executable, "-m", "parlante.app.cli", "serve", *options])
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        program.terminate()
+        program.wait(timeout=30)
+
+
+class Watch:
+    """What the server tells, from one moment on."""
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client, self._address = client, address
+
+    async def begin(self) -> None:
+        """Count from now on."""
+        self._begun, self.memory = await self._metrics()
+        self._frames = await self._frames_now()
+
+    async def late(self) -> dict[str, float]:
+        """Share of the frames that were begun at most so many seconds late."""
+        begun, self.memory = await self._metrics()
+        counts = {bound: n - self._begun[bound] for bound, n in begun.items()}
+        return {bound: n / counts["+Inf"] for bound, n in counts.items()}
+
+    async def drift(self) -> float:
+        """Seconds by which a session's frames are off the clock, the most of all; 0 is exact."""
+        now = await self._frames_now()
+        assert now.keys() == self._frames.keys(), "a session has ended"
+        return max(
+            abs((frames - self._frames[name][0]) / FPS - (at - self._frames[name][1]))
+            for name, (frames, at) in now.items()
+        )
+
+    async def _metrics(self) -> tuple[dict[str, float], float]:
+        text = await (await self._client.get(f"{self._address}/metrics")).text()
+        found = MEMORY.search(text)
+        assert found
+        return {k: float(v) for k, v in BEGUN.findall(text)}, float(found[1]) / 2**20
+
+    async def _frames_now(self) -> dict[str, tuple[int, float]]:
+        states = await (await self._client.get(f"{self._address}/sessions")).json()
+        return {state["name"]: (state["frames"], time.monotonic()) for state in states}
+
+
+async def measure(address: str, minutes: float) -> dict[str, Any]:
+    """Figures of ``minutes``, after a while to warm up."""
+    from aiohttp import ClientSession
+    from playwright.async_api import async_playwright
+
+    wrong: list[str] = []
+    async with ClientSession() as client, async_playwright() as p:
+        watch = Watch(client, address)
+        opened = await p.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
+
+        async def names() -> list[str]:
+            answer = await client.get(f"{address}/sessions")
+            return [state["name"] for state in await answer.json()]
+
+        for path in PAGES:
+            page = await (await opened.new_context()).new_page()
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            await page.goto(address + path)
+        while len(await names()) < FACES:
+            await asyncio.sleep(0.1)
+        started = time.monotonic()
+        at_first, turn = 0.0, 0
+        while time.monotonic() < started + WARM_S + 60 * minutes:
+            running = await names()
+            assert len(running) == FACES, f"{len(running)} sessions run"
+            asked = {"say": SAID[turn % len(SAID)]}
+            answer = await client.post(f"{address}/sessions/{running[turn % FACES]}", json=asked)
+            assert answer.status == 200, await answer.text()
+            turn += 1
+            if not at_first and time.monotonic() > started + WARM_S:
+                await watch.begin()
+                at_first = watch.memory
+            await asyncio.sleep(SPEAK_EVERY_S / FACES)
+        late, drift = await watch.late(), await watch.drift()
+        await opened.close()
+    return {
+        "faces": FACES,
+        "minutes": minutes,
+        "frames begun at most 20 ms late": f"{late['0.02']:.2%}",
+        "at most 40 ms, a frame": f"{late['0.04']:.2%}",
+        "drift, most of all sessions, ms": f"{1e3 * drift:.0f}",
+        "RSS of the server at first, MB": f"{at_first:.0f}",
+        "RSS at the end, MB": f"{watch.memory:.0f}",
+        "errors in pages": len(wrong),
+    }
+
+
+async def answering(address: str) -> None:
+    """Wait until the server answers."""
+    from aiohttp import ClientError, ClientSession
+
+    async with ClientSession() as client:
+        for _ in range(300):
+            try:
+                await client.get(f"{address}/healthz")
+                return
+            except ClientError:
+                await asyncio.sleep(0.1)
+    raise SystemExit("the server does not answer")
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--size", type=int, default=256)
+    parsed = parser.parse_args()
+    with server(parsed.size) as address:
+        await answering(address)
+        result = await measure(address, parsed.minutes)
+    for name, value in result.items():
+        print(f"{name:<40} {value:>10}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
