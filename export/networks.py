@@ -25,6 +25,7 @@ from models.audio import AudioEncoder, Streaming
 from models.dynamics import MOTION, Dynamics, DynamicsReader, DynamicsSampler
 from models.renderer import Renderer, diffusion_of
 from models.sync import SpokenLips, Sync
+from models.train.anchors import PRESS
 from models.train.loop import load_weights, made_by
 from parlante.contract import (
     ATTRIBUTES,
@@ -138,7 +139,10 @@ def networks(weights: Path) -> dict[str, Network]:
             SpokenLips(sync),
             {"embeddings": noise(CONTEXT, EMBEDDING).abs()},
             ("lip",),
-            {"shut": [round(float(v), 6) for v in sync.lip_shut]},
+            {
+                "shut": [round(float(v), 6) for v in sync.lip_shut],
+                "opening": [round(float(v), 6) for v in sync.lip_opening * PRESS / sync.lip_press],
+            },
         ),
         "dynamics_encode": Network(
             DynamicsReader(dynamics),

@@ -6,14 +6,20 @@ together the embeddings of a frame's audio and of its lips against all other fra
 (other times and other clips). The lip decoder learns people's lip codes by the motion that they
 cause on the mesh (`LipError`), and from the lip encoder what that thinks of its output.
 
-That is the first run. A second one goes on from its weights (``--start``) and adds synthetic
-voices, which teach what lips have to do for each sound (`models.train.voices`; needs espeak-ng):
-they are asked for what the runtime shows, which the first run's anchors tell.
+That is the first part: networks that differ in chance alone. The second part goes on from the first
+of them (``--start``) and adds synthetic voices, which teach what lips have to do for each sound
+(`models.train.voices`; needs espeak-ng): they are asked for what the runtime shows, which the first
+part's anchors tell. What people's lips teach is then, in part or whole, the mean of what the first
+part's networks say, which holds less of each person's own. The mean of two such runs' weights is
+what ships.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +58,9 @@ QUIET_PIECES, QUIET_FRAMES = 600, 64  # stretches to draw them from
 LESSON_SHARE = 1.5  # of a batch: windows beside it of synthetic voices
 LESSON_SECONDS = 8_000.0
 QUIET_WEIGHT, NATURAL_WEIGHT = 2.0, 0.1
+FIRST = "sync_first"  # file of the first part's networks
+FIRST_RUNS = 5
+TRUST = (0.5, 1.0)  # in the first part's word, for people's lips, of each run of the second part
 
 
 @dataclass(frozen=True)
@@ -174,19 +183,24 @@ class Voices:
 class Course:
     """What a network is trained on: people, sound in which nobody speaks, and synthetic voices.
 
-    ``quiet`` [P, T, 1024]: what is heard where nobody speaks.
+    ``quiet`` [P, T, 1024]: what is heard where nobody speaks; ``said`` [F, 16]: what the first
+    part's networks say of the speech, and how much that counts (``trust``); people's own lips are
+    the rest.
     """
 
     speech: Speech
     quiet: Tensor
     error: LipError
-    voices: Voices | None
+    voices: Voices | None = None
+    said: Tensor | None = None
+    trust: float = 0.0
 
     def losses(self, net: nn.Module, batch: int) -> dict[str, Tensor]:
         """Of one batch. All windows go through the network at once."""
         device = self.quiet.device
-        starts = torch.multinomial(self.speech.share, batch, replacement=True)
-        heard, expression, keep = self.speech.windows(self.speech.starts[starts])
+        chosen = torch.multinomial(self.speech.share, batch, replacement=True)
+        starts = self.speech.starts[chosen]
+        heard, expression, keep = self.speech.windows(starts)
         count = round(QUIET_SHARE * batch)
         first = torch.randint(self.quiet.shape[1] - FRAMES + 1, (count, 1), device=device)
         piece = torch.randint(len(self.quiet), (count, 1), device=device)
@@ -199,6 +213,11 @@ class Course:
         people = slice(count, count + batch)
         data = self.error.code(expression), keep
         out = terms(net, audio[people], predicted[people], data, self.error)
+        if self.said is not None:
+            said = self.said[starts[:, None] + torch.arange(CONTEXT - 1, FRAMES, device=device)]
+            every = torch.ones(said.shape[:2], dtype=torch.bool, device=device)
+            as_said = weighted(self.error(predicted[people], said, every), TRUE)
+            out |= {k: torch.lerp(out[k], own, self.trust) for k, own in as_said.items()}
         if self.voices is not None:
             spoken = shown(predicted[count:], self.voices.before)
             out["natural"] = NATURAL_WEIGHT * self.voices.natural(spoken)
@@ -216,6 +235,13 @@ class Course:
         shut = self.error.aperture(self.error.code(rest))
         out["silence"] = QUIET_WEIGHT * (self.error.aperture(predicted[:count]) - shut).abs().mean()
         return out
+
+
+@torch.no_grad()
+def said_by(networks: nn.ModuleList, heard: Tensor) -> Tensor:
+    """The mean of networks' lip codes [F, 16] of what is heard [F, 1024]; 0 before all is known."""
+    said = torch.stack([net.decoder(net.embedding(heard[None]))[0] for net in networks])
+    return F.pad(said.mean(0), (0, 0, CONTEXT - 1, 0))
 
 
 @torch.no_grad()
@@ -238,6 +264,27 @@ def validate(net: nn.Module, held_out: Speech, error: LipError) -> dict[str, flo
     return scores | {"correlation": float(like.mean())}
 
 
+def learn(
+    course: Course,
+    number: int,
+    settings: Settings,
+    parsed: Namespace,
+    scores: Callable[[nn.Module], dict[str, float]],
+) -> Path:
+    """Train a network, one of several; the folder that holds its weights."""
+    folder = parsed.out / str(number)
+    run = Namespace(**{**vars(parsed), "out": folder, "weights": folder})
+    torch.manual_seed(parsed.seed + number)
+    module = Sync().to(parsed.device)
+
+    def losses(progress: float) -> dict[str, Tensor]:
+        out = course.losses(module, settings.batch)
+        return {k: v for k, v in out.items() if k not in PARTS.get(parsed.without, ())}
+
+    train("sync", module, losses, settings, run, scores)
+    return folder
+
+
 def main() -> None:
     parsed, settings = arguments(__doc__, PRESETS, tuple(PARTS))
     device = torch.device(parsed.device)
@@ -256,30 +303,38 @@ def main() -> None:
     speech = join(training, encoder, pieces, PASSES)
     held_out = join(others, encoder, None, 1)
     quiet = unspoken(QUIET_PIECES, QUIET_FRAMES * MEL_PER_FRAME, pieces)
-    voices = None
-    if parsed.start is not None and parsed.without != "voices":
-        before = load_weights(Sync(), "sync", parsed.start).to(device).requires_grad_(False)
-        shapes = Shapes(error, model, before.lip_shut)
-        taught = Lessons.of(lessons(LESSON_SECONDS, parsed.seed), shapes, pieces, encoder)
-        natural = Natural(error.code(speech.expression[speech.keep]))
-        voices = Voices(taught, shapes, natural, before)
-    course = Course(speech, torch.stack([hear(encoder, q) for q in quiet]), error, voices)
-    module = Sync().to(device)
-
-    def losses(progress: float) -> dict[str, Tensor]:
-        out = course.losses(module, settings.batch)
-        return {k: v for k, v in out.items() if k not in PARTS.get(parsed.without, ())}
-
-    train(
-        "sync", module, losses, settings, parsed, lambda average: validate(average, held_out, error)
-    )
+    course = Course(speech, torch.stack([hear(encoder, q) for q in quiet]), error)
+    courses = [course] * FIRST_RUNS
+    if parsed.start is not None:
+        first = nn.ModuleList([Sync() for _ in range(FIRST_RUNS)])
+        said = said_by(load_weights(first, FIRST, parsed.start).to(device), speech.heard)
+        if parsed.without != "voices":
+            before = load_weights(Sync(), "sync", parsed.start).to(device).requires_grad_(False)
+            shapes = Shapes(error, model, before.lip_shut)
+            taught = Lessons.of(lessons(LESSON_SECONDS, parsed.seed), shapes, pieces, encoder)
+            natural = Natural(error.code(speech.expression[speech.keep]))
+            course = replace(course, voices=Voices(taught, shapes, natural, before))
+        courses = [replace(course, said=said, trust=trust) for trust in TRUST]
+    folders = [
+        learn(course, k, settings, parsed, lambda net: validate(net, held_out, error))
+        for k, course in enumerate(courses)
+    ]
     if Peers.rank():
         return
-    load_weights(module, "sync", parsed.weights)
+    runs = nn.ModuleList([load_weights(Sync(), "sync", folder).to(device) for folder in folders])
+    module = runs[0]
+    if parsed.start is None:
+        save_file(_half(runs), parsed.weights / f"{FIRST}.safetensors")
+    else:
+        states = [run.state_dict() for run in runs]
+        module.load_state_dict({k: sum(s[k] for s in states) / len(states) for k in states[0]})
     lipped = ([c for c in group if c.lips] for group in (training, others))
     calibrate(module, encoder, error, *lipped)
-    half = {k: v.half().contiguous() for k, v in module.state_dict().items()}
-    save_file(half, parsed.weights / "sync.safetensors", made_by("sync", parsed.weights))
+    save_file(_half(module), parsed.weights / "sync.safetensors", made_by("sync", folders[0]))
+
+
+def _half(module: nn.Module) -> dict[str, Tensor]:
+    return {k: v.half().contiguous() for k, v in module.state_dict().items()}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +14,10 @@ from models.data import dataset
 from parlante.face.model import FaceModel
 from parlante.face.pose import Pose
 from parlante.runtime.bundle import Bundle
+from tests.support import portrait_samples
+
+if TYPE_CHECKING:
+    from models.train.lips import LipError
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +65,15 @@ def still_clip() -> dataset.PreparedClip:
 def photo() -> NDArray[np.uint8]:
     """A head, uint8 [200, 200, 3]."""
     return np.ascontiguousarray(skimage.data.astronaut()[20:220, 130:330])
+
+
+@pytest.fixture(scope="session")
+def error() -> LipError:
+    """Errors of lips, by the attributes that ship."""
+    torch = pytest.importorskip("torch", reason="needs the extra [train]")
+    from models.attributes import Attributes
+    from models.train.lips import LipError
+    from models.train.loop import load_weights
+
+    attributes = load_weights(Attributes(), "attributes").requires_grad_(False)
+    return LipError(attributes, portrait_samples.model(), torch.device("cpu"))

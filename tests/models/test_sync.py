@@ -15,9 +15,11 @@ import models.train.loop as loop
 from models import sync
 from models.audio import AudioEncoder
 from models.data import dataset
-from models.train.sync import join
+from models.train.lips import LipError
+from models.train.sync import Course, join, said_by
+from models.train.voices import FRAMES
 from parlante import _core
-from parlante.contract import CONTEXT, MEL_BANDS, MEL_PER_FRAME, SILENCE
+from parlante.contract import CONTEXT, HEARD, MEL_BANDS, MEL_PER_FRAME, SILENCE
 from tests.support import portrait_samples
 
 
@@ -69,3 +71,28 @@ def test_clips_whose_sound_tells_of_lips_are_drawn_more_often(
     share = join(clips, AudioEncoder().eval(), None, 1).share
     assert len(share) == 3
     torch.testing.assert_close(share / share[0], torch.tensor([1, 0.5, 0.05 / 0.8]))
+
+
+def test_a_network_that_trusts_what_is_said_learns_that_alone(
+    error: LipError, still_clip: dataset.PreparedClip
+) -> None:
+    """Whoever says what the first part's networks say is right, whatever people's lips do."""
+    frames = 60
+    rng = np.random.default_rng(0)
+    clip = replace(
+        still_clip,
+        keep=np.ones(frames, bool),
+        expression=rng.uniform(0, 0.5, (frames, 53)).astype(np.float32),
+        mel=rng.uniform(-20, 0, (4 * frames, MEL_BANDS)).astype(np.float32),
+        lips=True,
+    )
+    speech = join([clip], AudioEncoder().eval(), None, 2)
+    networks = torch.nn.ModuleList([sync.Sync() for _ in range(2)]).eval()
+    said = said_by(networks, speech.heard)
+    quiet = torch.randn(3, FRAMES + 2, HEARD)
+    one, other = (said_by(networks[k : k + 1], speech.heard) for k in range(2))
+    torch.testing.assert_close(said, (one + other) / 2)
+    for taught_by, trust, right in ((one, 1.0, True), (one, 0.5, False), (said, 1.0, False)):
+        course = Course(speech, quiet, error, said=taught_by, trust=trust)
+        losses = course.losses(networks[0], 6)
+        assert all((losses[k] < 1e-4) == right for k in ("position", "motion", "velocity"))

@@ -14,7 +14,6 @@ import torch
 
 import models.train.loop as loop
 from models import sync
-from models.attributes import Attributes
 from models.audio import AudioEncoder
 from models.data import synthetic, visemes
 from models.data.dataset import PreparedClip
@@ -132,12 +131,6 @@ def test_a_recording_keeps_time() -> None:
         heard = synthetic.recorded(click, np.random.default_rng(seed))
         assert heard.shape == click.shape and heard.dtype == np.float32
         assert abs(int(np.abs(heard).argmax()) - 8_050) < 160
-
-
-@pytest.fixture(scope="module")
-def error() -> LipError:
-    attributes = loop.load_weights(Attributes(), "attributes").requires_grad_(False)
-    return LipError(attributes, portrait_samples.model(), torch.device("cpu"))
 
 
 def test_codes_open_lips_as_far_as_asked(error: LipError) -> None:

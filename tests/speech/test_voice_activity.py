@@ -26,7 +26,7 @@ def followed(samples: NDArray[np.float32], frames: int, cuts: tuple[int, ...] = 
     voice = VoiceActivity(Marked(), samples_per_frame=FRAME, look_ahead=AHEAD)  # type: ignore[arg-type]
     for piece in np.split(samples, cuts):
         voice.push(piece)
-    return [voice.next() for _ in range(frames)]
+    return [voice.next(0.0) for _ in range(frames)]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -75,3 +75,19 @@ def test_pieces_do_not_matter() -> None:
     whole = followed(samples, 90)
     assert 0 < np.mean(whole) < 1
     assert followed(samples, 90, (1, 511, 512, 5000, 5003, 33_333)) == whole
+
+
+def test_follows_lips_that_open_wide_and_half_a_second_longer() -> None:
+    """Though nothing is heard; as far as they open less than that, not at all."""
+    voice = VoiceActivity(Marked(), samples_per_frame=FRAME, look_ahead=AHEAD)  # type: ignore[arg-type]
+    voice.push(np.zeros(60 * FRAME, np.float32))
+    openings = np.full(50, 0.29)
+    openings[10], openings[30] = 0.35, 0.5
+    got = np.array([voice.next(float(opening)) for opening in openings])
+    held = HOLD // FRAME
+    assert not got[:10].any()
+    np.testing.assert_allclose(got[11 : 11 + held], 0.5, atol=1e-6)
+    assert not got[14 + held : 30].any()
+    np.testing.assert_allclose(got[30:33], [1 / 3, 2 / 3, 1], atol=1e-6)
+    np.testing.assert_allclose(got[32 : 31 + held], 1, atol=1e-6)
+    assert got[-1] == 0

@@ -79,6 +79,9 @@ class MotionStream:
         self._look_ahead = ahead
         self._hearing = Hearing(bundle, device, ahead)
         self._decode = bundle.session("lip_decode", device=device, threads=1)
+        lips = bundle.manifest.networks["lip_decode"]
+        self._opening = np.array(lips["opening"], np.float32)  # of a code's change from shut
+        self._shut = np.array(lips["shut"], np.float32)
         self._dynamics = Dynamics(bundle, seed, manner, device)
         self._breath, self._fixation = Breath(seed), Fixation(seed)
         self._emphasis, self._nods = Emphasis(ahead), Nods(seed)
@@ -131,8 +134,10 @@ class MotionStream:
         return motions
 
     def _next(self) -> Motion:
-        follow = np.float32(self._voice.next())
-        lip = self._rest + follow * (self._lip() - self._rest)
+        heard = self._lip()
+        opening = float((heard - self._shut) @ self._opening)
+        follow = np.float32(self._voice.next(opening))
+        lip = self._rest + follow * (heard - self._rest)
         drawn = self._dynamics.next(self._embeddings[-1])
         pose, lids, brows = np.split(drawn, [POSE, POSE + BLINK])
         pose, brows = np.split(self._emphasis.next(np.concatenate([pose, brows])), [POSE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
@@ -15,6 +16,9 @@ STATE = (2, 1, 128)
 # Probabilities of speech below and above which lips do not and do follow: as low as noise and most
 # music allow, so that the beginning of speech is not missed.
 NOBODY, SOMEBODY = 0.06, 0.3
+# How far lips would open, in widths of the mouth, that they follow though nobody was heard yet: a
+# detector needs a moment, and neither noise nor music opens lips so far.
+AJAR, OPEN = 0.3, 0.4
 HOLD = 8000  # samples that lips still follow the sound after speech
 FADE = 1 / 3  # of a frame's change
 
@@ -23,7 +27,8 @@ class VoiceActivity:
     """How far lips follow the sound, frame by frame, 0 to 1; by Silero VAD (Silero Team, MIT).
 
     A frame follows when there is speech in its own samples, in those of the look-ahead or in the
-    half second before. Not safe for use from several threads at once.
+    half second before, or when lips would open wide in it or in that half second. Not safe for use
+    from several threads at once.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class VoiceActivity:
         self._first = 0  # number of the first chunk still held
         self._start = 0  # first sample of the next frame
         self._follow: float | None = None
+        self._openings = deque([0.0], maxlen=1 + HOLD // self._frame)
 
     def push(self, samples: Float) -> None:
         """Hear samples float32 [n]."""
@@ -62,18 +68,24 @@ class VoiceActivity:
             self._samples = self._samples[CHUNK:]
         return judged
 
-    def next(self) -> float:
-        """Of the next frame."""
+    def next(self, opening: float) -> float:
+        """Of the next frame, where following lips would open by ``opening``, mouth widths."""
         end = (self._start + self._frame + self._ahead) // CHUNK
         begin = max(0, self._start - HOLD) // CHUNK
         del self._speech[: begin - self._first]
         self._first = begin
         heard = max(self._speech[: end - begin], default=0.0)
-        wanted = min(max((heard - NOBODY) / (SOMEBODY - NOBODY), 0.0), 1.0)
+        self._openings.append(opening)
+        wanted = max(_between(heard, NOBODY, SOMEBODY), _between(max(self._openings), AJAR, OPEN))
         before = wanted if self._follow is None else self._follow
         self._follow = before + min(max(wanted - before, -FADE), FADE)
         self._start += self._frame
         return self._follow
+
+
+def _between(value: float, low: float, high: float) -> float:
+    """0 up to ``low``, 1 from ``high`` on."""
+    return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
 def probabilities(session: onnxruntime.InferenceSession, sound: Iterable[Float]) -> Float:
