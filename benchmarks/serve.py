@@ -35,12 +35,13 @@ MEMORY = re.compile(r"^process_resident_memory_bytes (\S+)", re.M)
 
 
 @contextmanager
-def server(size: int) -> Iterator[str]:
+def server(size: int, threads: int) -> Iterator[str]:
     """The address of a server of the demo face, which ends with the context."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ["--port", str(port), "--size", str(size), "--sessions", str(len(PAGES))]
+    options = ["--port", str(port), "--sessions", str(len(PAGES))]
+    options += ["--size", str(size), "--threads", str(threads)]
     program = subprocess.Popen([sys.executable, "-m", "parlante.app.cli", "serve", *options])
     try:
         yield f"http://127.0.0.1:{port}"
@@ -153,8 +154,9 @@ async def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=1, help="of each session")
     parsed = parser.parse_args()
-    with server(parsed.size) as address:
+    with server(parsed.size, parsed.threads) as address:
         await answering(address)
         result = await measure(address, parsed.minutes)
     for name, value in result.items():
