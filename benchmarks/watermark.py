@@ -2,7 +2,7 @@
 
 Photos of the sharp clips' people speak the demo voice. Pieces of two seconds of that go through
 what happens to videos on their way, `WAYS`, and are searched. Real videos, which carry no mark, are
-searched, too, every 20th frame for itself. Cost, and what the mark changes, over all that is
+searched, too, every 17th frame for itself. Cost, and what the mark changes, over all that is
 drawn.
 """
 
@@ -32,7 +32,7 @@ from parlante.runtime.assets import demo
 
 PAYLOAD = 0x123456789ABC
 CUT = 0.15  # of each side
-EVERY = 20  # frames of a real video one is searched
+EVERY = 17  # frames of a real video one is searched
 
 
 def coded(
@@ -169,7 +169,7 @@ def made(data: Path, count: int, seconds: int) -> list[str]:
 
 
 def real(data: Path) -> Iterator[Image]:
-    """Every 20th frame of the clips in a folder."""
+    """Every 17th frame of the clips in a folder."""
     for clip in read_manifest(data):
         with suppress(ImageError):  # of clips of sound alone
             yield from islice(read_video(data / clip.file), None, None, EVERY)
