@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import skimage.data
 from numpy.typing import NDArray
 
 from models.data import dataset
+from parlante.contract import MEL_BANDS
 from parlante.face.model import FaceModel
 from parlante.face.pose import Pose
 from parlante.runtime.bundle import Bundle
@@ -65,6 +67,20 @@ def still_clip() -> dataset.PreparedClip:
 def photo() -> NDArray[np.uint8]:
     """A head, uint8 [200, 200, 3]."""
     return np.ascontiguousarray(skimage.data.astronaut()[20:220, 130:330])
+
+
+@pytest.fixture
+def long_clip(still_clip: dataset.PreparedClip) -> dataset.PreparedClip:
+    """The same head for 60 frames, its expressions and sound by chance."""
+    frames = 60
+    rng = np.random.default_rng(0)
+    return replace(
+        still_clip,
+        keep=np.ones(frames, bool),
+        expression=rng.uniform(0, 0.5, (frames, 53)).astype(np.float32),
+        mel=rng.uniform(-20, 0, (4 * frames, MEL_BANDS)).astype(np.float32),
+        lips=True,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -74,19 +74,10 @@ def test_clips_whose_sound_tells_of_lips_are_drawn_more_often(
 
 
 def test_a_network_that_trusts_what_is_said_learns_that_alone(
-    error: LipError, still_clip: dataset.PreparedClip
+    error: LipError, long_clip: dataset.PreparedClip
 ) -> None:
     """Whoever says what the first part's networks say is right, whatever people's lips do."""
-    frames = 60
-    rng = np.random.default_rng(0)
-    clip = replace(
-        still_clip,
-        keep=np.ones(frames, bool),
-        expression=rng.uniform(0, 0.5, (frames, 53)).astype(np.float32),
-        mel=rng.uniform(-20, 0, (4 * frames, MEL_BANDS)).astype(np.float32),
-        lips=True,
-    )
-    speech = join([clip], AudioEncoder().eval(), None, 2)
+    speech = join([long_clip], AudioEncoder().eval(), None, 2)
     networks = torch.nn.ModuleList([sync.Sync() for _ in range(2)]).eval()
     said = said_by(networks, speech.heard)
     quiet = torch.randn(3, FRAMES + 2, HEARD)
