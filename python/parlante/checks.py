@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from parlante.errors import ParlanteError
+
+FRAMES = "head", "photo"  # what a frame shows, where it is not so many pixels of the photo
+SIDES = 128, 1920  # of a frame, pixels
 
 
 def whole(name: str, value: int, low: int, high: int) -> int:
@@ -27,3 +32,22 @@ def number(name: str, value: float, most: float, meaning: str) -> float:
     ):
         raise ParlanteError(f"{name}={value!r}; give a number from 0 {meaning}")
     return float(value)
+
+
+def frame_pixels(frame: str) -> tuple[int, int] | None:
+    """Width and height of ``"1920x1080"``, a frame of so many pixels; None for one of `FRAMES`.
+
+    Raises:
+        ParlanteError: it is neither, or a side is odd, or not from 128 to 1920.
+    """
+    if frame in FRAMES:
+        return None
+    sides = re.fullmatch("([0-9]{1,5})x([0-9]{1,5})", frame) if isinstance(frame, str) else None
+    low, high = SIDES
+    if sides is None or any(int(n) % 2 or not low <= int(n) <= high for n in sides.groups()):
+        raise ParlanteError(
+            f"frame={frame!r}; give {', '.join(FRAMES)}, or width and height in pixels, both even, "
+            f"from {low} to {high}: 1920x1080"
+        )
+    width, height = map(int, sides.groups())
+    return width, height

@@ -21,7 +21,6 @@ Image: TypeAlias = NDArray[np.uint8]  # [H, W, C], RGB unless said otherwise
 Samples: TypeAlias = NDArray[Any]  # of sound: [n] or [n, channels]
 Picture: TypeAlias = str | Path | bytes | Image  # a path, the bytes of an image file, or pixels
 
-FrameKind = Literal["head", "photo"]  # what a frame shows
 Mark = Literal["manifest", "watermark"]  # what says that a picture was made
 Mood = Literal["neutral", "friendly", "serious", "sad", "surprised"]
 Pixels = Literal["rgb", "bgr", "rgba", "nv12"]  # how a frame lies in memory

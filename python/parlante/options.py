@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, TypedDict, get_args
 import numpy as np
 
 from parlante.backdrop import Backdrop, Color, background_of
-from parlante.checks import number, whole
+from parlante.checks import frame_pixels, number, whole
 from parlante.contract import (
     FUTURES,
     LOOK_AHEAD,
     NATIVE_FPS,
-    FrameKind,
     Mark,
     Mood,
     Picture,
@@ -45,7 +44,7 @@ class RenderKeywords(TypedDict, total=False):
     steps: int
     seed: int | None
     size: int
-    frame: FrameKind
+    frame: str
     fps: Fraction | int | float
     look_ahead: int
     pose: float
@@ -93,12 +92,15 @@ class RenderOptions:
     """Side of the square picture in pixels, even, 128 to 1080; of a whole photo the shorter side,
     where the photo has as many. Time a frame grows with it."""
 
-    frame: FrameKind = field(
-        default="head", metadata={"help": "what is shown: head, a square; photo, all of it"}
+    frame: str = field(
+        default="head",
+        metadata={"help": "what is shown: head, a square; photo, all of it; or 1920x1080 pixels"},
     )
-    """What a frame shows: ``"head"``, a square around head and shoulders, or ``"photo"``, the whole
-    photo with its own aspect, in which the head moves and the rest stands still. The latter keeps
-    the photo's background, and is not for ``rgba``."""
+    """What a frame shows: ``"head"``, a square around head and shoulders; ``"photo"``, the whole
+    photo with its own aspect, in which the head moves and the rest stands still; or as much of it
+    as fills a frame of a width and a height, ``"1920x1080"``, both even, 128 to 1920, whatever
+    ``size`` is. Head and shoulders are never cut off there: what the photo leaves of the frame
+    shows it blurred, or the ``background``."""
 
     fps: Fraction | int | float = field(
         default=Fraction(25), metadata={"help": "frames a second, 1 to 120"}
@@ -192,10 +194,7 @@ class RenderOptions:
             raise ParlanteError(
                 f"pixels={self.pixels!r}; give one of {', '.join(get_args(Pixels))}"
             )
-        if self.frame not in get_args(FrameKind):
-            raise ParlanteError(
-                f"frame={self.frame!r}; give one of {', '.join(get_args(FrameKind))}"
-            )
+        frame_pixels(self.frame)
         checked = {
             "size": _size(self.size),
             "steps": whole("steps", self.steps, 1, MAX_STEPS),

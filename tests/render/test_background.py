@@ -41,7 +41,7 @@ def test_lines_of_the_background_stay_whole() -> None:
     options = RenderOptions(frame="photo", size=min(photo.shape))
     draws = FrameRenderer(Bundle.default(), model(), portrait, options)
     moved = draws.draw_warp(portrait.expression, MOVED)[..., 1]
-    (x, y), (height, width) = draws._stage.corner, draws._stage.plate.shape[:2]
+    (x, y), (height, width) = draws._stage.place, draws._stage.plate.shape[:2]
     beyond = np.ones(photo.shape, bool)
     beyond[y : y + height, x : x + width] = False
     assert beyond.mean() > 0.1

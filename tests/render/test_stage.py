@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -18,6 +19,7 @@ from parlante.options import RenderOptions
 from parlante.portrait.encoder import PortraitEncoder
 from parlante.portrait.portrait import Portrait
 from parlante.render import stage
+from parlante.render.framing import placement
 from parlante.render.grid import Grid, crop_grid
 from parlante.render.renderer import FrameRenderer
 from parlante.render.stage import cut_out
@@ -92,7 +94,7 @@ def test_what_lies_beyond_the_head_is_copied(pixels: str) -> None:
     portrait = wide()
     draws = renderer(portrait, frame="photo", size=500, pixels=pixels)
     made = draws.draw(spoken(portrait), TURNED)
-    (x, y), (height, width) = draws._stage.corner, draws._stage.plate.shape[:2]
+    (x, y), (height, width) = draws._stage.place, draws._stage.plate.shape[:2]
     assert x % 2 == y % 2 == height % 2 == width % 2 == 0
     assert width < 0.7 * made.shape[1]
     outside = np.ones(made.shape[:2], bool)
@@ -163,9 +165,47 @@ def test_the_whole_photo_cut_out_and_before_a_picture() -> None:
     np.testing.assert_array_equal(made[clear], wanted[clear])
 
 
-def test_frames_are_of_two_kinds() -> None:
-    with pytest.raises(ParlanteError, match="head, photo"):
-        RenderOptions(frame="all")  # type: ignore[arg-type]
+@pytest.mark.parametrize("frame", ["1920x1080", "600x1000", "320x240"])
+@pytest.mark.parametrize("face", [wide, lambda: avatar().portrait], ids=["wide", "demo"])
+def test_a_frame_of_so_many_pixels_is_filled(frame: str, face: Callable[[], Portrait]) -> None:
+    """With the photo, which stands still but for the head; beside it with the photo, blurred."""
+    portrait = face()
+    draws = renderer(portrait, frame=frame)
+    still = draws.draw_warp(portrait.expression, np.zeros(6, np.float32))
+    width, height = map(int, frame.split("x"))
+    assert still.shape == (height, width, 3)
+    # All of head and shoulders is there, as it is.
+    left, top, side = (int(v) for v in portrait.box)
+    shown = portrait.picture[max(top, 0) : top + side, max(left, 0) : left + side]
+    scale = placement(portrait, RenderOptions(frame=frame)).scale[0]
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    shown = cv2.resize(shown, None, fx=scale, fy=scale, interpolation=how)[2:-2, 2:-2]
+    found = cv2.matchTemplate(still, shown, cv2.TM_SQDIFF)
+    assert found.min() / shown.size < 100  # levels, squared; some pixels off it is thousands
+    # No bars: what is along the edges is not of one colour, and not black.
+    for edge in (still[:, 0], still[:, -1], still[0], still[-1]):
+        assert edge.mean() > 0.3 * portrait.picture.mean() and edge.std() > 1
+    moved = draws.draw(spoken(portrait), TURNED)
+    (x, y), (high, wide_) = draws._stage.place, draws._stage.plate.shape[:2]
+    outside = np.ones(still.shape[:2], bool)
+    outside[y : y + high, x : x + wide_] = False
+    np.testing.assert_array_equal(moved[outside], still[outside])
+    assert (moved != still).any()
+
+
+def test_a_person_cut_out_stands_on_the_lower_edge() -> None:
+    portrait = avatar().portrait
+    draws = renderer(portrait, frame="400x900", pixels="rgba")
+    matte = draws.draw(spoken(portrait), TURNED)[..., 3]
+    assert matte.shape == (900, 400)
+    assert (matte[:150] == 0).all()
+    assert (matte[-1] == 255).mean() > 0.5
+
+
+def test_a_frame_names_what_it_shows() -> None:
+    for wrong in ("all", "1921x1080", "64x64", "1920x", 7):
+        with pytest.raises(ParlanteError, match="head, photo, or width and height"):
+            RenderOptions(frame=wrong)  # type: ignore[arg-type]
 
 
 def test_a_damaged_photo_is_said_to_be_one() -> None:

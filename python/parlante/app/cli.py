@@ -57,7 +57,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="parlante", description="One portrait and any speech in, a talking video out."
+        prog="parlante",
+        description="One portrait and any speech in, a talking video out.",
+        epilog="Begin with: parlante speak --demo -o demo.mp4",
     )
     parser.add_argument("--version", action="version", version=f"parlante {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done")

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from parlante.contract import ATLAS, EXPRESSION, IDENTITY, VERTICES, Float, FrameKind, Image
+from parlante.checks import frame_pixels
+from parlante.contract import ATLAS, EXPRESSION, IDENTITY, VERTICES, Float, Image
 from parlante.errors import ImageError, OutputError, reason
 from parlante.face.patches import Patches
 from parlante.face.pose import Pose
@@ -104,7 +105,7 @@ class Portrait:
         return tuple(float(count / side) for count in pixels)  # type: ignore[return-value]
 
     @cached_property
-    def cut_outs(self) -> dict[tuple[FrameKind, int], Image]:
+    def cut_outs(self) -> dict[tuple[str, int], Image]:
         """Of one frame and size the person cut out of the photo, as `render.stage` keeps it."""
         return {}
 
@@ -127,8 +128,10 @@ class Portrait:
         """The whole photo, uint8 [H, W, 3] RGB; ImageError where it is damaged."""
         return load_image(self.photo.tobytes()).rgb
 
-    def frame_size(self, frame: FrameKind, size: int) -> tuple[int, int]:
+    def frame_size(self, frame: str, size: int) -> tuple[int, int]:
         """Width and height in pixels of a frame, both even."""
+        if (pixels := frame_pixels(frame)) is not None:
+            return pixels
         if frame == "head":
             return size, size
         height, width = self.picture.shape[:2]

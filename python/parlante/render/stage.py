@@ -21,6 +21,7 @@ from parlante.options import RenderOptions
 from parlante.portrait.colour_lines import foreground
 from parlante.portrait.matte import Matte, lay_in
 from parlante.portrait.portrait import Portrait
+from parlante.render.framing import placement
 from parlante.render.grid import Grid, crop_grid
 from parlante.render.ops import Ops
 from parlante.runtime.bundle import Bundle
@@ -37,8 +38,8 @@ class Stage:
     """What `compose` is given, and what is around it.
 
     source uint8 [Hs, Ws, 4], corner of the frame in it, plate uint8 [H, W, 3], background: as
-    `compose` takes them; grid: of the flow over the frame; rest: the whole photo in the frame's
-    pixels, in which what is composed lies at ``corner``, or None where it is all there is.
+    `compose` takes them; grid: of the flow over the frame; rest: the frame with nothing moved, in
+    which what is composed lies at ``place`` x, y, or None where it is all there is.
     """
 
     source: Image
@@ -46,17 +47,18 @@ class Stage:
     plate: Image
     background: Background
     grid: Grid
-    rest: Image | None
+    rest: Image | None = None
+    place: tuple[int, int] = (0, 0)
 
     def whole(self, composed: Image, pixels: Pixels) -> Image:
         """The frame, of what was composed [H, W, 3]."""
         if self.rest is None:
             return composed
         frame: Image = self.rest.copy()
-        (x, y), (height, width) = self.corner, self.plate.shape[:2]
+        (x, y), (height, width) = self.place, self.plate.shape[:2]
         frame[y : y + height, x : x + width] = composed[:height]
         if pixels == "nv12":
-            below = len(self.source) + y // 2
+            below = len(frame) * 2 // 3 + y // 2
             frame[below : below + height // 2, x : x + width] = composed[height:]
         return frame
 
@@ -84,7 +86,7 @@ def _head(portrait: Portrait, options: RenderOptions) -> Stage:
         if background is None
         else _kept(portrait, options, partial(cut_out, source))
     )
-    return Stage(source, corner, plate, background or "plate", crop_grid(min(size, FINEST)), None)
+    return Stage(source, corner, plate, background or "plate", crop_grid(min(size, FINEST)))
 
 
 def _behind(options: RenderOptions, height: int, width: int) -> tuple[Image, Background | None]:
@@ -98,31 +100,29 @@ def _behind(options: RenderOptions, height: int, width: int) -> tuple[Image, Bac
 
 
 def _photo(portrait: Portrait, options: RenderOptions, ops: Ops, bundle: Bundle) -> Stage:
-    width, height = portrait.frame_size("photo", options.size)
-    photo = portrait.picture
-    scale = np.array([width / photo.shape[1], height / photo.shape[0]])
-    if photo.shape[:2] != (height, width):
-        photo = np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA))
+    placed = placement(portrait, options)
+    (width, height), scale, at = placed.size, placed.scale, placed.at
     left, top, side = portrait.box
     to_photo = side / GRID * scale  # from the 256-grid to pixels of the frame
-    start = (np.array([left, top]) + 0.5 * side / GRID) * scale - 0.5
+    start = (np.array([left, top]) + 0.5 * side / GRID) * scale - 0.5 + at
     # All that may move: the canvas, and whole pairs of pixels, which share their colour in video.
     before, above, after, below = portrait.margins
-    low = np.array([left - before * side, top - above * side]) * scale
-    high = np.array([left + (1 + after) * side, top + (1 + below) * side]) * scale
+    low = np.array([left - before * side, top - above * side]) * scale + at
+    high = np.array([left + (1 + after) * side, top + (1 + below) * side]) * scale + at
     x, y = (max(int(v) // 2 * 2, 0) for v in low)
     right, bottom = (
         min(-(-int(np.ceil(v)) // 2) * 2, n) for v, n in zip(high, (width, height), strict=True)
     )
     plate, background = _behind(options, height, width)
-    source = _opaque(photo)
+    photo = _opaque(placed.photo)
     if background is not None:
 
         def cut_anew() -> Image:
-            source[..., 3] = _matte_of(portrait, photo, low, high, bundle)
-            return cut_out(source)
+            photo[..., 3] = _matte_of(portrait, placed.photo, low - at, high - at, bundle)
+            return cut_out(photo)
 
-        source = _kept(portrait, options, cut_anew)
+        photo = _kept(portrait, options, cut_anew)
+    source, corner = placed.sheet(photo, low, high, blurred=background is None)
     finer = min(1.0, FINEST / (side * float(scale[0])))
     rows, columns = (max(1, round(n * finer)) for n in (bottom - y, right - x))
     per = np.array([columns / (right - x), rows / (bottom - y)])
@@ -138,8 +138,9 @@ def _photo(portrait: Portrait, options: RenderOptions, ops: Ops, bundle: Bundle)
     nowhere = np.zeros((0, 2, 3), np.float32), np.zeros((0, 2), np.int32)
     kind = background or "plate"
     still_frame = source, plate, still, None, None, None, *nowhere, rest
-    ops.compose(*still_frame, format=options.pixels, background=kind)
-    return Stage(source, (x, y), plate[y:bottom, x:right].copy(), kind, grid, rest)
+    ops.compose(*still_frame, format=options.pixels, background=kind, corner=corner)
+    moving = corner[0] + x, corner[1] + y
+    return Stage(source, moving, plate[y:bottom, x:right].copy(), kind, grid, rest, (x, y))
 
 
 def _kept(portrait: Portrait, options: RenderOptions, make: Callable[[], Image]) -> Image:
