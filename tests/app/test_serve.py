@@ -9,7 +9,7 @@ import shutil
 import ssl
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from socket import create_server
 from typing import Any
@@ -23,7 +23,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
 from benchmarks.live import CHROMIUM_OPTIONS, chromium
-from parlante import ParlanteError
+from parlante import Avatar, ParlanteError
 from parlante.app.serve import (
     MAX_UPLOAD,
     SESSIONS,
@@ -40,12 +40,15 @@ Client = TestClient[Any, Any]
 
 
 def served(
-    check: Callable[[Client], Awaitable[None]], token: str | None = None, **options: Any
+    check: Callable[[Client], Awaitable[None]],
+    token: str | None = None,
+    faces: Mapping[str, Avatar] | None = None,
+    **options: Any,
 ) -> None:
-    """Run ``check`` against a server of the demo portrait."""
+    """Run ``check`` against a server of these faces, or of the demo portrait."""
 
     async def run() -> None:
-        server = TestServer(application(avatar(), token=token, **OPTIONS, **options))
+        server = TestServer(application(faces or avatar(), token=token, **OPTIONS, **options))
         async with TestClient(server) as client:
             await check(client)
 

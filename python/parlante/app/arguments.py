@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import Field, fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +72,9 @@ def compute_of(arguments: argparse.Namespace) -> Compute:
     return Compute(**{one.name: getattr(arguments, one.name) for one in fields(Compute)})
 
 
+@cache
 def bundle_of(folder: Path | None) -> Bundle | None:
-    """The bundle in ``--bundle``'s folder, if there is one."""
+    """The bundle in ``--bundle``'s folder, opened once, if there is one."""
     from parlante.runtime.bundle import Bundle
 
     return None if folder is None else Bundle.open(folder)

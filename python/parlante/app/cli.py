@@ -29,6 +29,7 @@ from parlante.runtime.assets import demo
 
 _log = logging.getLogger("parlante")
 PHOTOS = "one or more photos of a person, a short video, or a face made by encode"
+FACES = "faces to choose from, each a photo, a short video, or one made by encode"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -200,7 +201,7 @@ def _live_parser(live: argparse.ArgumentParser) -> None:
 
 
 def _serve_parser(serve: argparse.ArgumentParser) -> None:
-    serve.add_argument("photo", nargs="*", type=Path, help=f"{PHOTOS}; none for the demo")
+    serve.add_argument("photo", nargs="*", type=Path, help=f"{FACES}; none for the demo")
     serve.add_argument(
         "--host",
         default="127.0.0.1",
@@ -211,7 +212,9 @@ def _serve_parser(serve: argparse.ArgumentParser) -> None:
     serve.add_argument(
         "--sessions", type=int, default=2, metavar="N", help="at a time (default: 2)"
     )
-    serve.add_argument("--voice", metavar="NAME", help="of espeak-ng, which reads text: en, de …")
+    serve.add_argument(
+        "--voice", nargs="+", default=[], metavar="NAME", help="of espeak-ng, to read text: en de …"
+    )
     serve.add_argument(
         "--attract", type=Path, metavar="SOUND", help="the face says it while nobody speaks to it"
     )
@@ -267,6 +270,7 @@ def _live(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    from parlante.app.choices import names_of
     from parlante.app.serve import serve
     from parlante.app.viewer import Attraction
 
@@ -275,14 +279,15 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.attract is not None:
         attraction = Attraction.read(arguments.attract, arguments.attract_after)
     with demo() as (photo, _):
-        avatar = avatar_of(arguments, arguments.photo or [photo])
+        named = names_of(arguments.photo or [photo])
+        faces = {name: avatar_of(arguments, [path]) for name, path in named.items()}
     serve(
-        avatar,
+        faces,
         host=arguments.host,
         port=arguments.port,
         options=options,
         sessions=arguments.sessions,
-        voice=arguments.voice,
+        voices=arguments.voice,
         attraction=attraction,
         token=os.environ.get("PARLANTE_TOKEN"),
         certificate=arguments.certificate,

@@ -1,15 +1,16 @@
 """`parlante serve`: a web page on which an avatar idles, speaks and can be interrupted.
 
-One WebSocket is one `Live` session. The server sends, for each frame, one binary message: pts in
-16 kHz samples as uint64 and the length of the JPEG as uint32 (little-endian), the JPEG, then the
-frame's samples as int16 (48 kHz, mono). The page sends sound as binary int16 at the rate it named,
-and commands as JSON: ``{"rate": 48000}``, ``{"do": "flush"}``, ``{"do": "interrupt"}``, ``{"say":
-"text"}``, ``{"change": {"mood": "friendly"}}`` (as `Live.change`). With ``{"rate": 48000, "listen":
-"speech"}`` only what somebody says is spoken, and who begins to speak interrupts the face. Once a
-second the server answers with its status as JSON. To ``{"offer": "SDP"}`` it answers ``{"answer":
-"SDP"}``, or null where aiortc is missing; once WebRTC is connected frames come that way, until
-``{"do": "websocket"}``. ``POST /speak`` takes a sound file for the page
-that names itself: ``/speak?session=…``.
+One WebSocket, ``/live?face=NAME``, is one `Live` session. The server sends, for each frame, one
+binary message: pts in 16 kHz samples as uint64 and the length of the JPEG as uint32
+(little-endian), the JPEG, then the frame's samples as int16 (48 kHz, mono). The page sends sound as
+binary int16 at the rate it named, and commands as JSON: ``{"rate": 48000}``, ``{"do": "flush"}``,
+``{"do": "interrupt"}``, ``{"say": "text"}``, ``{"voice": "de"}``, ``{"change": {"mood":
+"friendly"}}`` (as `Live.change`). With ``{"rate": 48000, "listen": "speech"}`` only what somebody
+says is spoken, and who begins to speak interrupts the face. Once a second the server answers with
+its status as JSON. To ``{"offer": "SDP"}`` it answers ``{"answer": "SDP"}``, or null where aiortc
+is missing; once WebRTC is connected frames come that way, until ``{"do": "websocket"}``. ``POST
+/speak`` takes a sound file for the page that names itself: ``/speak?session=…``. ``GET /choices``
+names faces and voices (JSON), ``GET /faces/NAME/picture`` is a face (JPEG).
 
 ``GET /operator`` is a page of all sessions, made from ``GET /sessions`` (JSON), ``GET
 /sessions/NAME/picture`` (JPEG) and ``POST /sessions/NAME``, which takes the commands above. ``GET
@@ -19,13 +20,11 @@ that names itself: ``/speak?session=…``.
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import hmac
 import secrets
 import ssl
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -33,13 +32,14 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote, urlsplit
 
 from parlante import __version__
+from parlante.app.choices import Choices
 from parlante.app.health import CONTENT_TYPE, Health
+from parlante.app.pages import page, policy
 from parlante.app.viewer import BAD_MESSAGES, Attraction, Viewer
 from parlante.avatar import Avatar
 from parlante.contract import Float
 from parlante.errors import ParlanteError, reason
 from parlante.options import RenderOptions
-from parlante.runtime.assets import asset
 from parlante.session.live import MAX_QUEUED_S
 from parlante.speech.audio import read_audio
 
@@ -57,6 +57,7 @@ MAX_UPLOAD = 20 * 2**20  # bytes of a sound file
 MAX_MESSAGE = 2**20  # bytes of a piece of sound
 SOUND_RATE = 48_000  # Hz, of the sound that the page plays
 SESSIONS = 2  # at a time, where not asked for more
+LEAVING = 1.0  # seconds in which a session that ends makes room for one that begins
 
 
 class PageKeywords(TypedDict, total=False):
@@ -64,7 +65,7 @@ class PageKeywords(TypedDict, total=False):
 
     options: RenderOptions | None
     sessions: int
-    voice: str | None
+    voices: Sequence[str]
     attraction: Attraction | None
 
 
@@ -81,15 +82,14 @@ def needs_token(host: str) -> bool:
 class _Server:
     def __init__(
         self,
-        avatar: Avatar,
+        choices: Choices,
         token: str | None,
         options: RenderOptions,
         sessions: int,
-        voice: str | None,
         attraction: Attraction | None,
     ) -> None:
-        self._avatar, self._token, self._options = avatar, token, options
-        self._limit, self._voice, self._attraction = sessions, voice, attraction
+        self._choices, self._token, self._options = choices, token, options
+        self._limit, self._attraction = sessions, attraction
         self._viewers: dict[str, Viewer] = {}
         self._running = 0
         self._health = Health(sessions, lambda: self._running)
@@ -98,6 +98,8 @@ class _Server:
         application = web.Application(client_max_size=MAX_UPLOAD, middlewares=[self._guard])
         application.router.add_get("/", self._page)
         application.router.add_get("/operator", self._page)
+        application.router.add_get("/choices", self._offer)
+        application.router.add_get("/faces/{name}/picture", self._face)
         application.router.add_get("/live", self._live)
         application.router.add_post("/speak", self._speak)
         application.router.add_get("/sessions", self._states)
@@ -127,9 +129,23 @@ class _Server:
 
     async def _page(self, request: web.Request) -> web.Response:
         name = "operator.html" if request.path == "/operator" else "index.html"
-        text = (asset("web") / name).read_text("utf-8")
-        headers = {"Content-Security-Policy": _policy(text)}
+        text = page(name)
+        headers = {"Content-Security-Policy": policy(text)}
         return web.Response(text=text, content_type="text/html", headers=headers)
+
+    async def _offer(self, request: web.Request) -> web.Response:
+        offered = {"faces": list(self._choices.faces), "voices": list(self._choices.voices)}
+        return web.json_response(offered)
+
+    async def _face(self, request: web.Request) -> web.Response:
+        picture = self._choices.picture(self._named(request.match_info["name"]))
+        return web.Response(body=picture, content_type="image/jpeg")
+
+    def _named(self, face: str | None) -> str:
+        try:
+            return self._choices.name(face)
+        except ParlanteError as error:
+            raise web.HTTPNotFound(text=str(error)) from error
 
     async def _well(self, request: web.Request) -> web.Response:
         told = {"status": "ok", "version": __version__}
@@ -139,7 +155,8 @@ class _Server:
         return web.Response(body=self._health.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        if self._running >= self._limit:
+        face = self._named(request.query.get("face"))
+        if not await self._room():
             self._health.refused.inc()
             raise web.HTTPServiceUnavailable(
                 text=f"{self._limit} sessions run already, as many as this server has; wait until "
@@ -150,22 +167,32 @@ class _Server:
         try:
             with suppress(ConnectionError):  # whoever has left gets no answer
                 await socket.prepare(request)
-                await self._session(socket)
+                await self._session(socket, face)
         finally:
             self._running -= 1
         return socket
 
-    async def _session(self, socket: web.WebSocketResponse) -> None:
+    async def _room(self) -> bool:
+        """Whether one more session may begin; the one whose page asks for another face may end."""
+        for _ in range(10):
+            if self._running < self._limit:
+                return True
+            await asyncio.sleep(LEAVING / 10)
+        return False
+
+    async def _session(self, socket: web.WebSocketResponse, face: str) -> None:
         name = secrets.token_urlsafe(8)
+        avatar = self._choices.faces[face]
         with await asyncio.to_thread(
-            self._avatar.live, options=self._options, sound_rate=SOUND_RATE
+            avatar.live, options=self._options, sound_rate=SOUND_RATE
         ) as live:
             viewer = self._viewers[name] = Viewer(
                 name,
                 live,
                 socket,
-                bundle=self._avatar.bundle,
-                voice=self._voice,
+                bundle=avatar.bundle,
+                face=face,
+                voices=self._choices.voices,
                 attraction=self._attraction,
                 count=self._health.frame,
             )
@@ -215,17 +242,6 @@ async def _headed(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Referrer-Policy"] = "no-referrer"
 
 
-def _policy(page: str) -> str:
-    """What a page may do: run its own script and no other, and lie in no other site's frame."""
-    script = page.partition("<script>")[2].partition("</script>")[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'self'; script-src 'sha256-{digest}' blob:; style-src 'unsafe-inline'; "
-        "img-src 'self' blob: data:; media-src 'self' blob:; frame-ancestors 'self'; "
-        "base-uri 'none'; form-action 'none'; object-src 'none'"
-    )
-
-
 def _name_of(host: str) -> str:
     """The name in a request's Host, without a port; "" where there is none."""
     try:
@@ -246,22 +262,24 @@ def _decoded(body: bytes) -> tuple[Float, int]:
 
 
 def application(
-    avatar: Avatar,
+    faces: Avatar | Mapping[str, Avatar],
     *,
     token: str | None = None,
     options: RenderOptions | None = None,
     sessions: int = SESSIONS,
-    voice: str | None = None,
+    voices: Sequence[str] = (),
     attraction: Attraction | None = None,
     **keywords: Unpack[RenderKeywords],
 ) -> web.Application:
     """The web application; ``options`` and ``keywords`` are those of `Avatar.live`.
 
-    sessions: how many there may be at a time; voice: of espeak-ng, which reads text; attraction:
-    what a face says while nobody speaks to it.
+    faces: one, or several by their names, from which visitors choose; sessions: how many there may
+    be at a time; voices: of espeak-ng, which read text; attraction: what a face says while nobody
+    speaks to it.
 
     Raises:
-        ParlanteError: an option or ``sessions`` is out of its range; ``pixels`` is not rgb.
+        ParlanteError: an option or ``sessions`` is out of its range; ``pixels`` is not rgb; there
+            is no face, or no such voice.
     """
     chosen = RenderOptions.of(options, **keywords)
     if chosen.pixels != "rgb":
@@ -270,24 +288,25 @@ def application(
         raise ParlanteError(f"sessions={sessions}; give 1 or more")
     # The JPEG encoder takes BGR.
     options = RenderOptions.of(chosen, pixels="bgr")
-    return _Server(avatar, token, options, sessions, voice, attraction).application()
+    choices = Choices(faces if isinstance(faces, Mapping) else {"avatar": faces}, voices)
+    return _Server(choices, token, options, sessions, attraction).application()
 
 
 def serve(
-    avatar: Avatar,
+    faces: Avatar | Mapping[str, Avatar],
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
     token: str | None = None,
     certificate: Sequence[Path] | None = None,
-    **page: Unpack[PageKeywords],
+    **keywords: Unpack[PageKeywords],
 ) -> None:
     """Serve until interrupted; a host that others can reach asks for a token, which is printed.
 
     token: that one, even on this machine alone; None: a new one where others can reach the host.
 
     certificate: PEM files of a certificate and its key, to serve https: elsewhere than on localhost
-    browsers give no microphone to a page without. page: as for `application`.
+    browsers give no microphone to a page without. faces, keywords: as for `application`.
 
     Raises:
         ParlanteError: as `application`; the certificate cannot be used; or the address cannot be
@@ -298,7 +317,7 @@ def serve(
     secure = None if certificate is None else _secured(*certificate)
     scheme = "http" if secure is None else "https"
     address = f"{scheme}://{host}:{port}/" + (f"?token={quote(token)}" if token else "")
-    served = application(avatar, token=token or None, **page)
+    served = application(faces, token=token or None, **keywords)
     try:
         web.run_app(
             served,

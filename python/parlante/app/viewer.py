@@ -9,7 +9,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -119,16 +119,21 @@ class Viewer:
         socket: web.WebSocketResponse,
         *,
         bundle: Bundle,
-        voice: str | None,
+        face: str,
+        voices: Sequence[str],
         attraction: Attraction | None,
         count: Callable[[LiveStatus, LiveStatus], None],
     ) -> None:
-        """``count`` is told of the session's states before and after each frame."""
+        """``face``: its name; ``voices`` may read text, the first where none is asked for.
+
+        ``count`` is told of the session's states before and after each frame.
+        """
         self.live = live
         self._frame: Frame | None = None  # the latest
         self._peer: Peer | None = None
         self._name, self._socket, self._count = name, socket, count
-        self._voice, self._attraction = voice, attraction
+        self._face, self._voices, self._attraction = face, voices, attraction
+        self._voice = next(iter(voices), None)
         self._began = time.monotonic()
         self._fps = 0.0
         self._bundle = bundle
@@ -138,7 +143,9 @@ class Viewer:
     def state(self) -> dict[str, Any]:
         """How it is doing."""
         seconds = round(time.monotonic() - self._began)
-        return {"name": self._name, "seconds": seconds} | self._doing(self.live.status())
+        told = {"name": self._name, "face": self._face, "voice": self._voice, "seconds": seconds}
+        told["speaking"] = self._frame is not None and self._frame.spoken
+        return told | self._doing(self.live.status())
 
     def _doing(self, status: LiveStatus) -> dict[str, Any]:
         return {"fps": round(self._fps, 1), **asdict(status)}
@@ -183,6 +190,11 @@ class Viewer:
                 self._listening.end()
         elif "change" in asked:
             self.live.change(**asked["change"])
+        elif "voice" in asked:
+            if asked["voice"] not in self._voices:
+                known = ", ".join(self._voices) or "none to choose from"
+                raise ParlanteError(f"voice={asked['voice']!r}; there are {known}")
+            self._voice = asked["voice"]
         elif "say" in asked:
             text = str(asked["say"])[:MAX_TEXT]
             self.say(*await asyncio.to_thread(speech_of, text, self._voice))

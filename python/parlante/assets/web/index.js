@@ -1,0 +1,280 @@
+const $ = id => document.getElementById(id);
+const kiosk = asked.has("kiosk");
+// On this machine nothing is lost on the way, and the pictures of the WebSocket are finer.
+const overWebRTC = "RTCPeerConnection" in window &&
+  (asked.has("webrtc") || !["localhost", "127.0.0.1", "[::1]"].includes(location.hostname));
+document.body.classList.toggle("kiosk", kiosk);
+const canvas = $("picture"), pen = canvas.getContext("2d");
+const CLOCK = 16000, SOUND = 48000;  // Hz, of frames' times and of their samples
+const DELAY = 0.08;  // seconds that frames wait, against an uneven network
+const REST = 12;  // after so many silent frames they need not wait
+const sound = new AudioContext();
+const figures = $("status").lastChild;  // a text beside the state, not announced each second
+const AGAIN = 2000;  // milliseconds until a lost connection is tried again
+let socket = null, again = 0, session = "", voice = asked.get("voice"), start = null, running = false, waiting = [], playing = new Set(), stopped = false, silent = 0;
+
+// An error stays until the next thing is asked for.
+const fail = (text, tongue = language) => { Object.assign($("error"), { textContent: text, lang: tongue }); };
+const begin = () => { fail(""); stream.muted = false; return sound.resume(); };
+
+// Over WebRTC picture and sound come as a stream, which is in step by itself.
+const stream = document.createElement("video");
+Object.assign(stream, { muted: true, playsInline: true });
+const GATHER = 1000;  // milliseconds for the addresses of this side
+let peer = null, streaming = false;
+async function call() {
+  const own = peer = new RTCPeerConnection(), tracks = new MediaStream();
+  for (const kind of ["video", "audio"]) own.addTransceiver(kind, { direction: "recvonly" });
+  own.ontrack = ({ track }) => tracks.addTrack(track);
+  own.onconnectionstatechange = () => {
+    if (own !== peer) return;
+    if (own.connectionState === "connected") {
+      stream.srcObject = tracks;
+      stream.play().catch(() => {});
+      streaming = true;
+      hush();
+    } else if (["disconnected", "failed"].includes(own.connectionState)) {
+      hangUp();
+      tell({ do: "websocket" });
+    }
+  };
+  await own.setLocalDescription();
+  const gathered = new Promise(done => {
+    own.onicegatheringstatechange = () => { if (own.iceGatheringState === "complete") done(); };
+  });
+  await Promise.race([gathered, new Promise(done => setTimeout(done, GATHER))]);
+  if (own === peer) tell({ offer: own.localDescription.sdp });
+}
+function hangUp() {
+  peer?.close();
+  peer = stream.srcObject = null;
+  streaming = false;
+  start = null;
+}
+
+// One clock for picture and sound: the sound card's, as soon as it runs.
+function clock() {
+  if (running !== (sound.state === "running")) { running = !running; start = null; waiting = []; }
+  return running ? sound.currentTime : performance.now() / 1000;
+}
+
+async function receive(data) {
+  const view = new DataView(data), pts = Number(view.getBigUint64(0, true)), length = view.getUint32(8, true);
+  const pcm = new Int16Array(data.slice(12 + length));
+  const image = await createImageBitmap(new Blob([new Uint8Array(data, 12, length)], { type: "image/jpeg" }));
+  const now = clock(), loud = pcm.some(x => x);
+  if (stopped && loud) { image.close(); return; }  // made before the server heard of the stop
+  stopped = false;
+  silent = loud ? 0 : silent + 1;
+  if (silent > REST) { start = null; waiting.push({ due: now, image }); return; }
+  if (start === null || start + pts / CLOCK < now || start + pts / CLOCK > now + 1) start = now + DELAY - pts / CLOCK;
+  const due = start + pts / CLOCK;
+  waiting.push({ due, image });
+  if (running && loud) {
+    const buffer = sound.createBuffer(1, pcm.length, SOUND);
+    buffer.getChannelData(0).set(Float32Array.from(pcm, x => x / 32768));
+    const source = new AudioBufferSourceNode(sound, { buffer });
+    source.connect(sound.destination);
+    source.onended = () => playing.delete(source);
+    source.start(due);
+    playing.add(source);
+  }
+}
+
+let order = Promise.resolve();
+function told(text) {
+  const news = JSON.parse(text);
+  if (news.session) {
+    session = news.session;
+    fail("");
+    $("state").textContent = word("ready");
+    tell({ change: { mood: $("mood").value, gaze: $("gaze").value } });
+    if (voice) tell({ voice });
+    if (microphone) tell(listening());
+    if (overWebRTC) call().catch(hangUp);
+  }
+  else if ("answer" in news) {
+    if (news.answer === null) hangUp();
+    else peer?.setRemoteDescription({ type: "answer", sdp: news.answer }).catch(hangUp);
+  }
+  else if (news.error) fail(news.error, "en");
+  else figures.data = word("figures", {
+    fps: news.fps,
+    late: Math.round(news.late_s * 1000),
+    queued: news.queued_s.toFixed(1),
+    repeated: news.repeated,
+  });
+}
+
+// Faces and voices, each where there is more than one.
+async function choices() {
+  const answer = await fetch("/choices" + location.search).catch(() => null);
+  if (!answer?.ok) return;
+  const { faces, voices } = await answer.json();
+  const shown = asked.get("face") ?? faces[0], offered = faces.length > 1 ? faces : [];
+  canvas.ariaLabel = word("face", { name: shown });
+  // A kiosk's screen is filled with the face's picture, out of focus, around the face.
+  if (kiosk && faces.includes(shown)) document.body.style.setProperty("--around", `url("${pictureOf(shown)}")`);
+  $("faces").hidden = offered.length === 0;
+  if ([...$("faces").children].map(button => button.textContent).join("/") !== offered.join("/")) {
+    $("faces").replaceChildren(...offered.map(tile));
+  }
+  for (const button of $("faces").children) button.ariaPressed = button.textContent === shown;
+  voice ??= voices.find(tag => tag.split("-")[0] === language) ?? voices[0] ?? null;
+  if (voice) tell({ voice });
+  if (voices.length < 2) return;
+  if (!$("voice")) {
+    $("voices").replaceWith($("voices").content);
+    worded(document);
+    $("voice").onchange = () => { fail(""); voice = $("voice").value; tell({ voice }); };
+  }
+  $("voice").replaceChildren(...voices.map(tag => new Option(languageName(tag), tag)));
+  $("voice").value = voice;
+}
+
+const pictureOf = name => `/faces/${encodeURIComponent(name)}/picture${location.search}`;
+
+function tile(name) {
+  const button = document.createElement("button"), picture = new Image(), text = document.createElement("span");
+  button.type = "button";
+  picture.alt = "";
+  picture.src = pictureOf(name);
+  text.textContent = name;
+  button.append(picture, text);
+  // The other face is another session; this one ends.
+  button.onclick = () => {
+    begin();
+    asked.set("face", name);
+    history.replaceState(null, "", "?" + asked);
+    $("state").textContent = word("connecting");
+    connect();
+  };
+  return button;
+}
+
+function connect() {
+  clearTimeout(again);
+  socket?.close();
+  leave();
+  choices();
+  const own = socket = new WebSocket(location.origin.replace(/^http/, "ws") + "/live" + location.search);
+  own.binaryType = "arraybuffer";
+  own.onmessage = ({ data }) => {
+    if (own !== socket) return;
+    if (typeof data === "string") told(data); else order = order.then(() => { if (own === socket) return receive(data); });
+  };
+  own.onclose = async () => {
+    if (own !== socket) return;
+    leave();
+    // Why, a socket that was refused does not say; asked in the usual way the server does.
+    const answer = await fetch("/live" + location.search).catch(() => null);
+    if (own !== socket) return;
+    $("state").textContent = word("lost");
+    figures.data = "";
+    if (answer === null) fail(word("no_answer"));
+    else fail([404, 503].includes(answer.status) ? await answer.text() : "", "en");
+    again = setTimeout(connect, AGAIN);
+  };
+}
+
+function leave() {
+  session = "";
+  hangUp();
+  hush();
+  stopped = false;
+  silent = 0;
+}
+
+function show(picture, width, height) {
+  if (canvas.width !== width || canvas.height !== height) {
+    Object.assign(canvas, { width, height });
+    canvas.style.setProperty("--aspect", width / height);
+  }
+  pen.drawImage(picture, 0, 0);
+}
+
+function paint() {
+  const now = clock();
+  let latest = null;
+  if (streaming && stream.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) {
+    show(stream, stream.videoWidth, stream.videoHeight);
+  }
+  while (waiting.length && waiting[0].due <= now) { latest?.image.close(); latest = waiting.shift(); }
+  if (latest) {
+    show(latest.image, latest.image.width, latest.image.height);
+    latest.image.close();
+  }
+  requestAnimationFrame(paint);
+}
+paint();
+
+const send = message => { if (socket?.readyState === WebSocket.OPEN) socket.send(message); };
+const tell = message => send(JSON.stringify(message));
+function hush() {
+  for (const source of playing) source.stop();
+  playing.clear();
+  waiting = [];
+}
+$("say").onsubmit = event => {
+  event.preventDefault();
+  begin();
+  tell({ say: event.target.text.value });
+};
+$("stop").onclick = () => {
+  fail("");
+  tell({ do: "interrupt" });
+  hush();
+  start = null;
+  stopped = true;
+  silent = REST;
+};
+for (const name of ["mood", "gaze"]) {
+  $(name).onchange = () => { fail(""); tell({ change: { [name]: $(name).value } }); };
+}
+$("file").onchange = async event => {
+  begin();
+  const query = new URLSearchParams(location.search);
+  query.set("session", session);
+  try {
+    const answer = await fetch("/speak?" + query, { method: "POST", body: event.target.files[0] });
+    if (!answer.ok) fail(await answer.text(), "en");
+  } catch (error) { fail(word("unsent_file", { reason: error.message })); }
+  event.target.value = "";
+};
+
+const WORKLET = `registerProcessor("tap", class extends AudioWorkletProcessor {
+  process([[mono]]) { if (mono) this.port.postMessage(mono.slice()); return true; } });`;
+let microphone = null;
+// A kiosk's microphone is open all the time.
+const listening = () => ({ rate: sound.sampleRate, listen: kiosk ? "speech" : "all" });
+async function listen() {
+  if (!navigator.mediaDevices) throw new Error(word("insecure"));
+  microphone = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true } });
+  await sound.audioWorklet.addModule(URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" })));
+  const tap = new AudioWorkletNode(sound, "tap");
+  sound.createMediaStreamSource(microphone).connect(tap);
+  tell(listening());
+  tap.port.onmessage = ({ data }) => {
+    if (microphone) send(Int16Array.from(data, x => Math.max(-1, Math.min(1, x)) * 32767).buffer);
+  };
+}
+function label() {
+  const [off, on] = kiosk ? ["touch_to_talk", "done"] : ["microphone", "microphone_off"];
+  $("microphone").lastElementChild.textContent = word(microphone ? on : off);
+  $("microphone").classList.toggle("on", microphone !== null);
+}
+label();
+// A screen in a lobby stays lit.
+if (kiosk) navigator.wakeLock?.request("screen").catch(() => {});
+$("microphone").onclick = async () => {
+  await begin();
+  if (microphone) {
+    microphone.getTracks().forEach(track => track.stop());
+    microphone = null;
+    tell({ do: "flush" });
+  } else {
+    await listen().catch(error => fail(word("no_microphone", { reason: error.message })));
+  }
+  label();
+};
+connect();
