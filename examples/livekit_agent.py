@@ -3,9 +3,9 @@
     python examples/livekit_agent.py                                # a stand-in room, no server
     python examples/livekit_agent.py --url wss://… --token …        # joins that room
 
-Needs livekit-agents (``pip install "parlante[adapters]"``). The face says one sound file, and the
-agent is told when it has been heard. Where there is a real agent, leave `say` out and give its
-session the same queue: ``agent_session.output.audio = voice``.
+Needs livekit-agents (``pip install "parlante[adapters]"``). The agent here has no models: it says
+one sound file, and tells how much of it was heard. To an agent of yours, in its job, add the two
+lines that make a face and start it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ import numpy as np
 
 try:
     from livekit import rtc
-    from livekit.agents.voice.avatar import AvatarOptions, AvatarRunner, QueueAudioOutput
+    from livekit.agents import Agent, AgentSession
 
-    from parlante.adapters.livekit import LiveKitAvatar
+    from parlante.adapters.livekit import AvatarSession
 except ImportError:
     raise SystemExit('this needs livekit-agents: pip install "parlante[adapters]"') from None
 
@@ -32,58 +33,72 @@ from parlante.runtime.assets import demo
 from parlante.speech.audio import decode_audio
 
 
-class StandIn:
-    """A room without a server, for trying things out: it takes the tracks and shows them nobody."""
+class Publication:
+    """A track in a stand-in room."""
 
-    def __init__(self) -> None:
-        self.local_participant = self
-        self.tracks: list[str] = []
-
-    def isconnected(self) -> bool:
-        return True
-
-    def on(self, *_: Any) -> None:
-        """Nothing ever happens here."""
-
-    off = on
-
-    async def publish_track(self, track: rtc.Track, _: Any) -> StandIn:
-        self.tracks.append(track.name)
-        return self
+    def __init__(self, sid: str, track: Any) -> None:
+        self.sid, self.track, self.name, self.kind = sid, track, track.name, track.kind
 
     async def wait_for_subscription(self) -> None:
         """Everybody is there already."""
 
 
-async def say(voice: QueueAudioOutput, sound: Path) -> float:
-    """What an agent's text-to-speech does; returns the seconds that were heard."""
+class StandIn(rtc.EventEmitter):
+    """A room without a server, for trying things out, and the participant in it.
+
+    It takes tracks, and shows them nobody.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.local_participant, self.identity = self, "agent"
+        self.remote_participants: dict[str, Any] = {}
+        self.track_publications: dict[str, Publication] = {}
+        self.published: list[str] = []  # names of tracks, also of those that are gone
+
+    def isconnected(self) -> bool:
+        return True
+
+    async def publish_track(self, track: Any, _: Any) -> Publication:
+        self.published.append(track.name)
+        made = Publication(f"TR_{len(self.published)}", track)
+        self.track_publications[made.sid] = made
+        self.emit("local_track_published", made, track)
+        return made
+
+    async def unpublish_track(self, sid: str) -> None:
+        del self.track_publications[sid]
+
+
+async def spoken(sound: Path) -> AsyncIterator[rtc.AudioFrame]:
+    """What an agent's text-to-speech gives: the sound in pieces."""
     for chunk in decode_audio(sound):
         pcm = np.round(chunk * 32767).astype(np.int16)
-        await voice.capture_frame(rtc.AudioFrame(pcm.tobytes(), SAMPLE_RATE, 1, len(pcm)))
-    voice.flush()
-    return (await voice.wait_for_playout()).playback_position
+        yield rtc.AudioFrame(pcm.tobytes(), SAMPLE_RATE, 1, len(pcm))
 
 
 async def run(avatar: Avatar, sound: Path, room: Any, size: int) -> float:
-    """Put the face into the room and let it speak; returns the seconds that were heard."""
-    voice = QueueAudioOutput(sample_rate=SAMPLE_RATE)
-    options = AvatarOptions(
-        video_width=size,
-        video_height=size,
-        video_fps=25,
-        audio_sample_rate=SAMPLE_RATE,
-        audio_channels=1,
+    """Put an agent with a face into the room and let it speak; returns the seconds heard."""
+    interruption = {"resume_false_interruption": False}  # a face is not paused, but interrupted
+    session = AgentSession(
+        vad=None, turn_handling={"turn_detection": None, "interruption": interruption}
     )
-    with avatar.live(size=size) as live:
-        runner = AvatarRunner(
-            room, audio_recv=voice, video_gen=LiveKitAvatar(live), options=options
-        )
-        await runner.start()
-        try:
-            return await say(voice, sound)
-        finally:
-            live.close()
-            await runner.aclose()
+    face = AvatarSession(avatar, size=size)
+    await face.start(session, room=room)
+    heard: list[float] = []
+    assert session.output.audio is not None
+    session.output.audio.on(
+        "playback_finished", lambda event: heard.append(event.playback_position)
+    )
+    agent = Agent(instructions="")
+    if isinstance(room, StandIn):
+        await session.start(agent)  # listens to nobody
+    else:
+        await session.start(agent, room=room)
+    await session.say("(what the sound says)", audio=spoken(sound))
+    await session.aclose()
+    await face.aclose()
+    return sum(heard)
 
 
 async def main(argv: list[str] | None = None) -> int:
@@ -103,7 +118,7 @@ async def main(argv: list[str] | None = None) -> int:
         if arguments.url is None:
             room: Any = StandIn()
             heard = await run(avatar, sound, room, arguments.size)
-            print(f"published {' and '.join(room.tracks)}")
+            print(f"published {' and '.join(room.published)}")
         else:
             room = rtc.Room()
             await room.connect(arguments.url, arguments.token)

@@ -33,7 +33,7 @@ ROOMS = {
     "session": ["provenance", "render", "speech"],
     "speaking": ["session"],
     "avatar": ["speaking"],
-    "adapters": ["session"],
+    "adapters": ["avatar"],
     "app": ["adapters", "avatar"],
 }
 # The same for the folders of the repository.

@@ -1,4 +1,4 @@
 """Live sessions as parts of agent frameworks, which are not dependencies: import what you use.
 
-May import `session` and what that may.
+May import `avatar` and what that may.
 """
