@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,7 @@ def test_an_interruption_stops_and_the_next_answer_is_whole() -> None:
     frames = [
         *pushes(first, rate),
         f.TTSStoppedFrame(),
-        utils.SleepFrame(sleep=1.0),
+        utils.SleepFrame(sleep=2.0),
         f.InterruptionFrame(),
         utils.SleepFrame(sleep=0.3),
         *pushes(second, rate),
@@ -207,3 +208,94 @@ def test_pixels_that_pipecat_does_not_know() -> None:
         session(options=RenderOptions(pixels="bgr")) as live,
     ):
         PipecatAvatar(live)
+
+
+def test_frames_keep_their_place_among_the_speech() -> None:
+    """What is written into the bot's memory is what was heard before the interruption."""
+    aggregators = pytest.importorskip("pipecat.processors.aggregators.llm_response_universal")
+    contexts = pytest.importorskip("pipecat.processors.aggregators.llm_context")
+    from parlante.adapters.pipecat import PipecatAvatar
+
+    @dataclass
+    class Kept(f.DataFrame):  # type: ignore[misc, name-defined]
+        interruptible: bool = field(default=False, init=False)
+
+    rate = 16_000
+    frames = [f.TTSStartedFrame(), *pushes(voice(0.5, rate), rate)]
+    frames += [f.TTSTextFrame("Yes.", "sentence"), *pushes(voice(20, rate), rate)]
+    frames += [f.TTSTextFrame("No.", "sentence"), Kept(), f.TTSStoppedFrame()]
+    frames += [utils.SleepFrame(sleep=2.5), f.InterruptionFrame()]
+
+    async def run() -> tuple[list[Any], list[Any]]:
+        context = contexts.LLMContext()
+        with session() as live:
+            face, transport = PipecatAvatar(live, name="face"), Transport(rate)
+            memory = aggregators.LLMContextAggregatorPair(context).assistant()
+            down, _ = await utils.run_test(
+                pipeline.Pipeline([face, transport, memory]),
+                frames_to_send=frames,
+                start_timeout=20,
+            )
+            assert face.name == "face"
+            return context.messages, list(down)
+
+    said, down = asyncio.run(asyncio.wait_for(run(), 60))
+    assert said == [{"role": "assistant", "content": "Yes."}]
+    assert [type(x) for x in down if isinstance(x, Kept)] == [Kept]
+
+
+def test_the_face_waits_for_the_room() -> None:
+    """Pictures made while the transport joins would be shown late from then on."""
+    made: list[int] = []
+    live = session()
+
+    class Joining(Transport):
+        async def set_transport_ready(self, frame: Any) -> None:
+            await asyncio.sleep(0.5)
+            made.append(live.status().frames)
+            await super().set_transport_ready(frame)
+
+    from parlante.adapters.pipecat import PipecatAvatar
+
+    async def run() -> int:
+        with live:
+            transport = Joining(16_000)
+            await utils.run_test(
+                pipeline.Pipeline([PipecatAvatar(live), transport]),
+                frames_to_send=[utils.SleepFrame(sleep=1)],
+                start_timeout=20,
+            )
+            return transport.pictures
+
+    assert asyncio.run(asyncio.wait_for(run(), 60)) > 5
+    assert made == [0]
+
+
+def test_a_face_that_fails_is_an_error_of_the_pipeline() -> None:
+    class Failing(Grey):
+        def render(self, motion: Motion) -> Image:
+            raise ParlanteError("no memory")
+
+    live = Live(Engine(MotionStream(Bundle.default()), Failing()))
+    _, _, up = played(live, 16_000, [utils.SleepFrame(sleep=0.5)])
+    errors = [frame.error for frame in up if isinstance(frame, f.ErrorFrame)]
+    assert errors == ["the face cannot be drawn: no memory"]
+
+
+def test_the_time_until_the_bot_is_heard_is_measured() -> None:
+    worker = pytest.importorskip("pipecat.pipeline.worker")
+    metrics = pytest.importorskip("pipecat.metrics.metrics")
+    rate = 16_000
+    frames = [f.TTSStartedFrame(), *pushes(voice(0.5, rate), rate), f.TTSStoppedFrame()]
+    frames += [utils.SleepFrame(sleep=1.5)]
+    measuring = worker.PipelineParams(enable_metrics=True)
+    _, down, _ = played(session(), rate, frames, pipeline_params=measuring)
+    measured = [
+        data
+        for frame in down
+        if isinstance(frame, f.MetricsFrame)
+        for data in frame.data
+        if isinstance(data, metrics.TTFBMetricsData) and "PipecatAvatar" in data.processor
+    ]
+    # Lips wait for their sound; nothing is heard at once.
+    assert any(0.05 < data.value < 10 for data in measured)

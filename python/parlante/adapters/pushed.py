@@ -17,7 +17,10 @@ from parlante.session.live import Live
 
 @dataclass(frozen=True)
 class Piece:
-    """Mono sound int16 [n] at ``rate`` Hz; origin: what it came with."""
+    """Mono sound int16 [n] at ``rate`` Hz; origin: what it came with.
+
+    Without samples, something that follows sound.
+    """
 
     samples: NDArray[np.int16]
     rate: int
@@ -30,6 +33,11 @@ class Piece:
         if channels != 1:
             samples = np.round(samples.reshape(-1, channels).mean(axis=1)).astype(np.int16)
         return cls(samples, rate, origin)
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no samples."""
+        return not len(self.samples)
 
 
 class PushedSound:
@@ -70,19 +78,27 @@ class PushedSound:
             self._pieces.append(None)
         return ending
 
-    def clear(self) -> None:
-        """Drop all speech not yet delivered."""
+    def follow(self, origin: Any) -> bool:
+        """Whether there is sound that is not cut yet, after which `cut` will give ``origin``."""
+        if self._pieces:
+            self._pieces.append(Piece(np.zeros(0, np.int16), SAMPLE_RATE, origin))
+        return bool(self._pieces)
+
+    def clear(self) -> list[Piece]:
+        """Drop all speech not yet delivered; returns what was to `follow` it."""
         self._live.interrupt()
         self._clears += 1
+        following = [piece for piece in self._pieces if piece is not None and piece.empty]
         self._pieces.clear()
         self._open, self._owed = False, Fraction(0)
         # One frame may be under way.
         self._stale = self._live.status().frames + 1
+        return following
 
     def cut(self, frame: Frame) -> tuple[list[Piece], bool]:
         """What was pushed of the next frame's sound, and whether an utterance ends with it.
 
-        To be called for every frame, in order.
+        Between the pieces are those of what follows them. To be called for every frame, in order.
         """
         self._seen += 1
         if self._seen <= self._stale:
@@ -93,7 +109,7 @@ class PushedSound:
         while self._pieces and (piece := self._pieces[0]) is not None:
             length = len(piece.samples)
             count = length if frame.utterance_end else min(length, int(self._owed * piece.rate))
-            if count:
+            if count or piece.empty:
                 out.append(replace(piece, samples=piece.samples[:count]))
                 self._owed -= Fraction(count, piece.rate)
             if count < length:
@@ -103,4 +119,7 @@ class PushedSound:
         self._owed = Fraction(0)  # what is pushed later is spoken later
         if frame.utterance_end and self._pieces:
             self._pieces.popleft()
+            while self._pieces and (piece := self._pieces[0]) is not None and piece.empty:
+                out.append(piece)
+                self._pieces.popleft()
         return out, frame.utterance_end
