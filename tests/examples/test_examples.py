@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
 from types import ModuleType
@@ -20,7 +22,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from parlante import Avatar
+from parlante import Avatar, Live, RenderOptions
 from parlante.runtime.assets import asset
 from parlante.speech.audio import decode_audio
 
@@ -87,8 +89,8 @@ def corner(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_help_names_every_option(path: Path) -> None:
-    if path.name in ("livekit_agent.py", "pipecat_bot.py"):
-        pytest.importorskip(path.name.partition("_")[0])
+    needs = {"livekit_agent": "livekit", "pipecat_bot": "pipecat", "realtime_voice": "aiohttp"}
+    pytest.importorskip(needs.get(path.stem, "parlante"))
     shown = run(path.name, "--help")
     assert shown.returncode == 0, shown.stderr
     options = set(re.findall(r'add_argument\(\s*(?:"-\w", )?"(--[\w-]+)"', path.read_text()))
@@ -197,6 +199,78 @@ def test_pipecat_bot(folder: Path) -> None:
     assert f"{len(pictures)} frames in b.mp4" in made.stdout
     assert len(pictures) >= 25 and pictures[0].shape == (SIZE, SIZE, 3)
     assert holds(sound, SHORT) > 0.95
+
+
+def test_realtime_voice(folder: Path) -> None:
+    pytest.importorskip("aiohttp")
+    made = run("realtime_voice.py", "face.jpg", "short.wav", "-o", "a.mkv", "--size", str(SIZE))
+    assert made.returncode == 0, made.stderr
+    pictures, sound = video(folder / "a.mkv")
+    assert made.stdout == f"{len(pictures)} frames in a.mkv\n"
+    assert holds(resample_poly(sound, 2, 3), SHORT) > 0.99  # of 24 kHz
+
+
+def test_realtime_voice_interrupted(folder: Path) -> None:
+    """What was sent is heard to the bit until somebody speaks up; then nothing, lips shut."""
+    pytest.importorskip("aiohttp")
+    realtime_voice = module("realtime_voice")
+    soundfile.write("long.wav", SPEECH, 16_000)
+
+    class Server(realtime_voice.StandIn):  # type: ignore[misc, name-defined]
+        async def interruption(self) -> None:
+            await asyncio.to_thread(face.speaks_up.wait, 60)
+
+    class Face(Avatar):
+        """Whose time waits for the answer, and at 2 s for the interruption."""
+
+        speaks_up = Event()
+        time = 0.0
+
+        def live(self, **options: Any) -> Live:
+            self.session = super().live(clock=self, **options)
+            return self.session
+
+        def now(self) -> float:
+            return self.time
+
+        def sleep(self, seconds: float) -> None:
+            self.time += seconds
+            if self.time > 2:
+                self.speaks_up.set()
+                when(lambda: len(server.told) > 1)
+            elif self.time > 0.2:
+                when(lambda: self.session.status().queued_s > 1)
+
+    def when(condition: Callable[[], bool]) -> None:
+        for _ in range(6000):
+            if condition():
+                return
+            time.sleep(0.01)
+        raise AssertionError("nothing came for a minute")
+
+    face = Face("face.jpg")
+    server = Server(Path("long.wav"), interrupt=0)
+    realtime_voice.QUIET_S = 2
+    still = RenderOptions(size=256, pose=0, blink=0, brows=0, eyes=0, breath=0, marks="none")
+    count = asyncio.run(realtime_voice.run(face, server, Path("a.mkv"), still))
+    pictures, sound = video(folder / "a.mkv")
+    assert count == len(pictures) and len(sound) == count * 960
+    sent = np.frombuffer(realtime_voice.pcm_of(Path("long.wav")), np.int16)
+    loud = np.flatnonzero(sound)
+    begin, end = int(loud[0]) - int(np.flatnonzero(sent)[0]), int(loud[-1]) + 1
+    assert np.array_equal(sound[begin:end], sent[: end - begin])
+    assert 36_000 < end - begin < 48_000  # samples: until 2 s of the session
+
+    last = (end - 1) // 960  # frame that sounds
+    # Share of what differs from the shut mouth of the first frame, by more than the codec's noise.
+    opened = [float((np.abs(p - 1.0 * pictures[0]) > 20).mean()) for p in pictures]
+    print(
+        np.round(np.multiply(opened, 100), 2), last, count, begin / 960, end / 960, server.told[1:]
+    )
+    assert max(opened[:last]) > 0.03
+    assert len(pictures) > last + 2 and max(opened[last + 1 :]) < 0.001
+    told = [event["audio_end_ms"] for event in server.told if "audio_end_ms" in event]
+    assert told == [pytest.approx((end - begin) / 24, abs=40)]
 
 
 def test_a_missing_photo_is_reported(folder: Path) -> None:
