@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,8 +83,17 @@ def pushes(sound: NDArray[np.int16], rate: int, kind: Any = None) -> list[Any]:
     return [(kind or f.TTSAudioRawFrame)(part.tobytes(), rate, 1) for part in parts]
 
 
+def until(condition: Callable[[], bool]) -> Iterator[Any]:
+    """Frames that wait."""
+    for _ in range(3000):
+        if condition():
+            return
+        yield utils.SleepFrame(sleep=0.01)
+    raise AssertionError("nothing came for half a minute")
+
+
 def played(
-    live: Live, rate: int, frames: list[Any], **options: Any
+    live: Live, rate: int, frames: list[Any] | Callable[[Transport], Iterator[Any]], **options: Any
 ) -> tuple[Transport, list[Any], list[Any]]:
     """The transport, and what came out of it downstream and upstream."""
     from parlante.adapters.pipecat import PipecatAvatar
@@ -93,7 +103,7 @@ def played(
             transport = Transport(rate)
             down, up = await utils.run_test(
                 pipeline.Pipeline([PipecatAvatar(live), transport]),
-                frames_to_send=frames,
+                frames_to_send=frames(transport) if callable(frames) else frames,
                 start_timeout=20,
                 **options,
             )
@@ -173,15 +183,13 @@ def test_a_long_answer_pushed_at_once_is_played_whole() -> None:
 def test_an_interruption_stops_and_the_next_answer_is_whole() -> None:
     rate = 24_000
     first, second = voice(30, rate), voice(0.5, rate) * -1
-    frames = [
-        *pushes(first, rate),
-        f.TTSStoppedFrame(),
-        utils.SleepFrame(sleep=2.0),
-        f.InterruptionFrame(),
-        utils.SleepFrame(sleep=0.3),
-        *pushes(second, rate),
-        f.TTSStoppedFrame(),
-    ]
+
+    def frames(transport: Transport) -> Iterator[Any]:
+        yield from [*pushes(first, rate), f.TTSStoppedFrame()]
+        yield from until(lambda: transport.pictures > 25 and len(transport.played) > 5)
+        yield from [f.InterruptionFrame(), utils.SleepFrame(sleep=0.3)]
+        yield from [*pushes(second, rate), f.TTSStoppedFrame()]
+
     transport, _, up = played(session(), rate, frames)
     heard = transport.heard()
     assert transport.pictures > 25
@@ -221,10 +229,13 @@ def test_frames_keep_their_place_among_the_speech() -> None:
         interruptible: bool = field(default=False, init=False)
 
     rate = 16_000
-    frames = [f.TTSStartedFrame(), *pushes(voice(0.5, rate), rate)]
-    frames += [f.TTSTextFrame("Yes.", "sentence"), *pushes(voice(20, rate), rate)]
-    frames += [f.TTSTextFrame("No.", "sentence"), Kept(), f.TTSStoppedFrame()]
-    frames += [utils.SleepFrame(sleep=2.5), f.InterruptionFrame()]
+
+    def frames(transport: Transport) -> Iterator[Any]:
+        yield from [f.TTSStartedFrame(), *pushes(voice(0.5, rate), rate)]
+        yield from [f.TTSTextFrame("Yes.", "sentence"), *pushes(voice(20, rate), rate)]
+        yield from [f.TTSTextFrame("No.", "sentence"), Kept(), f.TTSStoppedFrame()]
+        yield from until(lambda: len(transport.heard()) > rate)
+        yield f.InterruptionFrame()
 
     async def run() -> tuple[list[Any], list[Any]]:
         context = contexts.LLMContext()
@@ -233,7 +244,7 @@ def test_frames_keep_their_place_among_the_speech() -> None:
             memory = aggregators.LLMContextAggregatorPair(context).assistant()
             down, _ = await utils.run_test(
                 pipeline.Pipeline([face, transport, memory]),
-                frames_to_send=frames,
+                frames_to_send=frames(transport),
                 start_timeout=20,
             )
             assert face.name == "face"
@@ -262,7 +273,7 @@ def test_the_face_waits_for_the_room() -> None:
             transport = Joining(16_000)
             await utils.run_test(
                 pipeline.Pipeline([PipecatAvatar(live), transport]),
-                frames_to_send=[utils.SleepFrame(sleep=1)],
+                frames_to_send=until(lambda: transport.pictures > 5),
                 start_timeout=20,
             )
             return transport.pictures

@@ -84,9 +84,11 @@ class LiveKitAvatar(VideoGenerator):
             if ended:
                 self._due.append(AudioSegmentEnd())
             self._taken.clear()
-            while self._due:
-                yield self._due.popleft()
-            self._taken.set()
+            try:
+                while self._due:
+                    yield self._due.popleft()
+            finally:
+                self._taken.set()
 
 
 class _Face(LiveKitAvatar):

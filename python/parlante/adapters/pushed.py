@@ -70,13 +70,12 @@ class PushedSound:
                 self._pieces.append(piece)
                 self._open = True
 
-    def flush(self) -> bool:
-        """End the utterance; whether there is one, whose end `cut` will tell."""
+    def flush(self) -> None:
+        """End the utterance; `cut` will tell its end."""
         self._live.flush()
-        ending, self._open = self._open, False
-        if ending:
+        if self._open:
             self._pieces.append(None)
-        return ending
+        self._open = False
 
     def follow(self, origin: Any) -> bool:
         """Whether there is sound that is not cut yet, after which `cut` will give ``origin``."""
