@@ -3,6 +3,8 @@
 #pragma once
 
 #include <climits>
+#include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -89,6 +91,18 @@ TilesView<const float> input_tiles(const Array& array, const char* name, py::ssi
   const float* data = input<float>(array, name, {tiles, planes, rows, columns});
   require_int_sized(array, name);
   return {data, length(array, 0), length(array, 1), length(array, 2), length(array, 3)};
+}
+
+/// Throws ValueError where an op would write over indices that it has checked.
+template <typename T, typename Index>
+void require_apart(const T* out, std::size_t count, const char* name,
+                   const TableView<Index>& indices, const char* indices_name) {
+  const std::less<const void*> before;
+  const Index* const end = indices.row(indices.rows);
+  if (count > 0 && before(out, end) && before(indices.data, out + count)) {
+    throw py::value_error(std::string(name) + ": expected memory of its own, got memory that " +
+                          indices_name + " lies in, too");
+  }
 }
 
 inline void require_threads(int threads) {

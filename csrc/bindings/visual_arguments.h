@@ -27,6 +27,10 @@ RasterizeArguments check_rasterize(const Array& vertices, const Array& triangles
   const int rows = arguments.out.rows;
   const int columns = arguments.out.columns;
   arguments.depth = {output<float>(depth, "depth", {rows, columns}), rows, columns, 1};
+  const auto count = static_cast<std::size_t>(rows) * columns;
+  require_apart(arguments.out.data, count * arguments.out.channels, "out", arguments.triangles,
+                "triangles");
+  require_apart(arguments.depth.data, count, "depth", arguments.triangles, "triangles");
   return arguments;
 }
 
@@ -229,6 +233,8 @@ ComposeArguments check_compose(const Array& source, const Array& plate, const Ar
   arguments.places = input_image<float>(places, "places", kAny, 2, 3);
   arguments.bands = input_table<std::int32_t>(bands, "bands", arguments.places.rows, 2);
   arguments.out = output_pixels(out, arguments.format, rows, columns);
+  require_apart(arguments.out, static_cast<std::size_t>(out.size()), "out", arguments.bands,
+                "bands");
   return arguments;
 }
 

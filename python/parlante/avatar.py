@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parlante.contract import Picture, Precision, Samples
-from parlante.errors import BundleError, ImageError
+from parlante.errors import BundleError, ImageError, shown
 from parlante.face.model import FaceModel
 from parlante.options import RenderOptions
 from parlante.portrait.cache import PortraitCache
@@ -74,7 +74,7 @@ class Avatar:
         bundle: Bundle | None = None,
     ) -> None:
         if face is not None and (isinstance(face, bool) or not isinstance(face, int) or face < 0):
-            raise ImageError(f"face={face!r}; faces count 0, 1, 2 … from the largest")
+            raise ImageError(f"face={shown(face)}; faces count 0, 1, 2 … from the largest")
         self._compute = Compute(device=device, precision=precision, threads=threads)
         resolve_device(device)
         # Files that the avatar is made from, which nothing made with it replaces.
@@ -86,7 +86,7 @@ class Avatar:
             raise ImageError(f"face={face} came with {saved}, which holds one face; leave it out")
         pictures = None if saved is not None else Pictures.read(photo)
         if bundle is not None and not isinstance(bundle, Bundle):
-            raise BundleError(f"bundle={bundle!r}; open a folder of networks with Bundle.open")
+            raise BundleError(f"bundle={shown(bundle)}; open a folder of networks with Bundle.open")
         self.bundle = bundle or Bundle.default()
         self._model = FaceModel.load(self.bundle.path("face_model.npz"))
         if saved is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from parlante.checks import whole
 from parlante.contract import Image
-from parlante.errors import ImageError, ParlanteError
+from parlante.errors import ImageError, ParlanteError, shown
 
 Color = tuple[int, int, int]
 
@@ -48,17 +48,24 @@ def background_of(given: object) -> Color | Backdrop | None:
         return color
     if isinstance(given, tuple):
         if len(given) != 3:
-            raise ParlanteError(f"background={given!r}; a colour has red, green and blue")
+            raise ParlanteError(f"background={shown(given)}; a colour has red, green and blue")
         red, green, blue = (whole("background", v, 0, 255) for v in given)
         return red, green, blue
     from parlante.media.photo import load_image  # as above
 
-    if isinstance(given, str) and not Path(given).exists():
+    if isinstance(given, str) and not _is_there(given):
         raise ImageError(
-            f"background={given!r} is no file and no colour; give 'green', 'R,G,B' with 0 to 255 "
-            "each, '#rrggbb', or a picture"
+            f"background={shown(given)} is no file and no colour; give 'green', 'R,G,B' with 0 to "
+            "255 each, '#rrggbb', or a picture"
         )
     return Backdrop(load_image(given).rgb)  # type: ignore[arg-type]
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # longer than a name may be, or with a zero byte
+        return False
 
 
 def _named_color(text: str) -> Color | None:
@@ -69,7 +76,7 @@ def _named_color(text: str) -> Color | None:
         red, green, blue = bytes.fromhex(text[1:])
         return red, green, blue
     parts = text.split(",")
-    if len(parts) == 3 and all(part.strip().isdigit() for part in parts):
+    if len(parts) == 3 and all(re.fullmatch(r"\s*[0-9]{1,9}\s*", part) for part in parts):
         red, green, blue = (whole("background", int(part), 0, 255) for part in parts)
         return red, green, blue
     return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
-from parlante.errors import ParlanteError
+from parlante.errors import ParlanteError, shown
 
 FRAMES = "head", "photo"  # what a frame shows, where it is not so many pixels of the photo
 SIDES = 128, 1920  # of a frame, pixels
@@ -19,7 +20,7 @@ def whole(name: str, value: int, low: int, high: int) -> int:
         or not isinstance(value, (int, np.integer))
         or not low <= value <= high
     ):
-        raise ParlanteError(f"{name}={value!r}; give a whole number from {low} to {high}")
+        raise ParlanteError(f"{name}={shown(value)}; give a whole number from {low} to {high}")
     return int(value)
 
 
@@ -30,7 +31,7 @@ def number(name: str, value: float, most: float, meaning: str) -> float:
         or not isinstance(value, (int, float, np.integer, np.floating))
         or not 0 <= value <= most
     ):
-        raise ParlanteError(f"{name}={value!r}; give a number from 0 {meaning}")
+        raise ParlanteError(f"{name}={shown(value)}; give a number from 0 {meaning}")
     return float(value)
 
 
@@ -40,14 +41,22 @@ def frame_pixels(frame: str) -> tuple[int, int] | None:
     Raises:
         ParlanteError: it is neither, or a side is odd, or not from 128 to 1920.
     """
-    if frame in FRAMES:
+    known = isinstance(frame, str)
+    if known and frame in FRAMES:
         return None
-    sides = re.fullmatch("([0-9]{1,5})x([0-9]{1,5})", frame) if isinstance(frame, str) else None
+    sides = re.fullmatch("([0-9]{1,5})x([0-9]{1,5})", frame) if known else None
     low, high = SIDES
     if sides is None or any(int(n) % 2 or not low <= int(n) <= high for n in sides.groups()):
         raise ParlanteError(
-            f"frame={frame!r}; give {', '.join(FRAMES)}, or width and height in pixels, both even, "
+            f"frame={shown(frame)}; give {', '.join(FRAMES)}, or width and height in pixels, both even, "
             f"from {low} to {high}: 1920x1080"
         )
     width, height = map(int, sides.groups())
     return width, height
+
+
+def choice(name: str, value: str, known: Sequence[str]) -> str:
+    """``value``; ParlanteError unless it is one of ``known``."""
+    if not isinstance(value, str) or value not in known:
+        raise ParlanteError(f"{name}={shown(value)}; give one of {', '.join(known)}")
+    return value

@@ -1,12 +1,20 @@
 """Everything parlante raises on purpose.
 
 One base class, so that a server can catch `ParlanteError` around a request and nothing else. Every
-message says what was given, what was expected and what to do.
+message says what was given, what was expected and what to do, in one line.
 """
+
+MOST_CHARACTERS = 2000  # of a message; what was given may be long
 
 
 class ParlanteError(Exception):
-    """Base of all errors that parlante raises on purpose."""
+    """Base of all errors that parlante raises on purpose.
+
+    What does not print in the message, such as line ends in a file's name, is escaped.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_one_line(message))
 
 
 class FaceNotFoundError(ParlanteError):
@@ -41,8 +49,23 @@ class SessionClosedError(ParlanteError):
     """A live session was used after it had been closed."""
 
 
+def shown(value: object) -> str:
+    """A value that was given, for a message: its ``repr``, or its type where that fails."""
+    try:
+        return repr(value)
+    except Exception:  # of the caller's class, or of a number of thousands of digits
+        return f"<{type(value).__name__}>"
+
+
 def reason(error: Exception) -> str:
     """What FFmpeg or the system says, without error numbers."""
     if isinstance(error, OSError) and error.strerror:
         return str(error.strerror)
     return str(error) or type(error).__name__
+
+
+def _one_line(message: str) -> str:
+    text = " ".join(message.split())
+    if len(text) > MOST_CHARACTERS:
+        text = f"{text[: MOST_CHARACTERS - 500]} … {text[-500:]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

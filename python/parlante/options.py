@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict, get_args
 import numpy as np
 
 from parlante.backdrop import Backdrop, Color, background_of
-from parlante.checks import frame_pixels, number, whole
+from parlante.checks import choice, frame_pixels, number, whole
 from parlante.contract import (
     FUTURES,
     LOOK_AHEAD,
@@ -20,7 +20,7 @@ from parlante.contract import (
     Picture,
     Pixels,
 )
-from parlante.errors import ParlanteError
+from parlante.errors import ParlanteError, shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -190,10 +190,7 @@ class RenderOptions:
     """A number of yours that the watermark carries, 0 to 2⁴⁸ − 1."""
 
     def __post_init__(self) -> None:
-        if self.pixels not in get_args(Pixels):
-            raise ParlanteError(
-                f"pixels={self.pixels!r}; give one of {', '.join(get_args(Pixels))}"
-            )
+        choice("pixels", self.pixels, get_args(Pixels))
         frame_pixels(self.frame)
         checked = {
             "size": _size(self.size),
@@ -260,10 +257,10 @@ def frame_rate(fps: Fraction | int | float) -> Fraction:
     """An exact rate: 29.97, 23.976 and 59.94 become n · 1000/1001. ParlanteError outside 1…120."""
     number = isinstance(fps, (int, float, Fraction, np.integer, np.floating))
     if isinstance(fps, bool) or not number or not 1 <= fps <= MAX_FPS:
-        raise ParlanteError(f"fps={fps!r}; give a number from 1 to {MAX_FPS}")
+        raise ParlanteError(f"fps={shown(fps)}; give a number from 1 to {MAX_FPS}")
     if isinstance(fps, Fraction):
         if max(fps.as_integer_ratio()) >= 2**31:  # what videos can state
-            raise ParlanteError(f"fps={fps!r}; give a fraction of smaller numbers")
+            raise ParlanteError(f"fps={shown(fps)}; give a fraction of smaller numbers")
         return fps
     nearest = round(float(fps))
     if float(fps) == nearest:
@@ -281,7 +278,8 @@ def _size(size: int) -> int:
 
 def _look_ahead(given: int) -> int:
     if whole("look_ahead", given, LOOK_AHEADS[0], LOOK_AHEADS[-1]) not in LOOK_AHEADS:
-        raise ParlanteError(f"look_ahead={given!r}; give one of {', '.join(map(str, LOOK_AHEADS))}")
+        known = ", ".join(map(str, LOOK_AHEADS))
+        raise ParlanteError(f"look_ahead={shown(given)}; give one of {known}")
     return int(given)
 
 
@@ -291,10 +289,10 @@ def _gaze(given: object) -> tuple[float, float]:
         right, up = (float(part) for part in parts)  # type: ignore[attr-defined]
         if abs(right) <= MAX_GAZE and abs(up) <= MAX_GAZE:
             return right, up
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise ParlanteError(
-        f"gaze={given!r}; give degrees to the right and up, each from {-MAX_GAZE:.0f} to "
+        f"gaze={shown(given)}; give degrees to the right and up, each from {-MAX_GAZE:.0f} to "
         f"{MAX_GAZE:.0f}"
     )
 
@@ -304,13 +302,14 @@ def _mood(given: object) -> tuple[str, float]:
     parts = given.split(",") if isinstance(given, str) else given
     try:
         name, strength = (*parts, 1.0)[:2]  # type: ignore[misc]
-        if name in get_args(Mood) and 0 <= float(strength) <= 1 and len(parts) <= 2:  # type: ignore[arg-type]
+        known = isinstance(name, str) and name in get_args(Mood)
+        if known and 0 <= float(strength) <= 1 and len(parts) <= 2:  # type: ignore[arg-type]
             return name, float(strength)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise ParlanteError(
-        f"mood={given!r}; give one of {', '.join(get_args(Mood))}, and after a comma a strength "
-        "from 0 to 1 where you like"
+        f"mood={shown(given)}; give one of {', '.join(get_args(Mood))}, and after a comma a "
+        "strength from 0 to 1 where you like"
     )
 
 
@@ -318,6 +317,10 @@ def _marks(given: Collection[str] | str) -> tuple[str, ...]:
     """The marks in ``("manifest", "watermark")``, ``"manifest,watermark"``, or ``"none"``."""
     if isinstance(given, str):
         given = [] if given == NO_MARKS else given.split(",")
-    if isinstance(given, Collection) and all(mark in get_args(Mark) for mark in given):
+    if isinstance(given, Collection) and all(
+        isinstance(mark, str) and mark in get_args(Mark) for mark in given
+    ):
         return tuple(mark for mark in get_args(Mark) if mark in given)
-    raise ParlanteError(f"marks={given!r}; give some of {', '.join(get_args(Mark))}, or {NO_MARKS}")
+    raise ParlanteError(
+        f"marks={shown(given)}; give some of {', '.join(get_args(Mark))}, or {NO_MARKS}"
+    )

@@ -29,7 +29,7 @@ from parlante.session.live import MAX_QUEUED_S, Live, LiveStatus
 from parlante.speech.audio import read_audio, to_mono
 
 try:
-    from aiohttp import WSMsgType, web
+    from aiohttp import WSMessage, WSMsgType, web
 except ImportError as error:
     raise ParlanteError('serve needs aiohttp; install "parlante[serve]"') from error
 
@@ -45,6 +45,7 @@ BAD_MESSAGES = (
     ValueError,
     TypeError,
     AttributeError,
+    OverflowError,
     RecursionError,
     subprocess.SubprocessError,
 )
@@ -155,17 +156,21 @@ class Viewer:
         sending = asyncio.create_task(self._send())
         try:
             async for message in self._socket:
-                try:
-                    if message.type == WSMsgType.BINARY:
-                        self._hear(np.frombuffer(message.data, "<i2"))
-                    elif message.type == WSMsgType.TEXT:
-                        await self.obey(json.loads(message.data))
-                except BAD_MESSAGES as error:
-                    await self._socket.send_json({"error": str(error)})
+                await self.take(message)
         finally:
             self.live.close()
             await sending
             await self._over_socket()
+
+    async def take(self, message: WSMessage) -> None:
+        """Hear sound or do what a command asks for; what makes no sense is answered by an error."""
+        try:
+            if message.type == WSMsgType.BINARY:
+                self._hear(np.frombuffer(message.data, "<i2"))
+            elif message.type == WSMsgType.TEXT:
+                await self.obey(json.loads(message.data))
+        except BAD_MESSAGES as error:
+            await self._socket.send_json({"error": str(error)})
 
     async def obey(self, asked: dict[str, Any]) -> None:
         """Do what a message asks for.

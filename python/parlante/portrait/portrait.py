@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import tokenize
 import zipfile
-import zlib
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -22,28 +20,13 @@ from parlante.face.patches import Patches
 from parlante.face.pose import Pose
 from parlante.media.files import write_whole
 from parlante.media.photo import load_image
+from parlante.runtime.npz import PARSER_ERRORS
 from parlante.speech.dynamics import ANYBODY
 
 FORMAT = 5  # of the .npz
 SUFFIX = ".npz"
 MARGIN = 0.25  # of the crop's side: what is kept of the photo around it, where there is as much
 MAX_BYTES = 32 * 2**20  # unpacked; the largest face has half of that
-
-# What zip, zlib and NumPy's header parser let through on files that are damaged or no .npz at all.
-_PARSER_ERRORS = (
-    OSError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    EOFError,
-    SyntaxError,
-    RuntimeError,
-    MemoryError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -94,15 +77,15 @@ class Portrait:
     @property
     def _box(self) -> Box:
         """Where the crop lies on the canvas."""
-        left, top, side = self.crop
-        return int(left), int(top), int(side)
+        left, top, side = map(int, self.crop)
+        return left, top, side
 
     @property
     def margins(self) -> tuple[float, float, float, float]:
         """What the canvas shows left of, above, right of and below the crop, in its sides."""
-        (left, top, side), (height, width) = self.crop, self.canvas.shape[:2]
+        (left, top, side), (height, width) = self._box, self.canvas.shape[:2]
         pixels = left, top, width - side - left, height - side - top
-        return tuple(float(count / side) for count in pixels)  # type: ignore[return-value]
+        return tuple(count / side for count in pixels)  # type: ignore[return-value]
 
     @cached_property
     def cut_outs(self) -> dict[tuple[str, int], Image]:
@@ -173,7 +156,7 @@ class Portrait:
                         f"version reads {FORMAT}; encode the photo again"
                     )
                 values: dict[str, Any] = {f.name: np.asarray(arrays[f.name]) for f in fields(cls)}
-        except _PARSER_ERRORS as error:
+        except PARSER_ERRORS as error:
             raise ImageError(
                 f"{name} is not an encoded face ({error}); make one with Avatar.save"
             ) from None
@@ -182,6 +165,11 @@ class Portrait:
         return portrait
 
     def _check(self, name: str) -> None:
+        if not self.references.ndim or self.canvas.ndim != 3:
+            raise ImageError(
+                f"{name}: references or canvas is no picture; the file is damaged, encode the "
+                "photo again"
+            )
         wanted = {
             "photo": (np.uint8, (self.photo.size,)),
             "box": (np.float64, (3,)),

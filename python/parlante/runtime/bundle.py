@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import zipfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -20,9 +19,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from parlante.errors import BundleError, DeviceError
+from parlante.errors import BundleError, DeviceError, shown
 from parlante.runtime.assets import networks_folder
 from parlante.runtime.manifest import MANIFEST, REINSTALL, Manifest
+from parlante.runtime.npz import PARSER_ERRORS
 from parlante.runtime.sessions import Device, new_session, resolve_device
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Bundle:
         try:
             with np.load(io.BytesIO(self._read(file)), allow_pickle=False) as loaded:
                 return {key: loaded[key] for key in loaded.files}
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except PARSER_ERRORS as error:
             raise BundleError(
                 f"model bundle: {file} holds no arrays ({error}); {REINSTALL}"
             ) from error
@@ -142,7 +142,7 @@ class Bundle:
         opens: Callable[[str, Device, int], onnxruntime.InferenceSession],
     ) -> onnxruntime.InferenceSession:
         if isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
-            raise DeviceError(f"threads is {threads!r}; give 1 to {MAX_THREADS}")
+            raise DeviceError(f"threads is {shown(threads)}; give 1 to {MAX_THREADS}")
         resolved = resolve_device(device)
         if resolved == "openvino" and name.partition("_")[0] not in RENDERER:
             resolved = "cpu"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from parlante.contract import Precision
-from parlante.errors import ParlanteError
+from parlante.errors import ParlanteError, shown
 
 MAX_THREADS = 64
 
@@ -42,15 +42,17 @@ class Compute:
     faster than 2, for threads wait for each other."""
 
     def __post_init__(self) -> None:
-        if self.precision not in get_args(Precision):
-            raise ParlanteError(f"precision={self.precision!r}; give one of {get_args(Precision)}")
+        if not isinstance(self.precision, str) or self.precision not in get_args(Precision):
+            raise ParlanteError(
+                f"precision={shown(self.precision)}; give one of {', '.join(get_args(Precision))}"
+            )
         if (
             isinstance(self.threads, bool)
             or not isinstance(self.threads, int)
             or not 1 <= self.threads <= MAX_THREADS
         ):
             raise ParlanteError(
-                f"threads={self.threads!r}; give a whole number from 1 to {MAX_THREADS}"
+                f"threads={shown(self.threads)}; give a whole number from 1 to {MAX_THREADS}"
             )
 
     def network(self, name: str) -> str:

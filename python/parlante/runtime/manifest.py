@@ -72,7 +72,7 @@ class Manifest:
                 f"model bundle: {path} cannot be read ({error.strerror}); reinstall parlante, or "
                 "give the folder of a whole bundle"
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"model bundle: {path} is no JSON ({error}); {REINSTALL}") from error
         if not isinstance(content, dict):
             raise BundleError(f"model bundle: {path} holds no JSON object; {REINSTALL}")
@@ -90,7 +90,8 @@ class Manifest:
             if PurePath(name).name != name or not isinstance(entry.get("sha256"), str):
                 raise BundleError(f"model bundle: {path} has a bad entry {name!r}; {REINSTALL}")
         for name, entry in networks.items():
-            if entry.get("file") not in files:
+            file = entry.get("file")
+            if not isinstance(file, str) or file not in files:
                 raise BundleError(
                     f"model bundle: {path} lists network {name!r} without its file; {REINSTALL}"
                 )

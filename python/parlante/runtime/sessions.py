@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import onnxruntime
 
-from parlante.errors import BundleError, DeviceError
+from parlante.errors import BundleError, DeviceError, shown
 from parlante.runtime.machine import cpu_features, cuda_device_count
 from parlante.runtime.manifest import REINSTALL
 
@@ -32,10 +32,10 @@ def resolve_device(device: str) -> Device:
     Raises:
         DeviceError: unknown, or asked for and not there.
     """
+    if not isinstance(device, str) or device not in ("cpu", "cuda", "openvino", "auto"):
+        raise DeviceError(f"device is {shown(device)}; give 'cpu', 'cuda', 'openvino' or 'auto'")
     if device == "cpu":
         return "cpu"
-    if device not in ("cuda", "openvino", "auto"):
-        raise DeviceError(f"device is {device!r}; give 'cpu', 'cuda', 'openvino' or 'auto'")
     wanted: Device = "openvino" if device == "openvino" else "cuda"
     available = onnxruntime.get_available_providers()
     if _PROVIDERS[wanted] not in available:
@@ -49,7 +49,7 @@ def resolve_device(device: str) -> Device:
         return wanted
     if device == "auto":
         return "cpu"
-    raise DeviceError(f"device is {device!r}, but {missing}; or use device='cpu'")
+    raise DeviceError(f"device is {shown(device)}, but {missing}; or use device='cpu'")
 
 
 def new_session(
@@ -110,7 +110,7 @@ def _provider_options(device: Device, threads: int) -> dict[str, str]:
 
 def _device_failed(device: Device, name: str, why: str) -> str:
     return (
-        f"device is {device!r}, but onnxruntime {onnxruntime.__version__} cannot run network "
+        f"device is {shown(device)}, but onnxruntime {onnxruntime.__version__} cannot run network "
         f"{name!r} there ({why}); check that the libraries of {_DISTRIBUTIONS[device]} are "
         "installed, or use device='cpu'"
     )

@@ -16,7 +16,7 @@ from weakref import WeakSet
 import numpy as np
 
 from parlante.contract import SAMPLE_RATE, SAMPLES_PER_FRAME, Samples
-from parlante.errors import AudioError, ParlanteError, SessionClosedError
+from parlante.errors import AudioError, ParlanteError, SessionClosedError, shown
 from parlante.options import RenderKeywords, RenderOptions
 from parlante.session.engine import Engine, Frame
 from parlante.session.intake import NOTHING, Block, Intake
@@ -115,7 +115,9 @@ class Live:
         self._thread: Thread | None = None
         if on_frame is not None:
             if not callable(on_frame):
-                raise ParlanteError(f"on_frame={on_frame!r}; give a function that takes a Frame")
+                raise ParlanteError(
+                    f"on_frame={shown(on_frame)}; give a function that takes a Frame"
+                )
             self._thread = Thread(target=self._deliver, args=(on_frame,), daemon=True)
             _delivering.add(self)
             self._thread.start()

@@ -17,7 +17,7 @@ import numpy as np
 
 from parlante._core import Resampler
 from parlante.contract import SAMPLE_RATE, Double, Float, Samples
-from parlante.errors import AudioError
+from parlante.errors import AudioError, shown
 from parlante.media.sound import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, SoundFile
 
 # Float samples beyond this are on an integer scale: lossy decoders overshoot full scale by a few
@@ -99,7 +99,9 @@ def check_sample_rate(sample_rate: int | None) -> int:
     try:
         rate = operator.index(sample_rate)
     except TypeError as error:
-        raise AudioError(f"sample_rate is {sample_rate!r}; give a whole number of Hz") from error
+        raise AudioError(
+            f"sample_rate is {shown(sample_rate)}; give a whole number of Hz"
+        ) from error
     if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
         raise AudioError(
             f"sample_rate is {sample_rate}; give {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz"
