@@ -35,7 +35,7 @@ class _Socket:
         pass
 
 
-_live = Live(Engine(MotionStream(Bundle.default()), _Grey()))
+LIVE = Live(Engine(MotionStream(Bundle.default()), _Grey()))
 _loop = asyncio.new_event_loop()
 
 
@@ -43,7 +43,7 @@ async def _take(messages: list[WSMessage]) -> None:
     socket: Any = _Socket()
     viewer = Viewer(
         "fuzz",
-        _live,
+        LIVE,
         socket,
         bundle=Bundle.default(),
         voice=None,
@@ -54,7 +54,7 @@ async def _take(messages: list[WSMessage]) -> None:
         await viewer.take(message)
     json.dumps(viewer.state())
     await viewer.take(WSMessage(WSMsgType.TEXT, '{"do": "websocket"}', None))
-    _live.interrupt()
+    LIVE.interrupt()
 
 
 def check(data: bytes) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parlante.checks import path_of
 from parlante.contract import Picture, Precision, Samples
-from parlante.errors import BundleError, ImageError, shown
+from parlante.errors import BundleError, ImageError, OutputError, shown
 from parlante.face.model import FaceModel
 from parlante.options import RenderOptions
 from parlante.portrait.cache import PortraitCache
@@ -112,7 +113,7 @@ class Avatar:
         Raises:
             ImageError: the file is no such face.
         """
-        if Path(path).suffix.lower() != SUFFIX:
+        if path_of(path, ImageError).suffix.lower() != SUFFIX:
             raise ImageError(f"{path} is not an encoded face ({SUFFIX}); use Avatar for a photo")
         return cls(path, device=device, precision=precision, threads=threads, bundle=bundle)
 
@@ -122,7 +123,7 @@ class Avatar:
         Raises:
             OutputError: the name does not end in .npz, or the file cannot be written.
         """
-        self.portrait.save(Path(path))
+        self.portrait.save(path_of(path, OutputError))
 
     def speak(
         self,

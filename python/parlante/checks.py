@@ -1,9 +1,11 @@
-"""Numbers that users give."""
+"""Numbers, names and paths that users give."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
@@ -53,6 +55,14 @@ def frame_pixels(frame: str) -> tuple[int, int] | None:
         )
     width, height = map(int, sides.groups())
     return width, height
+
+
+def path_of(given: str | PathLike[str], error: type[ParlanteError]) -> Path:
+    """``given`` as a path; ``error`` for what is none."""
+    try:
+        return Path(given)
+    except TypeError:
+        raise error(f"the path is {shown(given)}; give a text or a pathlib.Path") from None
 
 
 def choice(name: str, value: str, known: Sequence[str]) -> str:

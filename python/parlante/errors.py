@@ -10,7 +10,8 @@ MOST_CHARACTERS = 2000  # of a message; what was given may be long
 class ParlanteError(Exception):
     """Base of all errors that parlante raises on purpose.
 
-    What does not print in the message, such as line ends in a file's name, is escaped.
+    White space in the message, line ends among it, is one space; what else does not print is
+    escaped.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -59,9 +60,8 @@ def shown(value: object) -> str:
 
 def reason(error: Exception) -> str:
     """What FFmpeg or the system says, without error numbers."""
-    if isinstance(error, OSError) and error.strerror:
-        return str(error.strerror)
-    return str(error) or type(error).__name__
+    said = getattr(error, "strerror", None)  # of PyAV's errors, too
+    return str(said or error) or type(error).__name__
 
 
 def _one_line(message: str) -> str:

@@ -226,7 +226,7 @@ class RenderOptions:
                 f"{', '.join(cls.__dataclass_fields__)}"
             ) from None
 
-    def changed(self, **keywords: Unpack[RenderKeywords]) -> RenderOptions:
+    def changed(self, /, **keywords: Unpack[RenderKeywords]) -> RenderOptions:
         """These, with ``keywords`` that a live session can change (`CHANGEABLE`)."""
         fixed = sorted(keywords.keys() - set(CHANGEABLE))
         if fixed:

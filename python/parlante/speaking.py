@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parlante.checks import path_of
 from parlante.contract import Samples
 from parlante.errors import OutputError
 from parlante.media.captions import Caption
@@ -116,7 +117,7 @@ class Speech:
                 video is made from; ``pixels`` is neither rgb nor rgba.
             AudioError: the sound turns out to be damaged.
         """
-        path, (width, height) = Path(path), self.size
+        path, (width, height) = path_of(path, OutputError), self.size
         if self.options.pixels not in ("rgb", "rgba"):
             raise OutputError(f"pixels={self.options.pixels!r}; a file is written from rgb or rgba")
         transparent = self.options.pixels == "rgba"

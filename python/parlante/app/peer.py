@@ -37,7 +37,9 @@ class Peer:
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as error:  # aiortc raises whatever its parsers meet
             await self.close()
-            raise ValueError(f"no answer to this offer ({error})") from error
+            raise ValueError(
+                f"no answer to this offer ({error}); send a description (SDP)"
+            ) from error
         return str(self._connection.localDescription.sdp)
 
     @property

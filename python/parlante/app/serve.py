@@ -35,7 +35,7 @@ from parlante import __version__
 from parlante.app.choices import Choices
 from parlante.app.health import CONTENT_TYPE, Health
 from parlante.app.pages import page, policy
-from parlante.app.viewer import BAD_MESSAGES, Attraction, Viewer
+from parlante.app.viewer import BAD_MESSAGES, Attraction, Viewer, command_of
 from parlante.avatar import Avatar
 from parlante.contract import Float
 from parlante.errors import ParlanteError, reason
@@ -124,7 +124,7 @@ class _Server:
         # A page of another site must not speak through this one.
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
-            raise web.HTTPForbidden(text="another site's page")
+            raise web.HTTPForbidden(text="another site's page; open this server's own")
         return await handler(request)  # type: ignore[no-any-return]
 
     async def _page(self, request: web.Request) -> web.Response:
@@ -203,7 +203,7 @@ class _Server:
 
     def _viewer(self, name: str) -> Viewer:
         if name not in self._viewers:
-            raise web.HTTPNotFound(text="no such session")
+            raise web.HTTPNotFound(text="no such session; GET /sessions lists them")
         return self._viewers[name]
 
     async def _states(self, request: web.Request) -> web.Response:
@@ -216,7 +216,7 @@ class _Server:
     async def _obey(self, request: web.Request) -> web.Response:
         viewer = self._viewer(request.match_info["name"])
         try:
-            await viewer.obey(await request.json())
+            await viewer.obey(command_of(await request.text()))
         except BAD_MESSAGES as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         return web.json_response(viewer.state())
@@ -327,7 +327,9 @@ def serve(
             print=lambda _: print(f"parlante: {address}", flush=True),  # noqa: T201
         )
     except (OSError, OverflowError, UnicodeError) as error:
-        raise ParlanteError(f"cannot serve on {host}, port {port} ({reason(error)})") from error
+        raise ParlanteError(
+            f"cannot serve on {host}, port {port} ({reason(error)}); give another host or port"
+        ) from error
 
 
 def _secured(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from parlante.app.listening import Listening
 from parlante.app.peer import AVAILABLE, Peer
 from parlante.contract import SAMPLE_RATE, Float
-from parlante.errors import ParlanteError, SessionClosedError
+from parlante.errors import ParlanteError, SessionClosedError, shown
 from parlante.runtime.bundle import Bundle
 from parlante.session.engine import Frame
 from parlante.session.live import MAX_QUEUED_S, Live, LiveStatus
-from parlante.speech.audio import read_audio, to_mono
+from parlante.speech.audio import check_sample_rate, read_audio, to_mono
 
 try:
     from aiohttp import WSMessage, WSMsgType, web
@@ -39,14 +39,14 @@ HEADER = struct.Struct("<QI")
 LEAST_SILENCE = 5  # seconds before an `Attraction`
 TELL = 25  # frames from one status to the next
 PATIENCE = 1.0  # seconds; a connection that takes nothing for so long is dead
-# What a message that makes no sense raises; RecursionError: JSON nested without end.
+COMMANDS = "rate, offer, change, say, and do: websocket, interrupt or flush"
+# What a message that makes no sense raises.
 BAD_MESSAGES = (
     ParlanteError,
     ValueError,
     TypeError,
     AttributeError,
     OverflowError,
-    RecursionError,
     subprocess.SubprocessError,
 )
 
@@ -61,6 +61,21 @@ def pack_frame(frame: Frame) -> bytes:
     """One BGR frame as the page reads it."""
     picture = jpeg(frame)
     return HEADER.pack(frame.pts, len(picture)) + picture + frame.audio.tobytes()
+
+
+def command_of(text: str) -> dict[str, Any]:
+    """What a message asks for.
+
+    Raises:
+        ParlanteError: it is no JSON object.
+    """
+    try:
+        asked = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ParlanteError(f"no JSON ({error}); send an object, {COMMANDS}") from error
+    if not isinstance(asked, dict):
+        raise ParlanteError(f"{shown(asked)} is no command; send a JSON object, {COMMANDS}")
+    return asked
 
 
 def speech_of(text: str, voice: str | None = None) -> tuple[Float, int]:
@@ -166,9 +181,11 @@ class Viewer:
         """Hear sound or do what a command asks for; what makes no sense is answered by an error."""
         try:
             if message.type == WSMsgType.BINARY:
+                if len(message.data) % 2:
+                    raise ParlanteError(f"sound of {len(message.data)} bytes; send whole int16")
                 self._hear(np.frombuffer(message.data, "<i2"))
             elif message.type == WSMsgType.TEXT:
-                await self.obey(json.loads(message.data))
+                await self.obey(command_of(message.data))
         except BAD_MESSAGES as error:
             await self._socket.send_json({"error": str(error)})
 
@@ -179,7 +196,7 @@ class Viewer:
             one of `BAD_MESSAGES`: it makes no sense.
         """
         if "rate" in asked:
-            self._rate, self._listening = asked["rate"], None
+            self._rate, self._listening = check_sample_rate(asked["rate"]), None
             if asked.get("listen") == "speech":
                 self._listening = Listening(self.live, self._bundle, self._rate)
         elif "offer" in asked:
@@ -193,7 +210,7 @@ class Viewer:
                 self.live.flush()
             else:
                 self._listening.end()
-        elif "change" in asked:
+        elif isinstance(asked.get("change"), dict):
             self.live.change(**asked["change"])
         elif "voice" in asked:
             if asked["voice"] not in self._voices:
@@ -203,6 +220,8 @@ class Viewer:
         elif "say" in asked:
             text = str(asked["say"])[:MAX_TEXT]
             self.say(*await asyncio.to_thread(speech_of, text, self._voice))
+        else:
+            raise ParlanteError(f"unknown command {shown(asked)}; there are {COMMANDS}")
 
     def say(self, samples: Float, rate: int) -> None:
         """Speak samples float32 [n], an utterance.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Final
 
-from parlante.errors import OutputError
+from parlante.errors import OutputError, shown
 
 AAC_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 OPUS_RATES: Final = (8000, 12000, 16000, 24000, 48000)
@@ -58,8 +59,8 @@ class Codecs:
 
         OutputError where ``crf`` is not 0 to 51.
         """
-        if not 0 <= crf <= 51:
-            raise OutputError(f"crf is {crf}; give 0 (lossless) to 51")
+        if not isinstance(crf, Integral) or not 0 <= crf <= 51:
+            raise OutputError(f"crf is {shown(crf)}; give 0 (lossless) to 51")
         if self.video == "prores_ks":
             return {"profile": "4444", "vendor": "apl0"}
         if self.video == "libvpx-vp9":
@@ -119,9 +120,9 @@ def codecs_of(
         container = suffixes[path.suffix.lower()]
     known = (_TRANSPARENT if transparent else _OPAQUE)[container]
     name = codec or next(iter(known))
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         kind = f"transparent {container}" if transparent else container
-        raise OutputError(f"codec is {codec!r}; {kind} holds {' or '.join(known)}")
+        raise OutputError(f"codec is {shown(codec)}; {kind} holds {' or '.join(known)}")
     chosen = known[name]
     if bits == 8 or (bits == 10 and chosen.pixels.endswith("10le")):
         return container, chosen

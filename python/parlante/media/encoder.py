@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 from typing import Any, Final
 
 import av
@@ -14,7 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from parlante.contract import SAMPLE_RATE, Image
-from parlante.errors import OutputError
+from parlante.errors import OutputError, shown
 from parlante.media.codecs import AAC_RATES, PRESETS, Codecs
 
 # AAC-LC is transparent for speech at 4 bits a sample; at high rates this much is enough.
@@ -49,9 +50,10 @@ class Format:
 
     def __post_init__(self) -> None:
         for name, side in (("width", self.width), ("height", self.height)):
-            if not 16 <= side <= _MAX_SIDE or side % 2:
+            if not isinstance(side, Integral) or not 16 <= side <= _MAX_SIDE or side % 2:
                 raise OutputError(
-                    f"{name} is {side}; 4:2:0 video needs an even number from 16 to {_MAX_SIDE}"
+                    f"{name} is {shown(side)}; 4:2:0 video needs an even number from 16 to "
+                    f"{_MAX_SIDE}"
                 )
         if not isinstance(self.fps, (int, Fraction)) or not 1 <= self.fps <= _MAX_FPS:
             raise OutputError(
@@ -65,12 +67,12 @@ class Format:
                 f"sample_rate is {self.sample_rate}; give one of "
                 f"{', '.join(map(str, AAC_RATES))} Hz"
             )
-        if self.channels not in _LAYOUTS:
-            raise OutputError(f"channels is {self.channels}; give 1 or 2")
-        if self.preset not in PRESETS:
-            raise OutputError(f"preset is {self.preset!r}; give one of {', '.join(PRESETS)}")
-        if self.threads < 0:
-            raise OutputError(f"threads is {self.threads}; give 0 (automatic) or more")
+        if self.channels not in tuple(_LAYOUTS):
+            raise OutputError(f"channels is {shown(self.channels)}; give 1 or 2")
+        if not isinstance(self.preset, str) or self.preset not in PRESETS:
+            raise OutputError(f"preset is {shown(self.preset)}; give one of {', '.join(PRESETS)}")
+        if not isinstance(self.threads, Integral) or self.threads < 0:
+            raise OutputError(f"threads is {shown(self.threads)}; give 0 (automatic) or more")
 
 
 def check_picture(image: NDArray[Any], shape: tuple[int, int, int]) -> None:

@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
 from parlante.contract import Image, Picture
-from parlante.errors import ImageError
+from parlante.errors import ImageError, reason
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def load_image(source: Picture) -> Photo:
     except PermissionError as error:
         raise ImageError(f"{path} may not be read; check its permissions") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-        raise ImageError(f"{path} cannot be read ({error}); check the path") from error
+        raise ImageError(f"{path} cannot be read ({reason(error)}); check the path") from error
 
 
 def _from_array(array: NDArray[Any]) -> Photo:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.contract import SAMPLE_RATE, Image
-from parlante.errors import OutputError, reason
+from parlante.errors import OutputError, reason, shown
 from parlante.media.codecs import Codecs
 from parlante.media.encoder import Encoder, Format, check_picture, check_sound
 
@@ -158,6 +158,8 @@ class StreamWriter:
             OutputError: any of these is not so, this PyAV does not know the protocol, or nobody
                 answers at the URL.
         """
+        if not isinstance(url, str):
+            raise OutputError(f"the URL is {shown(url)}; give a text")
         scheme = url.partition("://")[0].lower()
         if "://" not in url or scheme not in _STREAMS:
             raise OutputError(f"{url}: give a URL that starts with {', '.join(_STREAMS)}")

@@ -24,7 +24,8 @@ def check_timecode(text: str | None, fps: Fraction | int, container: str) -> Non
         return
     if container not in CONTAINERS:
         raise OutputError(f"{container} has no place for timecode; name a .mp4 or .mov")
-    found = re.fullmatch(r"(\d\d):(\d\d):(\d\d)([:;])(\d\d)", text, re.ASCII)
+    pattern = r"(\d\d):(\d\d):(\d\d)([:;])(\d\d)"
+    found = re.fullmatch(pattern, text, re.ASCII) if isinstance(text, str) else None
     if found is None:
         raise OutputError(f"timecode is {text!r}; give HH:MM:SS:FF, such as 10:00:00:00")
     hours, minutes, seconds, frame = (int(found[k]) for k in (1, 2, 3, 5))

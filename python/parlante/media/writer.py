@@ -14,6 +14,7 @@ import av.container
 import numpy as np
 from numpy.typing import NDArray
 
+from parlante.checks import path_of
 from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError, reason
 from parlante.media.codecs import STANDARD_OUTPUT, Codecs, codecs_of
@@ -122,10 +123,11 @@ class VideoWriter(WholeOrNothing):
             preset=preset,
             threads=threads,
         )
-        name, codecs = codecs_of(Path(path), transparent=transparent, codec=codec, bits=bits)
+        path = path_of(path, OutputError)
+        name, codecs = codecs_of(path, transparent=transparent, codec=codec, bits=bits)
         codecs.check_rate(sample_rate)
         check_timecode(timecode, fps, name)
-        self._file = target_of(Path(path))
+        self._file = target_of(path)
         self._path = self._file.target
         self._closed, self._seal = False, seal
         self._encoder = self._open(name, form, codecs, codecs.options(crf, preset))

@@ -1,4 +1,4 @@
 """One person, encoded once and kept: photo, matte, background, fit, manner.
 
-May import `checks`, `face`, `media`, `speech` and what those may.
+May import `face`, `media`, `speech` and what those may.
 """

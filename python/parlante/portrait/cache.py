@@ -8,6 +8,7 @@ from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
 
+from parlante.checks import path_of
 from parlante.errors import ImageError, OutputError
 from parlante.portrait.portrait import SUFFIX, Portrait, read_portrait
 
@@ -30,7 +31,7 @@ class PortraitCache:
         if folder is None or folder is True:
             self._folder = user_folder()
         elif folder is not False:
-            self._folder = Path(folder)
+            self._folder = path_of(folder, ImageError)
 
     def get(self, key: str) -> Portrait | None:
         """The portrait of that key; None when it is not there, or damaged."""
@@ -56,7 +57,7 @@ class PortraitCache:
         """Keep ``portrait``; a folder that cannot be written to keeps nobody from speaking."""
         if self._folder is None:
             return
-        with contextlib.suppress(OSError, OutputError):
+        with contextlib.suppress(OSError, ValueError, OutputError):
             self._folder.mkdir(parents=True, exist_ok=True)
             portrait.save(self._folder / f"{portrait.key}{SUFFIX}")
         self._remember(portrait)

@@ -27,6 +27,19 @@ FORMAT = 5  # of the .npz
 SUFFIX = ".npz"
 MARGIN = 0.25  # of the crop's side: what is kept of the photo around it, where there is as much
 MAX_BYTES = 32 * 2**20  # unpacked; the largest face has half of that
+# No face that was encoded comes near these: pixels of the crop's grid, radians, strengths, pixels.
+_MOST = {
+    "landmarks": 2048,
+    "identity": 100,
+    "expression": 100,
+    "rotation": 10,
+    "translation": 4096,
+    "scale": 1000,
+    "manner": 1000,
+    "reference_places": 8192,
+    "box": 1e6,
+}
+LEAST_SCALE = 0.01  # pixels of the grid a unit of the face model
 
 
 @dataclass(frozen=True)
@@ -192,6 +205,17 @@ class Portrait:
                     f"{name}: {field} is {array.dtype} {array.shape}, expected finite "
                     f"{np.dtype(dtype)} {shape}; the file is damaged, encode the photo again"
                 )
+        for field, most in _MOST.items():
+            if np.abs(getattr(self, field)).max(initial=0) > most:
+                raise ImageError(
+                    f"{name}: {field} has values beyond {most}, which no face has; the file is "
+                    "damaged, encode the photo again"
+                )
+        if self.scale[0] < LEAST_SCALE:
+            raise ImageError(
+                f"{name}: scale is {self.scale[0]}, expected {LEAST_SCALE} or more; the file is "
+                "damaged, encode the photo again"
+            )
         if self.crop[2] < 1 or min(self.margins) < 0:
             raise ImageError(
                 f"{name}: the crop {self.crop.tolist()} does not lie within the canvas of "

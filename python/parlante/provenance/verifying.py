@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from parlante.checks import path_of
 from parlante.contract import Image
-from parlante.errors import ImageError, ParlanteError, reason
+from parlante.errors import ImageError, ParlanteError, reason, shown
 from parlante.media.photo import load_image
 from parlante.media.video import read_video
 from parlante.provenance.manifest import FACT, SOURCE_TYPE
@@ -69,6 +70,8 @@ def detect(frames: Iterable[Image]) -> Watermark | None:
 
 
 def _checked(frames: Iterable[Image]) -> Iterator[Image]:
+    if not isinstance(frames, Iterable):
+        raise ImageError(f"the frames are {shown(frames)}; give a list of uint8 [H, W, 3]")
     size: tuple[int, ...] = ()
     for frame in frames:
         given = frame.shape if isinstance(frame, np.ndarray) else ()
@@ -89,7 +92,7 @@ def verify(path: str | Path) -> Provenance:
     Raises:
         ParlanteError: it cannot be read.
     """
-    path = Path(path)
+    path = path_of(path, ParlanteError)
     try:
         found = _manifest_of(path)
         return replace(found, watermark=next(filter(None, map(detect, _pieces(path))), None))

@@ -19,6 +19,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from parlante.checks import path_of
 from parlante.errors import BundleError, DeviceError, shown
 from parlante.runtime.assets import networks_folder
 from parlante.runtime.manifest import MANIFEST, REINSTALL, Manifest
@@ -51,7 +52,7 @@ class Bundle:
         Raises:
             BundleError: no manifest, or one that this version cannot read.
         """
-        folder = Path(folder)
+        folder = path_of(folder, BundleError)
         return cls(folder, Manifest.read(folder / MANIFEST))
 
     @classmethod

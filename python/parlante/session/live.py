@@ -173,7 +173,7 @@ class Live:
         """End the session at once; a second call does nothing."""
         self._end(None)
 
-    def change(self, **keywords: Unpack[RenderKeywords]) -> None:
+    def change(self, /, **keywords: Unpack[RenderKeywords]) -> None:
         """Change how frames look from now on: gaze, mood, neutral, and the strengths.
 
         Raises:

@@ -67,7 +67,7 @@ def read_audio(path: Path, longest: float) -> tuple[Float, int]:
         chunks.append(block)
         left -= len(block)
         if left < 0:
-            raise AudioError(f"the sound lasts longer than {longest:g} s")
+            raise AudioError(f"the sound lasts longer than {longest:g} s; cut it")
     return np.concatenate(chunks), rate
 
 
