@@ -52,6 +52,10 @@ bench:
 kernels:
     python -m benchmarks.kernels --out kernels.md
 
+# Random inputs against everything that takes them: just fuzz compose --seconds 600
+fuzz *arguments:
+    python -m fuzz {{arguments}}
+
 # A first video.
 demo:
     parlante speak --demo -o demo.mp4

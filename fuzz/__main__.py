@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "fuzz"
 NATIVE = tuple(sorted(path.stem for path in (HERE / "native").glob("*.cpp")))
 PYTHON = tuple(sorted(path.stem for path in (HERE / "python").glob("[a-z]*.py")))
+KINDS = {"native": NATIVE, "python": PYTHON}
 COMPILERS = ("clang++-16", "clang++")
 
 INPUT_S = 20  # that one input may take
@@ -92,15 +93,16 @@ def main(argv: list[str] | None = None) -> int:
     """Run the harnesses; returns 1 where one of them found something."""
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__.split("\n")[0])
     names = (*NATIVE, *PYTHON)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    known = f"of {', '.join(names)}; native or python for all of a kind"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=known)
     parser.add_argument("--seconds", type=int, default=60, metavar="S", help="for each harness")
     parser.add_argument("--again", type=Path, metavar="FILE", help="run one input alone")
     given = parser.parse_args(argv)
-    if unknown := set(given.names) - set(names):
+    chosen = [one for name in given.names for one in KINDS.get(name, (name,))] or list(names)
+    if unknown := set(chosen) - set(names):
         parser.error(f"no harness {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    if given.again is not None and len(given.names) != 1:
+    if given.again is not None and len(chosen) != 1:
         parser.error("--again runs one harness: python -m fuzz NAME --again FILE")
-    chosen = given.names or names
     if any(name in NATIVE for name in chosen):
         build()
     if given.again is not None:

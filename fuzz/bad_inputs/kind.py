@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from parlante.errors import ParlanteError
 
+NATIVE = ("TypeError", "ValueError")
 USAGE = "usage"  # what the command line's own parser refuses
 
 
@@ -27,6 +28,7 @@ class Kind:
 
     what: str
     act: Callable[[], object]
+    native: bool = False  # a native op, which raises errors of `NATIVE`
 
     def answer(self) -> Answer:
         """What the input gets.
@@ -39,9 +41,7 @@ class Kind:
         except ParlanteError as error:
             return Answer(type(error).__name__, str(error))
         except (TypeError, ValueError) as error:
-            assert error.__traceback__ is not None
-            # The native ops' own; elsewhere these are mistakes of ours.
-            assert error.__traceback__.tb_next.tb_next is None, f"{self.what}: {error!r}"  # type: ignore[union-attr]
+            assert self.native, f"{self.what}: {error!r}"
             return Answer(type(error).__name__, str(error))
         assert isinstance(answer, Answer), f"{self.what}: taken, gave {answer!r}"
         return answer

@@ -34,6 +34,10 @@ def _bomb(path: str) -> str:
     return path
 
 
+def _loaded(path: str) -> None:
+    Avatar.load(path).live(realtime=False)
+
+
 def faces() -> Iterator[Kind]:
     whole = FACE.read_bytes()
     damaged = bytearray(whole)
@@ -45,6 +49,11 @@ def faces() -> Iterator[Kind]:
     Path("damaged.npz").write_bytes(damaged)
     with zipfile.ZipFile("other.npz", "w") as other:
         other.writestr("readme.txt", "hello")
+    for name, packing in (("lzma.npz", 14), ("unknown.npz", 99)):
+        data = bytearray(whole)
+        at = data.index(b"PK\1\2")
+        data[8], data[at + 10] = packing, packing
+        Path(name).write_bytes(data)
     np.savez("pickled.npz", format=np.array([{}], dtype=object))
     np.savez("arrays.npz", a=np.zeros(3))
     for what, path in (
@@ -55,6 +64,9 @@ def faces() -> Iterator[Kind]:
         ("text named .npz", "text.npz"),
         ("a file cut in half", "cut.npz"),
         ("a file with a damaged byte", "damaged.npz"),
+        ("a file packed otherwise than it says", "lzma.npz"),
+        ("a file packed in an unknown way", "unknown.npz"),
+        ("a face without extent", _face("flat.npz", landmarks=np.zeros((468, 3), "f4"))),
         ("another zip archive", "other.npz"),
         ("arrays of something else", "arrays.npz"),
         ("a pickled object", "pickled.npz"),
@@ -72,7 +84,7 @@ def faces() -> Iterator[Kind]:
         ("references that are one number", _face("number.npz", references=np.uint8(3))),
         ("a name that does not end in .npz", "face.jpg"),
     ):
-        yield Kind(what, lambda path=path: Avatar.load(path))  # type: ignore[misc]
+        yield Kind(what, lambda path=path: _loaded(path))  # type: ignore[misc]
     yield Kind("a number", lambda: Avatar.load(5))  # type: ignore[arg-type]
     yield Kind("a face together with photos", lambda: Avatar([FACE.name, "photo.jpg"]))
     yield Kind("a face and which one of it", lambda: Avatar("face.npz", face=1))
@@ -127,6 +139,13 @@ def bundles() -> Iterator[Kind]:
     whole = _bundle("whole")
     gone = _bundle("gone", files={"a.npz": entry})
     wrong = _bundle("wrong", files={"table.npz": entry})
+    packed = bytearray(Path("whole/table.npz").read_bytes())
+    at = packed.index(b"PK\1\2")
+    packed[8], packed[at + 10] = 99, 99
+    digest = hashlib.sha256(packed).hexdigest()
+    unknown = _bundle("unknown", files={"table.npz": {"sha256": digest}})
+    Path("unknown/table.npz").write_bytes(packed)
+    yield Kind("arrays packed in an unknown way", lambda: Bundle.open(unknown).arrays("table"))
     text = hashlib.sha256(b"no arrays").hexdigest()
     strange = _bundle(
         "strange", files={"a.npz": {"sha256": text}}, networks={"n": {"file": "a.npz"}}

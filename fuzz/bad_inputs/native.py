@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,18 @@ def _unaligned() -> np.ndarray[Any, Any]:
     return np.zeros(37, np.uint8)[1:].view(np.float32).reshape(3, 3)
 
 
+def _sharing() -> dict[str, Any]:
+    """A frame, and in its memory the rows of a patch."""
+    out = np.zeros((8, 8, 3), np.uint8)
+    bands = out.reshape(-1)[:8].view(np.int32).reshape(1, 2)
+    return {"out": out, "bands": bands, "places": np.zeros((1, 2, 3), np.float32)}
+
+
 def arrays() -> Iterator[Kind]:
+    yield from (replace(kind, native=True) for kind in _kinds())
+
+
+def _kinds() -> Iterator[Kind]:
     out, depth = np.zeros((8, 8, 2), np.float32), np.zeros((8, 8), np.float32)
     inside = out.reshape(-1).view(np.int32)[:3].reshape(1, 3)
     usual: dict[str, Any] = {
@@ -96,6 +108,7 @@ def arrays() -> Iterator[Kind]:
         ("a background of 256", {"background": (0, 0, 256)}),
         ("alpha in RGB", {"background": "alpha"}),
         ("a corner outside of the source", {"corner": (1, 0)}),
+        ("bands in the memory of out", _sharing()),
         ("an x0 without a condition", {"x0": np.zeros((1, 48, 1, 1), np.float32)}),
         ("out of RGBA for RGB", {"out": image.copy()}),
     ):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fuzz.bad_inputs import calls, commands, media, models, native, network
 from fuzz.bad_inputs.kind import Answer, Kind
+from parlante.runtime.assets import networks_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "bad-inputs.md"
 GROUPS: dict[str, Callable[[], Iterator[Kind]]] = {
@@ -44,13 +45,17 @@ def scratch() -> Iterator[None]:
 def answers(group: str) -> Iterator[tuple[str, Answer]]:
     """What each input of a group is, and gets."""
     with scratch():
-        here = f"{Path.cwd()}/"
+        places = f"{Path.cwd()}/", f"{networks_folder().parent}/"
         for kind in GROUPS[group]():
             answer = kind.answer()
-            yield kind.what, answer._replace(message=answer.message.replace(here, ""))
+            message = answer.message
+            for place in places:
+                message = message.replace(place, "")
+            yield kind.what, answer._replace(message=message)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """A text as a cell of a table."""
     shown = text if len(text) < 400 else f"{text[:300]} … {text[-90:]}"
     shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
     return shown.replace("\n", "⏎").replace("\0", "\\0")
@@ -59,7 +64,7 @@ def _cell(text: str) -> str:
 def rows(group: str) -> list[str]:
     """The rows of a group's table."""
     return [
-        f"| {_cell(what)} | {answer.error} | {_cell(answer.message)} |"
+        f"| {cell(what)} | {answer.error} | {cell(answer.message)} |"
         for what, answer in answers(group)
     ]
 

@@ -21,7 +21,7 @@ from parlante import __version__
 from parlante.app.arguments import avatar_with, option_of_text
 from parlante.app.signals import ENDINGS, EndedError, check, end
 from parlante.avatar import Avatar
-from parlante.errors import ParlanteError
+from parlante.errors import ParlanteError, reason
 from parlante.media.captions import captions_beside, read_transcript, write_captions
 from parlante.media.files import keep_inputs
 from parlante.options import RenderOptions
@@ -86,7 +86,9 @@ def jobs_of(table: Path, folder: Path, setting: Setting) -> list[Job]:
         with table.open(newline="", encoding="utf-8-sig") as file:  # Excel begins with a mark
             rows = list(csv.DictReader(file, restval=""))
     except (OSError, ValueError, csv.Error) as error:
-        raise ParlanteError(f"{table} cannot be read ({error})") from error
+        raise ParlanteError(
+            f"{table} cannot be read ({reason(error)}); give a CSV file in UTF-8"
+        ) from error
     missing = [name for name in COLUMNS[:2] if rows and name not in rows[0]]
     if missing or not rows:
         raise ParlanteError(

@@ -1,4 +1,4 @@
 """Files, streams and devices, in and out: photos, sound, video.
 
-May import `contract` and `errors`.
+May import `checks`, `contract` and `errors`.
 """

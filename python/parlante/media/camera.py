@@ -38,7 +38,9 @@ class CameraWriter:
         try:
             self._camera = pyvirtualcam.Camera(width, height, float(fps), device=device)
         except RuntimeError as error:
-            raise OutputError(f"no virtual camera to show frames on ({error})") from error
+            raise OutputError(
+                f"no virtual camera to show frames on ({error}); set one up"
+            ) from error
         self._shape = (height, width, 3)
         self._closed = False
 

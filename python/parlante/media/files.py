@@ -87,7 +87,9 @@ class PartialFile:
             if target.exists() and not target.is_file():
                 raise OutputError(f"{target} is there and is no file; choose another name")
         except (OSError, ValueError) as error:  # ValueError: a zero byte
-            raise OutputError(f"{target} cannot be a file ({reason(error)})") from error
+            raise OutputError(
+                f"{target} cannot be a file ({reason(error)}); give another name"
+            ) from error
         self.target = target
         self.path = target.with_name(f".parlante-{secrets.token_hex(8)}.partial")
         try:

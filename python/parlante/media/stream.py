@@ -55,6 +55,14 @@ def _is_there(protocol: str) -> bool:
     return True
 
 
+def _scheme_of(url: str) -> str:
+    scheme = url.partition("://")[0].lower() if isinstance(url, str) else ""
+    if scheme not in _STREAMS or "://" not in url:
+        given = url if isinstance(url, str) else shown(url)
+        raise OutputError(f"{given}: give a URL that starts with {', '.join(_STREAMS)}")
+    return scheme
+
+
 def _public(url: str) -> str:
     """A URL for people: its path may hold the key of a stream."""
     parts = urlsplit(url)
@@ -158,11 +166,7 @@ class StreamWriter:
             OutputError: any of these is not so, this PyAV does not know the protocol, or nobody
                 answers at the URL.
         """
-        if not isinstance(url, str):
-            raise OutputError(f"the URL is {shown(url)}; give a text")
-        scheme = url.partition("://")[0].lower()
-        if "://" not in url or scheme not in _STREAMS:
-            raise OutputError(f"{url}: give a URL that starts with {', '.join(_STREAMS)}")
+        scheme = _scheme_of(url)
         if not _is_there(scheme):
             others = [name for name, there in stream_protocols().items() if there]
             raise OutputError(
@@ -194,7 +198,9 @@ class StreamWriter:
         there = self._connection.tried.wait(2 * _TIMEOUT_S)
         fault = self._connection.fault if there else TimeoutError("nobody answered")
         if fault is not None:
-            raise OutputError(f"{self._name} cannot be reached ({reason(fault)})") from fault
+            raise OutputError(
+                f"{self._name} cannot be reached ({reason(fault)}); check the URL"
+            ) from fault
 
     def write(self, image: Image, audio: NDArray[np.int16]) -> None:
         """Send one frame, RGB u8 [height, width, 3], and its audio, int16 [k].

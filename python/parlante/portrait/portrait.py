@@ -205,6 +205,9 @@ class Portrait:
                     f"{name}: {field} is {array.dtype} {array.shape}, expected finite "
                     f"{np.dtype(dtype)} {shape}; the file is damaged, encode the photo again"
                 )
+        self._check_values(name)
+
+    def _check_values(self, name: str) -> None:
         for field, most in _MOST.items():
             if np.abs(getattr(self, field)).max(initial=0) > most:
                 raise ImageError(

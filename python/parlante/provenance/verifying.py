@@ -97,7 +97,9 @@ def verify(path: str | Path) -> Provenance:
         found = _manifest_of(path)
         return replace(found, watermark=next(filter(None, map(detect, _pieces(path))), None))
     except ParlanteError as error:
-        raise ParlanteError(f"{path} cannot be verified ({reason(error)})") from error
+        raise ParlanteError(
+            f"{path} cannot be verified ({reason(error)}); give a video or a picture"
+        ) from error
 
 
 def _manifest_of(path: Path) -> Provenance:

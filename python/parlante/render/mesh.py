@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.contract import GRID, VERTICES, Float, Image
+from parlante.errors import ImageError
 from parlante.face.model import FaceModel
 from parlante.face.pose import Pose
 from parlante.face.topology import (
@@ -41,6 +42,7 @@ EYES_START = VERTICES + len(LIPS_INNER)
 RING_START = VERTICES + len(HOLE)
 WARP_VERTICES = RING_START + RINGS * RING
 
+LEAST_FACE = 1.0  # pixels of the 256-grid, across its landmarks
 # How far each ring goes with the jaw and the cheeks: the shadow under a chin stays under it.
 DRAGGED = 0.9, *(0.35 * share for share in (1, *FADING, 0))
 # Pixels by which the rings lie behind the face: where a turned cheek and the hair beside it
@@ -126,8 +128,14 @@ class WarpMesh:
 
     @classmethod
     def of(cls, model: FaceModel, portrait: Portrait) -> WarpMesh:
-        """Mesh of an encoded face, in pixels of the 256-grid."""
+        """Mesh of an encoded face, in pixels of the 256-grid.
+
+        Raises:
+            ImageError: the face has no extent, which none that was encoded has.
+        """
         p = portrait
+        if np.ptp(p.landmarks[:, :2], 0).min() < LEAST_FACE:
+            raise ImageError("the encoded face has no extent; encode the photo again")
         return cls.build(
             model,
             on_skin(unfolded(p.landmarks, model.face_triangles), p.at(GRID)),

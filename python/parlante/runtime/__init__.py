@@ -1,4 +1,4 @@
 """What networks and native ops run on: the bundle, ONNX sessions, devices, this machine.
 
-May import `contract` and `errors`.
+May import `checks`, `contract` and `errors`.
 """
