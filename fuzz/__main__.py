@@ -64,7 +64,7 @@ def run(name: str, seconds: int) -> Result:
     corpus, found = BUILD / "corpus" / name, BUILD / "found"
     for folder in (corpus, found):
         folder.mkdir(parents=True, exist_ok=True)
-    before = set(found.iterdir())
+    before = set(found.glob(f"{name}-*"))
     flags = [
         f"-max_total_time={seconds}",
         f"-timeout={INPUT_S}",
@@ -83,7 +83,7 @@ def run(name: str, seconds: int) -> Result:
         log.seek(0)
         told = log.read()
     counts = re.findall(r"stat::number_of_executed_units: (\d+)", told)
-    new = sorted(set(found.iterdir()) - before)
+    new = sorted(set(found.glob(f"{name}-*")) - before)
     if done.returncode and not new:
         sys.exit(f"{name} did not run:\n{told[-3000:]}")
     return Result(name, int(counts[-1]) if counts else 0, time.monotonic() - began, new)

@@ -42,10 +42,10 @@ def _changed(array: NDArray[Any], given: Input) -> NDArray[Any]:
         kind = given.byte() % 5
         if kind == 0:
             return np.resize(array, [given.whole(0, 9) for _ in range(given.whole(0, 5))])
-        if kind == 1 and array.dtype.kind != "U":
+        if kind == 1 and array.dtype.kind not in "US":
             return array.astype(given.one_of(DTYPES))
         out = array.copy()
-        if array.dtype.kind == "U" or not out.size:
+        if array.dtype.kind in "US" or not out.size:
             return out
         for _ in range(1 + given.whole(0, 3)):
             at = given.whole(0, 65535) % out.size

@@ -123,13 +123,12 @@ class VideoWriter(WholeOrNothing):
             preset=preset,
             threads=threads,
         )
-        path = path_of(path, OutputError)
-        name, codecs = codecs_of(path, transparent=transparent, codec=codec, bits=bits)
+        file = path_of(path, OutputError)
+        name, codecs = codecs_of(file, transparent=transparent, codec=codec, bits=bits)
         codecs.check_rate(sample_rate)
         check_timecode(timecode, fps, name)
-        self._file = target_of(path)
-        self._path = self._file.target
-        self._closed, self._seal = False, seal
+        self._file = target_of(file)
+        self._path, self._closed, self._seal = self._file.target, False, seal
         self._encoder = self._open(name, form, codecs, codecs.options(crf, preset))
         if timecode is not None:
             self._encoder.container.metadata["timecode"] = timecode
