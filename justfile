@@ -20,13 +20,13 @@ coverage:
 lint:
     ruff check .
     ruff format --check .
-    git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' | xargs clang-format --dry-run -Werror
+    git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'fuzz/native/*.h' 'fuzz/native/*.cpp' | xargs clang-format --dry-run -Werror
 
 # Put everything into shape.
 format:
     ruff check --fix .
     ruff format .
-    git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' | xargs clang-format -i
+    git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'fuzz/native/*.h' 'fuzz/native/*.cpp' | xargs clang-format -i
 
 # mypy, strict.
 types:
