@@ -50,8 +50,8 @@ def frame_pixels(frame: str) -> tuple[int, int] | None:
     low, high = SIDES
     if sides is None or any(int(n) % 2 or not low <= int(n) <= high for n in sides.groups()):
         raise ParlanteError(
-            f"frame={shown(frame)}; give {', '.join(FRAMES)}, or width and height in pixels, both even, "
-            f"from {low} to {high}: 1920x1080"
+            f"frame={shown(frame)}; give {', '.join(FRAMES)}, or width and height in pixels, both "
+            f"even, from {low} to {high}: 1920x1080"
         )
     width, height = map(int, sides.groups())
     return width, height
