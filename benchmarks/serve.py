@@ -2,14 +2,16 @@
 
 Starts ``parlante serve`` as a program of its own, and four pages in a headless Chromium
 (playwright): the face twice, the kiosk, the operator's panel. Each face says something (espeak-ng)
-every few seconds. Printed is what the server's own ``/metrics`` and ``/sessions`` tell: how late
-frames were begun, how far each session's frames have drifted from the clock, and memory.
+every few seconds. Where a server runs, browsers are on other machines: they have the lowest
+priority here. Printed is what the server's own ``/metrics`` and ``/sessions`` tell: how late frames
+were begun, how far each session's frames have drifted from the clock, and memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import re
 import socket
 import subprocess
@@ -35,14 +37,13 @@ MEMORY = re.compile(r"^process_resident_memory_bytes (\S+)", re.M)
 
 
 @contextmanager
-def server(size: int, threads: int) -> Iterator[str]:
+def server(options: list[str]) -> Iterator[str]:
     """The address of a server of the demo face, which ends with the context."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ["--port", str(port), "--sessions", str(len(PAGES))]
-    options += ["--size", str(size), "--threads", str(threads)]
-    program = subprocess.Popen([sys.executable, "-m", "parlante.app.cli", "serve", *options])
+    own = ["--port", str(port), "--sessions", str(len(PAGES))]
+    program = subprocess.Popen([sys.executable, "-m", "parlante.app.cli", "serve", *own, *options])
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -155,8 +156,11 @@ async def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1, help="of each session")
+    parser.add_argument("--precision", default="int8")
     parsed = parser.parse_args()
-    with server(parsed.size, parsed.threads) as address:
+    options = [f"--{name}={getattr(parsed, name)}" for name in ("size", "threads", "precision")]
+    with server(options) as address:
+        os.nice(19)  # this program, and the browsers that it opens
         await answering(address)
         result = await measure(address, parsed.minutes)
     for name, value in result.items():

@@ -46,7 +46,8 @@ async def _take(messages: list[WSMessage]) -> None:
         LIVE,
         socket,
         bundle=Bundle.default(),
-        voice=None,
+        face="fuzz",
+        voices=(),
         attraction=None,
         count=lambda before, now: None,
     )
