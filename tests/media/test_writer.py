@@ -2,12 +2,9 @@
 
 import errno
 import gc
-import resource
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from parlante.errors import OutputError
 from parlante.media.video import read_video
 from parlante.media.writer import VideoWriter
 from parlante.speech.audio import decode_audio
+from tests.support.full_disk import largest_file
 
 SIDE = 128
 NTSC = Fraction(30000, 1001)
@@ -246,17 +244,6 @@ def test_process_that_ends_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
     assert done.returncode == 3
     assert list(tmp_path.iterdir()) == []
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """As on a full disk, writes beyond `size` bytes fail in the kernel (with EFBIG, not ENOSPC)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])

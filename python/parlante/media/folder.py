@@ -105,7 +105,8 @@ class FolderWriter(WholeOrNothing):
         except OSError as error:
             self.abort()
             raise OutputError(
-                f"{self._path} could not be written after {self.frames} frames ({reason(error)})"
+                f"{self._path} could not be written after {self.frames} frames ({reason(error)}); "
+                "free space on the disk or choose another folder"
             ) from error
         self._frames += 1
         self.samples += len(audio)
@@ -116,7 +117,10 @@ class FolderWriter(WholeOrNothing):
             self._partial.rename(self._path)
         except OSError as error:
             self.abort()
-            raise OutputError(f"{self._path} cannot be made ({reason(error)})") from error
+            raise OutputError(
+                f"{self._path} cannot be finished ({reason(error)}); free space on the disk or "
+                "choose another folder"
+            ) from error
         self._closed = True
         self._remove.detach()
 

@@ -117,6 +117,7 @@ def sign(path: Path, kind: str, credentials: Credentials, face: str) -> None:
 
     Raises:
         OutputError: it cannot be signed; the file is as it was.
+        OSError: nor can it be written.
     """
     import c2pa
 
@@ -137,7 +138,7 @@ def sign(path: Path, kind: str, credentials: Credentials, face: str) -> None:
         with path.open("rb") as source, signed.path.open("w+b") as target:
             builder.sign(credentials.signer(), kind, source, target)
         signed.commit()
-    except (c2pa.C2paError, OSError) as error:
+    except c2pa.C2paError as error:
         raise OutputError(
             f"{path} cannot be signed ({reason(error)}); leave the manifest out with marks="
             "'watermark'"
