@@ -1,5 +1,8 @@
 """Opening media files from users: what a demuxer may read, and one wording for what goes wrong."""
 
+from __future__ import annotations
+
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +17,31 @@ _FORMATS: Final = (
     "wav,w64,aiff,au,caf,flac,mp3,ogg,mov,matroska,aac,ac3,eac3,amr,asf,avi,flv,mpeg,mpegts,"
     "ape,wv,tta"
 )
+
+
+class Unchanged:
+    """A file that has to stay as it is while it is read; pipes may not."""
+
+    def __init__(self, path: Path, error_type: type[ParlanteError]) -> None:
+        """Make it before the file is opened."""
+        self._path, self._error_type = path, error_type
+        self._state = self._now()
+
+    def check(self) -> None:
+        """Raise ``error_type`` if it was replaced, written to or removed since."""
+        if self._state is not None and self._now() != self._state:
+            raise self._error_type(
+                f"{self._path} was changed while it was read; give a file that stays as it is"
+            )
+
+    def _now(self) -> tuple[int, ...] | None:
+        try:
+            now = self._path.stat()
+        except (OSError, ValueError):
+            return None
+        if not stat.S_ISREG(now.st_mode):
+            return None
+        return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns
 
 
 def open_media(path: Path, error_type: type[ParlanteError]) -> av.container.InputContainer:

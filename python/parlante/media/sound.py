@@ -17,7 +17,7 @@ from av.audio.plane import AudioPlane
 
 from parlante.contract import SAMPLE_RATE, Samples
 from parlante.errors import AudioError, reason
-from parlante.media.container import open_media
+from parlante.media.container import Unchanged, open_media
 from parlante.media.cut_short import is_cut_short
 
 MIN_SAMPLE_RATE: Final = 4_000
@@ -44,6 +44,7 @@ class SoundFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._unchanged = Unchanged(path, AudioError)
         self._container = open_media(path, AudioError)
         stream = self._container.streams.best("audio")
         if not isinstance(stream, av.AudioStream):
@@ -88,12 +89,14 @@ class SoundFile:
         Closes the file. The rate is the decoder's: headers get it wrong.
 
         Raises:
-            AudioError: the file turns out to be damaged, cut short, or of a rate not taken here.
+            AudioError: the file turns out to be damaged, cut short, or of a rate not taken here, or
+                changes while it is read.
         """
         total = 0
         rate = SAMPLE_RATE
         try:
             for frame in self._frames():
+                self._unchanged.check()
                 rate = frame.sample_rate
                 if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
                     raise AudioError(
@@ -104,6 +107,7 @@ class SoundFile:
                 if keep > 0:
                     total += keep
                     yield rate, _pcm(frame)[:keep]
+            self._unchanged.check()
             self._check_complete(total / rate)
         finally:
             self.close()

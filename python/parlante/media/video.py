@@ -14,7 +14,7 @@ from av.video.reformatter import Colorspace
 
 from parlante.contract import Image
 from parlante.errors import ImageError, reason
-from parlante.media.container import open_media
+from parlante.media.container import Unchanged, open_media
 from parlante.media.photo import check_size
 
 _HD_LINES: Final = 720
@@ -33,10 +33,11 @@ def read_video(path: str | Path, *, fps: Fraction | None = None) -> Iterator[Ima
         RGB, u8 [H, W, 3], arrays of their own.
 
     Raises:
-        ImageError: at once for a file that cannot be used, while iterating for a damaged one and
-            for one without frames.
+        ImageError: at once for a file that cannot be used, while iterating for a damaged one, one
+            that changes meanwhile and one without frames.
     """
     source = Path(path)
+    unchanged = Unchanged(source, ImageError)
     container = open_media(source, ImageError)
     stream = container.streams.best("video")
     if not isinstance(stream, av.VideoStream):
@@ -51,7 +52,7 @@ def read_video(path: str | Path, *, fps: Fraction | None = None) -> Iterator[Ima
     except ImageError:
         container.close()
         raise
-    frames = _upright_frames(source, container, stream)
+    frames = _upright_frames(source, container, stream, unchanged)
     if fps is None or not stream.average_rate:
         return frames
     return _at_rate(frames, fps / stream.average_rate)
@@ -66,7 +67,10 @@ def _at_rate(frames: Iterator[Image], ratio: Fraction) -> Iterator[Image]:
 
 
 def _upright_frames(
-    path: Path, container: av.container.InputContainer, stream: av.VideoStream
+    path: Path,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    unchanged: Unchanged,
 ) -> Iterator[Image]:
     length_s = None
     if "mov" in container.format.name and stream.duration and stream.time_base:
@@ -81,6 +85,7 @@ def _upright_frames(
                 end_s = max(end_s, float((packet.pts + packet.duration) * packet.time_base))
             for frame in packet.decode():
                 assert isinstance(frame, av.VideoFrame)
+                unchanged.check()
                 count += 1
                 yield _upright(frame, stream.sample_aspect_ratio or Fraction(1))
     except (av.FFmpegError, ValueError, IndexError) as error:  # IndexError: a new stream
@@ -89,6 +94,7 @@ def _upright_frames(
         ) from error
     finally:
         container.close()
+    unchanged.check()
     if count == 0:
         raise ImageError(f"{path} holds no frames; give a video of at least one")
     if length_s is not None and end_s < length_s - _MISSING_TOLERANCE_S:
