@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sys
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +12,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from parlante.errors import OutputError, reason
+from parlante.media.hidden import Hidden
 
 Own = TypeVar("Own", bound="WholeOrNothing")
 
@@ -68,7 +67,8 @@ class PartialFile:
     """A file under construction: it has a temporary name in the folder it will end up in.
 
     `commit` gives it its own name; until then, and after `drop`, what had that name is as it was.
-    A forgotten one is removed when the interpreter ends.
+    A forgotten one is removed when the interpreter ends, that of a killed process by the next one
+    of the same ``target``.
     """
 
     def __init__(self, target: Path) -> None:
@@ -91,26 +91,25 @@ class PartialFile:
                 f"{target} cannot be a file ({reason(error)}); give another name"
             ) from error
         self.target = target
-        self.path = target.with_name(f".parlante-{secrets.token_hex(8)}.partial")
         try:
-            self.path.open("xb").close()
+            self._hidden = Hidden(target)
         except OSError as error:
             raise OutputError(
                 f"{target} cannot be written ({reason(error)}); check the folder's permissions and "
                 "the space left"
             ) from error
-        self._remove = weakref.finalize(self, _unlink, self.path)
+        self.path = self._hidden.path
 
     def commit(self) -> None:
         """Give the file its name, once its bytes are on the disk. Raises OSError."""
         with self.path.open("rb+") as file:
             os.fsync(file.fileno())
         self.path.replace(self.target)
-        self._remove.detach()
+        self._hidden.keep()
 
     def drop(self) -> None:
         """Remove the file; after `commit`, or a second time, this does nothing."""
-        self._remove()
+        self._hidden.drop()
 
 
 class StandardOutput:
@@ -155,8 +154,3 @@ def keep_inputs(target: Path, inputs: Iterable[object]) -> None:
                 raise OutputError(
                     f"{target} is read here, as {one}; give what is written another name"
                 )
-
-
-def _unlink(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
-import shutil
 import wave
-import weakref
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +16,7 @@ from parlante.contract import SAMPLE_RATE, Image
 from parlante.errors import OutputError, reason
 from parlante.media.encoder import check_picture, check_sound
 from parlante.media.files import WholeOrNothing
+from parlante.media.hidden import Hidden
 
 SOUND: Final = "sound.wav"
 WAVE_RATES: Final = range(1, 2**32)  # Hz, of a WAV file
@@ -70,13 +68,12 @@ class FolderWriter(WholeOrNothing):
             raise OutputError(
                 f"the folder {self._path} is there; one for pictures is made anew: name another"
             )
-        self._partial = self._path.with_name(f".parlante-{secrets.token_hex(8)}.partial")
         self._shape = (height, width, 4 if transparent else 3)
         self._channels, self._frames, self.samples, self._closed = channels, 0, 0, False
         self._open = contextlib.ExitStack()
         try:
-            self._partial.mkdir()
-            self._remove = weakref.finalize(self, shutil.rmtree, self._partial, True)
+            self._hidden = Hidden(self._path, folder=True)
+            self._partial = self._hidden.path
             self._sound = self._open.enter_context(wave.open(str(self._partial / SOUND), "wb"))  # noqa: SIM115
             self._sound.setparams((channels, _SAMPLE_BYTES, sample_rate, 0, "NONE", ""))
         except OSError as error:
@@ -122,11 +119,11 @@ class FolderWriter(WholeOrNothing):
                 "choose another folder"
             ) from error
         self._closed = True
-        self._remove.detach()
+        self._hidden.keep()
 
     def abort(self) -> None:
         """Drop what was written."""
         self._closed = True
         with contextlib.suppress(OSError):
             self._open.close()
-        self._remove()
+        self._hidden.drop()
