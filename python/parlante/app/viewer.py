@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from socket import SHUT_RDWR
 from typing import Any
 
 import cv2
@@ -265,25 +266,39 @@ class Viewer:
             self._listening.push(to_mono(samples))
 
     async def _send(self) -> None:
+        try:
+            with suppress(ConnectionError, SessionClosedError):
+                await self._send_frames()
+            self.live.close()
+            await asyncio.wait_for(self._socket.close(), PATIENCE)
+        except (TimeoutError, asyncio.TimeoutError):
+            self._cut()
+        finally:
+            self.live.close()
+
+    def _cut(self) -> None:
+        """End a connection that takes nothing, not even its end."""
+        connection = self._socket.get_extra_info("socket")
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(SHUT_RDWR)
+
+    async def _send_frames(self) -> None:
         before = told = LiveStatus(0, 0, 0.0, 0.0)
         since, spoken = time.monotonic(), 0  # the latter in samples, as frames have it
-        lost = ConnectionError, TimeoutError, asyncio.TimeoutError, SessionClosedError
-        with suppress(*lost):
-            await asyncio.wait_for(self._socket.send_json({"session": self._name}), PATIENCE)
-            async for frame in self.live:
-                await self._deliver(frame)
-                status = self.live.status()
-                self._count(before, status)
-                before = status
-                spoken = frame.pts if frame.spoken or status.queued_s else spoken
-                attraction = self._attraction
-                if attraction and frame.pts - spoken >= attraction.after * SAMPLE_RATE:
-                    spoken = frame.pts
-                    self.say(attraction.samples, attraction.rate)
-                if status.frames - told.frames >= TELL:
-                    passed = max(time.monotonic() - since, 1e-3)
-                    self._fps = (status.frames - told.frames) / passed
-                    told, since = status, time.monotonic()
-                    await self._socket.send_json(self._doing(status))
-        self.live.close()
-        await self._socket.close()
+        await asyncio.wait_for(self._socket.send_json({"session": self._name}), PATIENCE)
+        async for frame in self.live:
+            await self._deliver(frame)
+            status = self.live.status()
+            self._count(before, status)
+            before = status
+            spoken = frame.pts if frame.spoken or status.queued_s else spoken
+            attraction = self._attraction
+            if attraction and frame.pts - spoken >= attraction.after * SAMPLE_RATE:
+                spoken = frame.pts
+                self.say(attraction.samples, attraction.rate)
+            if status.frames - told.frames >= TELL:
+                passed = max(time.monotonic() - since, 1e-3)
+                self._fps = (status.frames - told.frames) / passed
+                told, since = status, time.monotonic()
+                await asyncio.wait_for(self._socket.send_json(self._doing(status)), PATIENCE)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 MAX_QUEUED_S = 120  # of speech that waits; a producer that is further ahead gets an AudioError
-EXIT_S = 5.0  # that the end of the interpreter waits for a frame or a callback under way
+EXIT_S = 5.0  # that an end waits for a frame or a callback under way
 ROOM_S = 0.02  # from one look for room in the queue to the next
-MAX_LATE_S = 1.0  # a session further behind its clock than this starts the clock anew
+MAX_LATE_S = 1.0  # a session further behind or before its clock than this starts the clock anew
 
 # A thread that still draws when the interpreter ends brings the process down.
 _delivering: Final[WeakSet[Live]] = WeakSet()
@@ -38,14 +38,14 @@ _delivering: Final[WeakSet[Live]] = WeakSet()
 @atexit.register
 def _end_all() -> None:
     for live in list(_delivering):
-        live._end(EXIT_S)
+        live._end()
 
 
 class Clock(Protocol):
     """What paces a session; `SystemClock`, or a test's own."""
 
     def now(self) -> float:
-        """Seconds from any start; never goes back."""
+        """Seconds from any start. It should not jump; a session goes on where it does."""
 
     def sleep(self, seconds: float) -> None:
         """Return when ``seconds`` have passed."""
@@ -78,7 +78,8 @@ class Live:
     With ``realtime`` a frame is due every 1/fps seconds, whether or not there is speech: without,
     the face idles. A frame for which the machine or the consumer is more than a frame late repeats
     the picture before, with its own sound, so picture and sound never part; one more than a second
-    late moves the clock. What comes out is, bit for bit, `Avatar.speak` of the sound that came out.
+    late moves the clock, and so does a clock that is put back by more than that. What comes out is,
+    bit for bit, `Avatar.speak` of the sound that came out.
 
     Without ``realtime`` frames are made as soon as there is sound for them, none while there is
     none, and the frames are those of `Avatar.speak`.
@@ -170,8 +171,11 @@ class Live:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """End the session at once; a second call does nothing."""
-        self._end(None)
+        """End the session at once; a second call does nothing.
+
+        Waits for an ``on_frame`` that is under way, at most five seconds; it may return later.
+        """
+        self._end()
 
     def change(self, /, **keywords: Unpack[RenderKeywords]) -> None:
         """Change how frames look from now on: gaze, mood, neutral, and the strengths.
@@ -214,13 +218,13 @@ class Live:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _end(self, timeout: float | None) -> None:
+    def _end(self) -> None:
         with self._changed:
             self._closed = True
             self._intake.clear()
             self._changed.notify_all()
         if self._thread is not None and self._thread is not current_thread():
-            self._thread.join(timeout)
+            self._thread.join(EXIT_S)
 
     def _check_open(self) -> None:
         if self._closed or self._input_closed:
@@ -240,8 +244,12 @@ class Live:
         spans: deque[tuple[int, int, bool]] = deque()  # of speech: its samples, and does it end?
         for number in count():
             due = start + timeline.due(number)
-            if clock.now() < due:
-                clock.sleep(due - clock.now())
+            early = due - clock.now()
+            if early > timeline.due(1) + MAX_LATE_S:  # the clock was put back
+                start -= early
+                due -= early
+            elif early > 0:
+                clock.sleep(early)
             late = max(0.0, clock.now() - due)
             if late > MAX_LATE_S:
                 start += late
