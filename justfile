@@ -60,6 +60,10 @@ fuzz *arguments:
 demo:
     parlante speak --demo -o demo.mp4
 
+# Lists of all that CI and the container install, with hashes.
+lock *arguments:
+    .ci/lock {{arguments}}
+
 # Everything that a change has to pass, from a clean install.
 ci:
     .ci/run
