@@ -23,7 +23,6 @@ import asyncio
 import hmac
 import secrets
 import ssl
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
@@ -33,15 +32,13 @@ from urllib.parse import quote, urlsplit
 
 from parlante import __version__
 from parlante.app.choices import Choices
+from parlante.app.decoding import Decoder
 from parlante.app.health import CONTENT_TYPE, Health
 from parlante.app.pages import page, policy
 from parlante.app.viewer import BAD_MESSAGES, Attraction, Viewer, command_of
 from parlante.avatar import Avatar
-from parlante.contract import Float
 from parlante.errors import ParlanteError, reason
 from parlante.options import RenderOptions
-from parlante.session.live import MAX_QUEUED_S
-from parlante.speech.audio import read_audio
 
 try:
     from aiohttp import web
@@ -92,6 +89,7 @@ class _Server:
         self._limit, self._attraction = sessions, attraction
         self._viewers: dict[str, Viewer] = {}
         self._running = 0
+        self._decoder = Decoder()
         self._health = Health(sessions, lambda: self._running)
 
     def application(self) -> web.Application:
@@ -107,6 +105,7 @@ class _Server:
         application.router.add_post("/sessions/{name}", self._obey)
         application.router.add_get("/healthz", self._well)
         application.router.add_get("/metrics", self._metrics)
+        application.on_startup.append(self._start)
         application.on_shutdown.append(self._shut_down)
         application.on_response_prepare.append(_headed)
         return application
@@ -225,13 +224,17 @@ class _Server:
         viewer = self._viewer(request.query.get("session", ""))
         body = await request.read()
         try:
-            samples, rate = await asyncio.to_thread(_decoded, body)
+            samples, rate = await asyncio.to_thread(self._decoder.decode, body)
             viewer.say(samples, rate)
         except ParlanteError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         return web.json_response({"seconds": len(samples) / rate})
 
+    async def _start(self, application: web.Application) -> None:
+        self._decoder.open()
+
     async def _shut_down(self, application: web.Application) -> None:
+        self._decoder.close()
         for viewer in self._viewers.values():
             viewer.live.close()
 
@@ -248,17 +251,6 @@ def _name_of(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
-
-
-def _decoded(body: bytes) -> tuple[Float, int]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sound"
-        path.write_bytes(body)
-        try:
-            return read_audio(path, MAX_QUEUED_S)
-        except ParlanteError as error:
-            # Where it lay here is nobody's business.
-            raise ParlanteError(str(error).replace(str(path), "the file")) from error
 
 
 def application(
