@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from fractions import Fraction
 
 import numpy as np
@@ -48,18 +49,25 @@ class CameraWriter:
         """Show one frame, RGB u8 [height, width, 3]; ``audio`` is not used.
 
         Raises:
-            OutputError: wrong shape or dtype; closed.
+            OutputError: wrong shape or dtype; closed; the camera is gone, where its driver tells.
         """
         if self._closed:
             raise OutputError("the camera is closed; open a new CameraWriter to show more")
         check_picture(image, self._shape)
-        self._camera.send(np.ascontiguousarray(image))
+        try:
+            self._camera.send(np.ascontiguousarray(image))
+        except (RuntimeError, OSError) as error:
+            self.close()
+            raise OutputError(
+                f"the camera is gone ({error}); plug it in, and open it again"
+            ) from error
 
     def close(self) -> None:
         """Give the camera back; a second call does nothing."""
         if not self._closed:
             self._closed = True
-            self._camera.close()
+            with contextlib.suppress(RuntimeError, OSError):  # it is gone
+                self._camera.close()
 
     def __enter__(self) -> CameraWriter:
         return self

@@ -33,6 +33,7 @@ _STREAMS: Final = {
 }
 _TIMEOUT_S: Final = 10.0  # to connect, or to send a frame
 _AGAIN_S: Final = 1.0  # between two attempts to connect anew
+_STALL_S: Final = 0.5  # that a patient writer waits for a peer; less than moves a session's clock
 _WAITING: Final = 8  # frames that wait to be encoded and sent
 _FAULTS: Final = (av.FFmpegError, OSError, ValueError)
 # Whole packets of MPEG-TS, as many as fit an Ethernet frame: what receivers expect of UDP.
@@ -89,6 +90,7 @@ class _Connection(Thread):
         self._waiting: Queue[_Sent | None] = Queue(_WAITING)
         self.tried, self._over = Event(), Event()
         self.fault: Exception | None = None
+        self._taken_at = time.monotonic()
         self.start()
 
     def run(self) -> None:
@@ -107,13 +109,19 @@ class _Connection(Thread):
             self.tried.set()
             self._over.set()
 
-    def send(self, sent: _Sent | None) -> bool:
-        """Whether that was taken and the connection is there; None: what waits is the last."""
+    def send(self, sent: _Sent | None, wait: float = _TIMEOUT_S) -> bool:
+        """Whether that was taken within ``wait`` seconds; None: what waits is the last.
+
+        There is a ``fault`` where the connection is lost, as is one that takes nothing for ten.
+        """
         if not self._over.is_set():
             try:
-                self._waiting.put(sent, timeout=_TIMEOUT_S)
+                self._waiting.put(sent, timeout=wait)
+                self._taken_at = time.monotonic()
             except Full:
-                self.fault = TimeoutError(f"nothing was taken for {_TIMEOUT_S:g} s")
+                if time.monotonic() - self._taken_at >= _TIMEOUT_S:
+                    self.fault = TimeoutError(f"nothing was taken for {_TIMEOUT_S:g} s")
+                return False
         return self.fault is None
 
     def end(self) -> None:
@@ -140,7 +148,9 @@ class StreamWriter:
     not. A datagram of UDP holds at most seven MPEG-TS packets, 1316 bytes, unless the URL has a
     ``pkt_size``. A key frame every two seconds and no frame held back. A connection that is lost is
     tried again for as long as ``patience`` says; frames of that time are dropped, those after it
-    keep their times. A context manager; use from one thread at a time.
+    keep their times. While a peer pauses, a patient writer leaves pictures out and keeps the sound
+    for when it goes on, so that nobody waits for it. A context manager; use from one thread at a
+    time.
     """
 
     def __init__(
@@ -193,6 +203,7 @@ class StreamWriter:
         self._connect = partial(_connected, address, _STREAMS[scheme], form, options)
         self._frames = self._samples = 0
         self._lost_at: float | None = None  # when, and not there again
+        self._held: list[NDArray[np.int16]] = []  # sound of pictures that were left out
         self._closed = False
         self._connection = _Connection(self._connect)
         there = self._connection.tried.wait(2 * _TIMEOUT_S)
@@ -216,14 +227,25 @@ class StreamWriter:
         if self._lost_at is not None:
             self._try_again(self._lost_at)
         if self._lost_at is None:
-            sent = _Sent(self._frames, self._samples, image.copy(), audio.copy())
-            if not self._connection.send(sent):
-                if self._patience:
-                    _log.warning("%s is lost; trying again for %g s", self._name, self._patience)
-                self._lost_at = time.monotonic()
-                self._try_again(self._lost_at)
+            self._send(image, audio)
         self._frames += 1
         self._samples += len(audio)
+
+    def _send(self, image: Image, audio: NDArray[np.int16]) -> None:
+        before = sum(map(len, self._held))
+        held = [*self._held, audio.copy()]
+        sent = _Sent(self._frames, self._samples - before, image.copy(), np.concatenate(held))
+        wait = _TIMEOUT_S if not self._patience else 0.0 if self._held else _STALL_S
+        if self._connection.send(sent, wait):
+            self._held = []
+        elif self._connection.fault is None:
+            self._held = held
+        else:
+            self._held = []
+            if self._patience:
+                _log.warning("%s is lost; trying again for %g s", self._name, self._patience)
+            self._lost_at = time.monotonic()
+            self._try_again(self._lost_at)
 
     def _try_again(self, lost_at: float) -> None:
         """Go on with a connection that is there again, or try once more."""
