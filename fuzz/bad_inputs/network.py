@@ -60,7 +60,8 @@ def _said(message: bytes | str) -> Any:
             messages.LIVE,
             socket,
             bundle=Bundle.default(),
-            voice=None,
+            face="face",
+            voices=(),
             attraction=None,
             count=lambda before, now: None,
         )

@@ -268,7 +268,7 @@ def test_faces_and_voices_on_the_command_line(
 
     monkeypatch.setattr("parlante.app.serve.serve", keep)
     photos = [str(tmp_path / name) for name in ("Ada.jpg", "Ben.npz")]
-    assert cli.main(["serve", *photos, "--voice", "de", "en-gb", "fr"]) == 0
+    assert cli.main(["serve", *photos, "--voice", "de,en-gb,fr"]) == 0
     assert given == [["Ada", "Ben"], ["de", "en-gb", "fr"]]
     assert cli.main(["serve", *photos, str(tmp_path / "Ben.jpg")]) == 1
     assert "have one name" in capsys.readouterr().err

@@ -212,9 +212,7 @@ def _serve_parser(serve: argparse.ArgumentParser) -> None:
     serve.add_argument(
         "--sessions", type=int, default=2, metavar="N", help="at a time (default: 2)"
     )
-    serve.add_argument(
-        "--voice", nargs="+", default=[], metavar="NAME", help="of espeak-ng, to read text: en de …"
-    )
+    serve.add_argument("--voice", default="", metavar="NAMES", help="of espeak-ng: de,en-gb …")
     serve.add_argument(
         "--attract", type=Path, metavar="SOUND", help="the face says it while nobody speaks to it"
     )
@@ -287,7 +285,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         options=options,
         sessions=arguments.sessions,
-        voices=arguments.voice,
+        voices=list(filter(None, arguments.voice.split(","))),
         attraction=attraction,
         token=os.environ.get("PARLANTE_TOKEN"),
         certificate=arguments.certificate,
