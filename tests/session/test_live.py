@@ -187,6 +187,20 @@ def test_a_late_consumer_gets_repeated_pictures_and_all_the_sound() -> None:
     assert [f.pts for f in frames] == [640 * k for k in range(len(frames))]
 
 
+def test_a_mouth_shuts_however_late_its_frames_are() -> None:
+    clock = StillClock()
+    live = session(clock=clock)
+    live.push_audio(speech(2.0))
+    last = [next(live) for _ in range(20)][-1]
+    clock.time += 0.5
+    np.testing.assert_array_equal(next(live).image, last.image)  # it is repeated
+    live.interrupt()
+    shut = next(session()).image
+    assert (last.image != shut).any()
+    for _ in range(3):
+        np.testing.assert_array_equal(next(live).image, shut)
+
+
 def test_a_consumer_that_slept_long_is_not_flooded() -> None:
     clock = StillClock()
     live = session(clock=clock)

@@ -256,7 +256,8 @@ class Live:
             begin, end = timeline.begin(number), timeline.begin(number + 1)
             block = NOTHING
             with self._changed:
-                if self._interrupted:
+                interrupted = self._interrupted
+                if interrupted:
                     self._drop()
                     engine.take(np.zeros(begin + ahead - engine.received, np.float32))
                     spans.clear()
@@ -269,12 +270,14 @@ class Live:
                 spans.append((begin + ahead, begin + ahead + len(block.samples), block.over))
             self._begin(block)
             engine.take(np.pad(block.samples, (0, end - begin - len(block.samples))))
-            frame = engine.next(engine.received, draw=not self._missed(late))
+            # However late it is, a mouth that is to be shut is not left open.
+            repeats = late * timeline.fps >= 1 and not interrupted
+            frame = engine.next(engine.received, draw=not repeats)
             assert frame is not None
             spoken, ended = bool(spans) and spans[0][0] < end, False
             while spans and spans[0][1] <= end:
                 ended |= spans.popleft()[2]
-            yield self._count(replace(frame, spoken=spoken, utterance_end=ended), late)
+            yield self._count(replace(frame, spoken=spoken, utterance_end=ended), late, repeats)
 
     def _unpaced(self) -> Iterator[Frame]:
         engine = self._engine
@@ -312,17 +315,13 @@ class Live:
         if self._sounding is not None:
             self._sounding.put(self._engine.received, block)
 
-    def _missed(self, late: float) -> bool:
-        """Whether a frame begun ``late`` seconds after it was due has to repeat a picture."""
-        return bool(late * self._engine.timeline.fps >= 1)
-
-    def _count(self, frame: Frame, late: float = 0.0) -> Frame:
+    def _count(self, frame: Frame, late: float = 0.0, repeats: bool = False) -> Frame:
         if self._sounding is not None:
             sound = self._sounding.take(frame.pts + len(frame.audio))
             frame = replace(frame, audio=sound)
         with self._changed:
             self._frames += 1
-            self._repeated += self._missed(late)
+            self._repeated += repeats
             self._late = late
         return frame
 
