@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 
 from benchmarks import visual_samples as samples
 from parlante import _core
+
+torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
 STEP: dict[str, Any] = {"c_x0": 0.5, "c_xt": 0.5, "sigma": 0.1, "seed": 1, "step": 1}
 

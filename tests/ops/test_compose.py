@@ -6,15 +6,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch.nn import functional
 
 from parlante import _core
+from tests.support.planes import shuffle, unshuffle
 
 GRID = 64
 ATLAS = (64, 32)
@@ -27,16 +26,6 @@ def smooth(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> ND
     """Random values in 0..1 that vary over about `sigma` pixels."""
     noise = cv2.GaussianBlur(rng.uniform(0, 1, shape), (0, 0), sigma)
     return (noise - noise.min()) / (noise.max() - noise.min())
-
-
-def shuffle(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[1, 48, h, w] -> image [4h, 4w, 3]."""
-    return functional.pixel_shuffle(torch.from_numpy(planes), 4)[0].permute(1, 2, 0).numpy()
-
-
-def unshuffle(image: NDArray[np.float64]) -> NDArray[np.float32]:
-    planes = functional.pixel_unshuffle(torch.from_numpy(image).permute(2, 0, 1)[None], 4)
-    return np.ascontiguousarray(planes.numpy().astype(np.float32))
 
 
 def place(

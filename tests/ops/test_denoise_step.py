@@ -1,19 +1,18 @@
 """`denoise_step` against diffusers' samplers; its noise against Philox and the normal law."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
-import torch
-from diffusers import DDIMScheduler, DDPMScheduler
-from diffusers.schedulers import scheduling_ddim, scheduling_ddpm
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from scipy import stats
 
 from parlante import _core
 from parlante.render.schedule import make_schedule
+from tests.support.planes import shuffle
 
 SHAPE = (1, 48, 8, 12)
 SIZE = (32, 48)
@@ -56,20 +55,14 @@ def draw_noise(
     return run_step(None, None, np.zeros(shape, np.float32), warp, sigma=1, seed=seed, step=step)
 
 
-def shuffle(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[1, 48, h, w] -> image [4h, 4w, 3]."""
-    image = torch.nn.functional.pixel_shuffle(torch.from_numpy(planes), 4)
-    return image[0].permute(1, 2, 0).numpy()
-
-
 def random_arrays(rng: np.random.Generator, count: int) -> list[NDArray[np.float32]]:
     return [rng.uniform(-1, 1, SHAPE).astype(np.float32) for _ in range(count)]
 
 
-def diffusers_step(
-    eta: float, count: int
-) -> Callable[[torch.Tensor, int, torch.Tensor], torch.Tensor]:
-    """(predicted x0, timestep, x_t) -> x of the timestep before."""
+def diffusers_step(eta: float, count: int) -> Callable[[Any, int, Any], Any]:
+    """(predicted x0, timestep, x_t) -> x of the timestep before, PyTorch's tensors."""
+    from diffusers import DDIMScheduler, DDPMScheduler
+
     options = {
         "num_train_timesteps": 1000,
         "beta_schedule": "squaredcos_cap_v2",
@@ -81,7 +74,7 @@ def diffusers_step(
     scheduler.set_timesteps(count)
     extra = {} if eta == 1 else {"eta": eta, "use_clipped_model_output": True}
 
-    def step(x0: torch.Tensor, timestep: int, x_t: torch.Tensor) -> torch.Tensor:
+    def step(x0: Any, timestep: int, x_t: Any) -> Any:
         return scheduler.step(x0, timestep, x_t, **extra).prev_sample
 
     return step
@@ -93,6 +86,9 @@ def test_follows_the_samplers_of_diffusers(
     eta: float, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At eta 1, DDIM is the DDPM."""
+    torch = pytest.importorskip("torch", reason="needs the extra [train]")
+    from diffusers.schedulers import scheduling_ddim, scheduling_ddpm
+
     step = diffusers_step(eta, count)
     schedule = make_schedule(count, eta=eta)
 

@@ -5,14 +5,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from parlante import _core
+
+torch = pytest.importorskip("torch", reason="needs the extra [train]")
+functional = torch.nn.functional
 
 Arrays = dict[str, Any]
 

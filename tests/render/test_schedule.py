@@ -1,8 +1,9 @@
 """Schedules against diffusers and against the definition of the posterior."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from diffusers import DDPMScheduler
 
 from parlante.render.schedule import (
     SHIFT_NOISE,
@@ -14,15 +15,23 @@ from parlante.render.schedule import (
 COUNTS = [1, 2, 4, 8, 50, 1000]
 
 
+def ddpm(**options: Any) -> Any:
+    """The scheduler of diffusers, of 1000 timesteps."""
+    pytest.importorskip("torch", reason="needs the extra [train]")
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(1000, **options)
+
+
 def test_alphas_cumprod_are_those_of_diffusers() -> None:
-    want = DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2").alphas_cumprod.numpy()
+    want = ddpm(beta_schedule="squaredcos_cap_v2").alphas_cumprod.numpy()
     # diffusers multiplies 1000 float32 factors: 1000 roundings of 2^-24.
     np.testing.assert_allclose(cosine_alphas_cumprod(), want, rtol=1000 * 2.0**-24)
 
 
 @pytest.mark.parametrize("count", [*COUNTS, 3, 7, 30])
 def test_timesteps_are_the_trailing_spacing_of_diffusers(count: int) -> None:
-    scheduler = DDPMScheduler(1000, timestep_spacing="trailing")
+    scheduler = ddpm(timestep_spacing="trailing")
     scheduler.set_timesteps(count)
     np.testing.assert_array_equal(respaced_timesteps(count), scheduler.timesteps.numpy())
 
