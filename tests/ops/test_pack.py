@@ -11,9 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from parlante import _core
-
-torch = pytest.importorskip("torch", reason="needs the extra [train]")
-functional = torch.nn.functional
+from tests.support.planes import shuffle
 
 Arrays = dict[str, Any]
 
@@ -46,13 +44,17 @@ def run_pack(arrays: Arrays, threads: int = 1) -> NDArray[np.float32]:
     return condition
 
 
-def sample(
-    image: NDArray[np.generic], x: NDArray[np.float64], y: NDArray[np.float64]
-) -> torch.Tensor:
+def images(arrays: Arrays, threads: int = 1) -> NDArray[np.float32]:
+    """What `pack` writes, as images [9, rows, columns]."""
+    return shuffle(run_pack(arrays, threads)).transpose(2, 0, 1)
+
+
+def sample(image: NDArray[np.generic], x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
     """Bilinear samples [channels, ...] of `image` [channels, rows, columns], edges clamped."""
+    torch = pytest.importorskip("torch", reason="needs the extra [train]")
     rows, columns = image.shape[1:]
     grid = np.stack([x / (columns - 1) * 2 - 1, y / (rows - 1) * 2 - 1], -1)
-    return functional.grid_sample(
+    return torch.nn.functional.grid_sample(
         torch.from_numpy(image.astype(np.float64))[None],
         torch.from_numpy(grid)[None],
         padding_mode="border",
@@ -61,14 +63,15 @@ def sample(
 
 
 def reference(arrays: Arrays) -> NDArray[np.float64]:
+    torch = pytest.importorskip("torch", reason="needs the extra [train]")
     flow = arrays["flow"].astype(np.float64).transpose(2, 0, 1)
     c = sample(arrays["source"][..., :3].transpose(2, 0, 1), *flow[:2]) / 127.5 - 1
     opening, drawn = torch.from_numpy(flow[2:4, None])
     seen = sample(arrays["reference"].transpose(2, 0, 1), *flow[4:])
     valid = seen[3:] / 255
     shown = c + valid * (seen[:3] / 127.5 - 1 - c)
-    images = [shown, drawn, opening, c * valid, valid]
-    return functional.pixel_unshuffle(torch.cat(images)[None], 4).numpy()
+    channels = torch.cat([shown, drawn, opening, c * valid, valid])
+    return torch.nn.functional.pixel_unshuffle(channels[None], 4).numpy()
 
 
 @pytest.mark.parametrize(
@@ -96,8 +99,7 @@ def test_agrees_with_opencv_remap() -> None:
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    c = functional.pixel_shuffle(torch.from_numpy(run_pack(arrays)[:, :48]), 4)[0]
-    got = (c.permute(1, 2, 0).numpy() + 1) * 127.5
+    got = (images(arrays)[:3].transpose(1, 2, 0) + 1) * 127.5
     # OpenCV may round coordinates to 1/32 pixel: half of that an axis, times the steepest slope.
     slope = max(np.abs(np.diff(arrays["source"].astype(float), axis=a)).max() for a in (0, 1))
     np.testing.assert_allclose(got, want[..., :3], rtol=0, atol=2 * slope / 64 + 1e-3)
@@ -109,19 +111,19 @@ def test_identity_flow_is_exact() -> None:
     arrays["flow"][..., :2] = arrays["flow"][..., 4:] = np.stack([x, y], -1)
     arrays["reference"] = arrays["source"][::-1].copy()
     arrays["reference"][..., 3] = 255
-    images = functional.pixel_shuffle(torch.from_numpy(run_pack(arrays)), 4)[0].numpy()
+    got = images(arrays)
     levels = np.arange(256, dtype=np.float32)
     table = (levels - 127.5) * np.float32(1 / 127.5)
     for name, first in (("reference", 0), ("source", 5)):
         colors = table[arrays[name][..., :3]].transpose(2, 0, 1)
         # The reference is blended in, if all the way.
         atol = 2.0**-23 if name == "reference" else 0
-        np.testing.assert_allclose(images[first : first + 3], colors, rtol=0, atol=atol)
+        np.testing.assert_allclose(got[first : first + 3], colors, rtol=0, atol=atol)
     assert table[0] == -1
     assert table[255] == 1
-    np.testing.assert_array_equal(images[3], arrays["flow"][..., 3])
-    np.testing.assert_array_equal(images[4], arrays["flow"][..., 2])
-    np.testing.assert_array_equal(images[8], 1)
+    np.testing.assert_array_equal(got[3], arrays["flow"][..., 3])
+    np.testing.assert_array_equal(got[4], arrays["flow"][..., 2])
+    np.testing.assert_array_equal(got[8], 1)
 
 
 def test_where_the_reference_is_not_valid_it_is_0() -> None:
@@ -157,11 +159,9 @@ def test_colours_are_blurred_where_there_is_cover(referred: bool) -> None:
         arrays["reference"][..., 3] = 255
     else:
         arrays["reference"] = None
-    plain = functional.pixel_shuffle(torch.from_numpy(run_pack(arrays)), 4).numpy()[0]
+    plain = images(arrays)
     cover = np.random.default_rng(1).uniform(-1, 1, (32, 48)).clip(0).astype(np.float32)
-    soft = functional.pixel_shuffle(
-        torch.from_numpy(run_pack(arrays | {"cover": cover}, threads=2)), 4
-    ).numpy()[0]
+    soft = images(arrays | {"cover": cover}, threads=2)
     count = cv2.boxFilter(np.ones_like(cover), -1, (5, 5), normalize=False, borderType=0)
     for image in (0, 5) if referred else (0,):  # what is shown, and the source beside a reference
         sharp, made = plain[image : image + 3], soft[image : image + 3]
@@ -178,18 +178,14 @@ def test_a_colour_is_laid_over_the_source() -> None:
     rng = np.random.default_rng(2)
     inside = rng.uniform(-1, 1, (32, 48, 4)).clip(-1, 1).astype(np.float32)
     inside[..., 3] = inside[..., 3].clip(0)
-    plain, laid = (
-        functional.pixel_shuffle(torch.from_numpy(run_pack(arrays | more)), 4).numpy()[0]
-        for more in ({}, {"inside": inside})
-    )
+    plain, laid = (images(arrays | more) for more in ({}, {"inside": inside}))
     share = inside[..., 3]
     wanted = plain[:3] * (1 - share) + inside[..., :3].transpose(2, 0, 1) * share
     np.testing.assert_allclose(laid[:3], wanted, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(laid[:3][:, share == 0], plain[:3][:, share == 0])
     np.testing.assert_array_equal(laid[3:], plain[3:])
     cover = np.ones((32, 48), np.float32)
-    both = run_pack(arrays | {"inside": inside, "cover": cover}, threads=2)
-    soft = functional.pixel_shuffle(torch.from_numpy(both), 4).numpy()[0]
+    soft = images(arrays | {"inside": inside, "cover": cover}, threads=2)
     middle = laid[:3, 10:15, 20:25].mean((1, 2))
     np.testing.assert_allclose(soft[:3, 12, 22], middle, rtol=0, atol=1e-6)
 

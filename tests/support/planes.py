@@ -1,4 +1,4 @@
-"""A picture as the 48 planes that the renderer reads: each has every fourth row and column."""
+"""Pictures as the renderer reads them: each plane has every fourth row and column of a channel."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 
 def shuffle(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[1, 48, h, w] -> image [4h, 4w, 3]."""
-    _, _, rows, columns = planes.shape
-    cells = planes.reshape(3, 4, 4, rows, columns).transpose(3, 1, 4, 2, 0)
-    return cells.reshape(4 * rows, 4 * columns, 3)
+    """[1, 16 channels, h, w] -> image [4h, 4w, channels]."""
+    _, count, rows, columns = planes.shape
+    cells = planes.reshape(count // 16, 4, 4, rows, columns).transpose(3, 1, 4, 2, 0)
+    return cells.reshape(4 * rows, 4 * columns, count // 16)
 
 
 def unshuffle(image: NDArray[np.float64]) -> NDArray[np.float32]:
