@@ -275,7 +275,8 @@ def every_kind() -> NDArray[np.float32]:
     """[1, 48, 64, 64]: floats of all magnitudes, ties of both formats, and what is no number."""
     rng = np.random.default_rng(0)
     values = rng.integers(0, 2**32, 48 * 64 * 64, dtype=np.uint32).view(np.float32)
-    halves = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # ARM finds signalling NaNs so
+        halves = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
     ties = (halves.view(np.uint32)[: 2**15 - 1024] + 2**12).view(np.float32)
     special = np.concatenate([halves, ties, np.arange(-300, 300, 0.5, np.float32)])
     values[: len(special)] = special
