@@ -2,23 +2,22 @@
 
 Starts ``parlante serve`` as a program of its own, and four pages in a headless Chromium
 (playwright): the face twice, the kiosk, the operator's panel. Each face says something (espeak-ng)
-every few seconds. Where a server runs, browsers are on other machines: they have the lowest
-priority here. Printed is what the server's own ``/metrics`` and ``/sessions`` tell: how late frames
-were begun, how far each session's frames have drifted from the clock, and memory.
+every few seconds. Printed is what the server's own ``/metrics`` and ``/sessions`` tell: how late
+frames were begun, how far each session's frames have drifted from the clock, and memory.
+``--no-browsers``: three clients that only take the frames, as if browsers were elsewhere.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import re
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from benchmarks.live import CHROMIUM_OPTIONS, FPS, chromium
@@ -88,24 +87,52 @@ class Watch:
         return {state["name"]: (state["frames"], time.monotonic()) for state in states}
 
 
-async def measure(address: str, minutes: float) -> dict[str, Any]:
-    """Figures of ``minutes``, after a while to warm up."""
-    from aiohttp import ClientSession
+@asynccontextmanager
+async def browsers(address: str, wrong: list[str]) -> AsyncIterator[None]:
+    """All pages, in a Chromium; what goes wrong in them is added to ``wrong``."""
     from playwright.async_api import async_playwright
 
-    wrong: list[str] = []
-    async with ClientSession() as client, async_playwright() as p:
-        watch = Watch(client, address)
+    async with async_playwright() as p:
         opened = await p.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
+        for path in PAGES:
+            page = await (await opened.new_context()).new_page()
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            await page.goto(address + path)
+        yield
+        await opened.close()
+
+
+@asynccontextmanager
+async def takers(address: str, wrong: list[str]) -> AsyncIterator[None]:
+    """As many faces, whose frames are taken and not shown."""
+    from aiohttp import ClientSession
+
+    async def take(client: ClientSession) -> None:
+        async with client.ws_connect(f"{address}/live") as connection:
+            async for _ in connection:
+                pass
+
+    async with ClientSession() as client:
+        tasks = [asyncio.create_task(take(client)) for _ in range(FACES)]
+        yield
+        wrong += [str(task.exception()) for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+
+
+async def measure(address: str, minutes: float, *, shown: bool) -> dict[str, Any]:
+    """Figures of ``minutes``, after a while to warm up; ``shown`` in browsers, or only taken."""
+    from aiohttp import ClientSession
+
+    wrong: list[str] = []
+    opened = browsers if shown else takers
+    async with ClientSession() as client, opened(address, wrong):
+        watch = Watch(client, address)
 
         async def names() -> list[str]:
             answer = await client.get(f"{address}/sessions")
             return [state["name"] for state in await answer.json()]
 
-        for path in PAGES:
-            page = await (await opened.new_context()).new_page()
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            await page.goto(address + path)
         while len(await names()) < FACES:
             await asyncio.sleep(0.1)
         started = time.monotonic()
@@ -122,7 +149,6 @@ async def measure(address: str, minutes: float) -> dict[str, Any]:
                 at_first = watch.memory
             await asyncio.sleep(SPEAK_EVERY_S / FACES)
         late, drift = await watch.late(), await watch.drift()
-        await opened.close()
     return {
         "faces": FACES,
         "minutes": minutes,
@@ -131,7 +157,7 @@ async def measure(address: str, minutes: float) -> dict[str, Any]:
         "drift, most of all sessions, ms": f"{1e3 * drift:.0f}",
         "RSS of the server at first, MB": f"{at_first:.0f}",
         "RSS at the end, MB": f"{watch.memory:.0f}",
-        "errors in pages": len(wrong),
+        "errors of those who watch": len(wrong),
     }
 
 
@@ -157,12 +183,12 @@ async def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1, help="of each session")
     parser.add_argument("--precision", default="int8")
+    parser.add_argument("--no-browsers", action="store_true")
     parsed = parser.parse_args()
     options = [f"--{name}={getattr(parsed, name)}" for name in ("size", "threads", "precision")]
     with server(options) as address:
-        os.nice(19)  # this program, and the browsers that it opens
         await answering(address)
-        result = await measure(address, parsed.minutes)
+        result = await measure(address, parsed.minutes, shown=not parsed.no_browsers)
     for name, value in result.items():
         print(f"{name:<40} {value:>10}")
 

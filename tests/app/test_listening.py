@@ -134,7 +134,10 @@ def test_who_speaks_interrupts_the_face() -> None:
             name = (await socket.receive_json())["session"]
             await client.post(f"/speak?session={name}", data=file)
             await socket.send_json({"rate": 16_000, "listen": "speech"})
-            assert tones(await frames(socket, 20))[10:].all()
+            for _ in range(200):  # those before it are still to be read
+                if tones(await frames(socket, 1)).all():
+                    break
+            assert tones(await frames(socket, 20)).all()
             for piece in np.array_split(np.round(noise * 32767).astype("<i2"), 20):
                 await socket.send_bytes(piece.tobytes())
             assert tones(await frames(socket, 20)).all()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import Field, fields
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +71,8 @@ def compute_of(arguments: argparse.Namespace) -> Compute:
     return Compute(**{one.name: getattr(arguments, one.name) for one in fields(Compute)})
 
 
-@cache
 def bundle_of(folder: Path | None) -> Bundle | None:
-    """The bundle in ``--bundle``'s folder, opened once, if there is one."""
+    """The bundle in ``--bundle``'s folder, if there is one."""
     from parlante.runtime.bundle import Bundle
 
     return None if folder is None else Bundle.open(folder)
@@ -82,11 +80,29 @@ def bundle_of(folder: Path | None) -> Bundle | None:
 
 def avatar_of(arguments: argparse.Namespace, photos: list[Path]) -> Avatar:
     """The avatar of photos, a video or one encoded face, as `add_avatar_options` has it."""
-    return avatar_with(photos, compute_of(arguments), arguments.face, arguments.bundle)
+    bundle = bundle_of(arguments.bundle)
+    return avatar_with(photos, compute_of(arguments), arguments.face, bundle)
+
+
+def avatars_of(arguments: argparse.Namespace, files: list[Path]) -> dict[str, Avatar]:
+    """An avatar of each file, by their names without an ending, in the order given.
+
+    Raises:
+        ParlanteError: two have the same name.
+    """
+    named: dict[str, Path] = {}
+    for path in files:
+        if path.stem in named:
+            raise ParlanteError(f"{named[path.stem]} and {path} have one name; rename one of them")
+        named[path.stem] = path
+    compute, bundle = compute_of(arguments), bundle_of(arguments.bundle)
+    return {
+        name: avatar_with([path], compute, arguments.face, bundle) for name, path in named.items()
+    }
 
 
 def avatar_with(
-    photos: list[Path], compute: Compute, face: int | None, bundle: Path | None
+    photos: list[Path], compute: Compute, face: int | None, bundle: Bundle | None
 ) -> Avatar:
     """The avatar of photos, made with these."""
     from parlante.avatar import Avatar
@@ -97,7 +113,7 @@ def avatar_with(
         device=compute.device,
         precision=compute.precision,
         threads=compute.threads,
-        bundle=bundle_of(bundle),
+        bundle=bundle,
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from parlante import __version__
-from parlante.app.arguments import avatar_with, option_of_text
+from parlante.app.arguments import avatar_with, bundle_of, option_of_text
 from parlante.app.signals import ENDINGS, EndedError, check, end
 from parlante.avatar import Avatar
 from parlante.errors import ParlanteError, reason
@@ -265,7 +265,8 @@ def make(job: Job) -> Record:
 
 @lru_cache(maxsize=4)
 def _avatar(photo: Path, setting: Setting) -> Avatar:
-    return avatar_with([photo], setting.compute, setting.face, setting.bundle)
+    bundle = bundle_of(setting.bundle)
+    return avatar_with([photo], setting.compute, setting.face, bundle)
 
 
 def _record(job: Job, **more: Any) -> Record:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import cv2
 
@@ -15,20 +14,6 @@ from parlante.errors import ParlanteError
 
 PICTURE_SIDE = 192  # pixels of a face's small picture
 JPEG_QUALITY = 85
-
-
-def names_of(paths: Iterable[Path]) -> dict[str, Path]:
-    """Files of faces by their names without an ending, in the order given.
-
-    Raises:
-        ParlanteError: two have the same name.
-    """
-    named: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in named:
-            raise ParlanteError(f"{named[path.stem]} and {path} have one name; rename one of them")
-        named[path.stem] = path
-    return named
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from parlante.app.arguments import (
     add_compute_options,
     add_render_options,
     avatar_of,
+    avatars_of,
     bundle_of,
     compute_of,
     render_options,
@@ -268,7 +269,6 @@ def _live(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from parlante.app.choices import names_of
     from parlante.app.serve import serve
     from parlante.app.viewer import Attraction
 
@@ -277,8 +277,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.attract is not None:
         attraction = Attraction.read(arguments.attract, arguments.attract_after)
     with demo() as (photo, _):
-        named = names_of(arguments.photo or [photo])
-        faces = {name: avatar_of(arguments, [path]) for name, path in named.items()}
+        faces = avatars_of(arguments, arguments.photo or [photo])
     serve(
         faces,
         host=arguments.host,
