@@ -54,8 +54,9 @@ PARLANTE_HD Rgba lerp(const Rgba& a, const Rgba& b, float t) {
 /// Two texels of an RGBA image, the first of them in the lower half.
 PARLANTE_HD std::uint64_t load_texels(const std::uint8_t* image, int first,
                                       [[maybe_unused]] int second) {
-#if defined(__CUDA_ARCH__)
-  const auto* texels = reinterpret_cast<const std::uint32_t*>(image);  // device images are aligned
+#if defined(__CUDA_ARCH__) || defined(PARLANTE_EMULATED)
+  // Device images are aligned, and may have a single column.
+  const auto* texels = reinterpret_cast<const std::uint32_t*>(image);
   return texels[first] | static_cast<std::uint64_t>(texels[second]) << 32;
 #else
   std::uint64_t texels;  // in one word: gathering words takes half the time
