@@ -30,9 +30,11 @@ py::array process(LogMelStream& stream, const HostArray& x, std::optional<HostAr
   }
   float* const data = output<float>(*out, "out", {static_cast<py::ssize_t>(columns), kMelBands});
   const std::span<float> values(data, columns * kMelBands);
-  const py::gil_scoped_release release;
-  const std::lock_guard lock(stream.mutex);
-  stream.log_mel.process(samples, values);
+  {
+    const py::gil_scoped_release release;
+    const std::lock_guard lock(stream.mutex);
+    stream.log_mel.process(samples, values);
+  }
   return *out;
 }
 
