@@ -42,7 +42,7 @@ def _changed(array: NDArray[Any], given: Input) -> NDArray[Any]:
         kind = given.byte() % 5
         if kind == 0:
             return np.resize(array, [given.whole(0, 9) for _ in range(given.whole(0, 5))])
-        if kind == 1 and array.dtype.kind not in "US":
+        if kind == 1 and array.dtype.kind not in "USMm":  # times have no texts of few letters
             return array.astype(given.one_of(DTYPES))
         out = array.copy()
         if array.dtype.kind in "US" or not out.size:
