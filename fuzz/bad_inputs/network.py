@@ -12,9 +12,7 @@ from fuzz.bad_inputs.kind import Answer, Kind, awaited
 from fuzz.bad_inputs.models import FACE
 from fuzz.python import messages
 from parlante.app.serve import application
-from parlante.app.viewer import Viewer
 from parlante.avatar import Avatar
-from parlante.runtime.bundle import Bundle
 
 MESSAGES: tuple[tuple[str, bytes | str], ...] = (
     ("text that is no JSON", "hello"),
@@ -54,19 +52,8 @@ def _said(message: bytes | str) -> Any:
             async def send_json(self, told: Any) -> None:
                 answers.append(told)
 
-        socket: Any = Socket()
-        viewer = Viewer(
-            "page",
-            messages.LIVE,
-            socket,
-            bundle=Bundle.default(),
-            face="face",
-            voices=(),
-            attraction=None,
-            count=lambda before, now: None,
-        )
         kind = WSMsgType.BINARY if isinstance(message, bytes) else WSMsgType.TEXT
-        await viewer.take(WSMessage(kind, message, None))
+        await messages.viewer_of(Socket()).take(WSMessage(kind, message, None))
         assert answers and "error" in answers[-1], f"no error, but {answers}"
         return Answer("answer", answers[-1]["error"])
 

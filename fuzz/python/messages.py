@@ -39,9 +39,9 @@ LIVE = Live(Engine(MotionStream(Bundle.default()), _Grey()))
 _loop = asyncio.new_event_loop()
 
 
-async def _take(messages: list[WSMessage]) -> None:
-    socket: Any = _Socket()
-    viewer = Viewer(
+def viewer_of(socket: Any) -> Viewer:
+    """A page's session, with a stand-in for its socket."""
+    return Viewer(
         "fuzz",
         LIVE,
         socket,
@@ -51,6 +51,10 @@ async def _take(messages: list[WSMessage]) -> None:
         attraction=None,
         count=lambda before, now: None,
     )
+
+
+async def _take(messages: list[WSMessage]) -> None:
+    viewer = viewer_of(_Socket())
     for message in messages:
         await viewer.take(message)
     json.dumps(viewer.state())

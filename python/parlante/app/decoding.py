@@ -30,9 +30,8 @@ if sys.platform != "win32":
 LONGEST_S: Final = 120  # of sound
 TIME_S: Final = 30.0  # until the process is killed
 CPU_S: Final = 20
-MEMORY: Final = (
-    3 * 2**30
-)  # bytes of addresses: twice the longest sound at the highest rate, and code
+# Bytes of addresses: twice the longest sound at the highest rate, and code.
+MEMORY: Final = 3 * 2**30
 _HEAD: Final = 4096  # bytes of the line of JSON, at most
 _MOST: Final = _HEAD + LONGEST_S * MAX_SAMPLE_RATE * 4
 # The token of the server is nothing that the process needs; one thread, for each takes addresses.
