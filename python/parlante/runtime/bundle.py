@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import zipfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -91,7 +92,10 @@ class Bundle:
         """
         file = f"{name}.npz"
         try:
-            with np.load(io.BytesIO(self._read(file)), allow_pickle=False) as loaded:
+            data = io.BytesIO(self._read(file))
+            zipfile.ZipFile(data).close()  # NumPy advises to unpickle what is none
+            data.seek(0)
+            with np.load(data, allow_pickle=False) as loaded:
                 return {key: loaded[key] for key in loaded.files}
         except PARSER_ERRORS as error:
             raise BundleError(
