@@ -3,7 +3,8 @@
 Starts ``parlante serve`` as a program of its own, and four pages in a headless Chromium
 (playwright): the face twice, the kiosk, the operator's panel. Each face says something (espeak-ng)
 every few seconds. Printed is what the server's own ``/metrics`` and ``/sessions`` tell: how late
-frames were begun, how far each session's frames have drifted from the clock, and memory.
+frames were begun, how many repeated a picture, how far each session's frames have drifted from the
+clock, and memory.
 ``--no-browsers``: three clients that only take the frames, as if browsers were elsewhere.
 """
 
@@ -31,8 +32,8 @@ SAID = (
     "The lift to the second floor is on your left, behind the stairs.",
     "Thank you for waiting. Somebody will be with you in a few minutes.",
 )
-BEGUN = re.compile(r'^parlante_frame_late_seconds_bucket\{le="([^"]+)"\} (\S+)', re.M)
-MEMORY = re.compile(r"^process_resident_memory_bytes (\S+)", re.M)
+# Without "parlante_", or what le="…" says of how late frames were begun.
+METRIC = re.compile(r'^(?:parlante_)?(\w+)(?:{le="([0-9.]+)"})? (\S+)$', re.M)
 
 
 @contextmanager
@@ -58,14 +59,23 @@ class Watch:
 
     async def begin(self) -> None:
         """Count from now on."""
-        self._begun, self.memory = await self._metrics()
-        self._frames = await self._frames_now()
+        self._before, self._frames = await self._metrics(), await self._frames_now()
 
-    async def late(self) -> dict[str, float]:
-        """Share of the frames that were begun at most so many seconds late."""
-        begun, self.memory = await self._metrics()
-        counts = {bound: n - self._begun[bound] for bound, n in begun.items()}
-        return {bound: n / counts["+Inf"] for bound, n in counts.items()}
+    async def told(self) -> dict[str, float]:
+        """What came of it since then.
+
+        Shares of the frames that were begun at most so many seconds late ("0.02" …) and that
+        repeated a picture; the server's processor time a frame, ms; its memory then and now, MB.
+        """
+        before, now = self._before, await self._metrics()
+        since = {name: now[name] - before[name] for name in now}
+        frames = since["frames_total"]
+        return {name: n / frames for name, n in since.items() if name[0].isdigit()} | {
+            "repeated": since["frames_repeated_total"] / frames,
+            "cpu_ms": 1e3 * since["process_cpu_seconds_total"] / frames,
+            "memory_before": before["process_resident_memory_bytes"] / 2**20,
+            "memory": now["process_resident_memory_bytes"] / 2**20,
+        }
 
     async def drift(self) -> float:
         """Seconds by which a session's frames are off the clock, the most of all; 0 is exact."""
@@ -76,11 +86,9 @@ class Watch:
             for name, (frames, at) in now.items()
         )
 
-    async def _metrics(self) -> tuple[dict[str, float], float]:
+    async def _metrics(self) -> dict[str, float]:
         text = await (await self._client.get(f"{self._address}/metrics")).text()
-        found = MEMORY.search(text)
-        assert found
-        return {k: float(v) for k, v in BEGUN.findall(text)}, float(found[1]) / 2**20
+        return {le or name: float(value) for name, le, value in METRIC.findall(text)}
 
     async def _frames_now(self) -> dict[str, tuple[int, float]]:
         states = await (await self._client.get(f"{self._address}/sessions")).json()
@@ -136,7 +144,7 @@ async def measure(address: str, minutes: float, *, shown: bool) -> dict[str, Any
         while len(await names()) < FACES:
             await asyncio.sleep(0.1)
         started = time.monotonic()
-        at_first, turn = 0.0, 0
+        begun, turn = False, 0
         while time.monotonic() < started + WARM_S + 60 * minutes:
             running = await names()
             assert len(running) == FACES, f"{len(running)} sessions run"
@@ -144,19 +152,21 @@ async def measure(address: str, minutes: float, *, shown: bool) -> dict[str, Any
             answer = await client.post(f"{address}/sessions/{running[turn % FACES]}", json=asked)
             assert answer.status == 200, await answer.text()
             turn += 1
-            if not at_first and time.monotonic() > started + WARM_S:
+            if not begun and time.monotonic() > started + WARM_S:
                 await watch.begin()
-                at_first = watch.memory
+                begun = True
             await asyncio.sleep(SPEAK_EVERY_S / FACES)
-        late, drift = await watch.late(), await watch.drift()
+        told, drift = await watch.told(), await watch.drift()
     return {
         "faces": FACES,
         "minutes": minutes,
-        "frames begun at most 20 ms late": f"{late['0.02']:.2%}",
-        "at most 40 ms, a frame": f"{late['0.04']:.2%}",
+        "frames begun at most 20 ms late": f"{told['0.02']:.2%}",
+        "at most 40 ms, a frame": f"{told['0.04']:.2%}",
+        "that repeated a picture": f"{told['repeated']:.2%}",
+        "the server's processor time a frame, ms": f"{told['cpu_ms']:.1f}",
         "drift, most of all sessions, ms": f"{1e3 * drift:.0f}",
-        "RSS of the server at first, MB": f"{at_first:.0f}",
-        "RSS at the end, MB": f"{watch.memory:.0f}",
+        "RSS of the server at first, MB": f"{told['memory_before']:.0f}",
+        "RSS at the end, MB": f"{told['memory']:.0f}",
         "errors of those who watch": len(wrong),
     }
 

@@ -127,6 +127,15 @@ def _compose(given: Input) -> Arguments:
     }
 
 
+def _soften(given: Input) -> Arguments:
+    rows, columns, channels = given.whole(0, 9), given.whole(0, 9), given.whole(0, 5)
+    return {
+        "image": _filled(given, "u1", rows, columns, *((channels,) if channels else ())),
+        "outlines": _filled(given, "f4", given.whole(0, 3), 2, 2),
+        "flow": _filled(given, "f4", given.whole(0, 9), given.whole(0, 9), 2),
+    }
+
+
 def _log_mel(given: Input) -> Arguments:
     samples = _filled(given, "f4", given.whole(0, 999))
     columns = np.zeros((len(samples) // _core.HOP_LENGTH, _core.MEL_BANDS), "f4")
@@ -150,9 +159,11 @@ OPS: tuple[tuple[Callable[..., Any], Callable[[Input], Arguments]], ...] = (
     (_core.pack, _pack),
     (_core.denoise_step, _denoise_step),
     (_core.compose, _compose),
+    (_core.soften, _soften),
     (_core.log_mel, _log_mel),
     (_resampled, _resample),
 )
+SHARED_OUT = (_core.rasterize, _core.pack, _core.denoise_step, _core.compose)  # among threads
 
 
 def check(data: bytes) -> None:
@@ -166,7 +177,7 @@ def check(data: bytes) -> None:
     for _ in range(changes):
         name = given.one_of(names)
         arguments[name] = _changed(arrays[name], arrays[given.one_of(names)], given)
-    if op is not _resampled and op is not _core.log_mel:
+    if op in SHARED_OUT:
         arguments["threads"] = given.one_of((1, 1, 1, 2, 0, -1))
     try:
         op(**arguments)

@@ -20,6 +20,8 @@ condition = np.zeros((1, 144, 16, 16), np.float32)
 noised = np.zeros_like(step["x_t"])
 coefficients = {"c_x0": 0.5, "c_xt": 0.5, "sigma": 0.1, "seed": 1, "step": 1}
 columns = np.zeros((4, 80), np.float32)
+lines = rng.uniform(0, 64, (20, 2, 2)).astype(np.float32)
+flow = rng.normal(0, 9, (64, 64, 2)).astype(np.float32)
 pictures = {"rgb": np.zeros((128, 128, 3), np.uint8), "nv12": np.zeros((192, 128), np.uint8)}
 ops = {
     "rasterize": lambda t: _core.rasterize(**mesh, out=out, depth=depth, threads=t),
@@ -31,6 +33,7 @@ ops = {
     "compose, nv12": lambda t: _core.compose(
         **compose, out=pictures["nv12"], format="nv12", threads=t
     ),
+    "soften": lambda t: _core.soften(pictures["rgb"], lines, flow),
     "log_mel": lambda t: mel.process(sound, out=columns),
 }
 # pybind11 keeps the arguments of a call in vectors of some hundred bytes.

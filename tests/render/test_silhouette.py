@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from parlante.contract import Float, Image
+from parlante.contract import Float
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT, FACE_OVAL, LIPS_INNER, LIPS_OUTER
-from parlante.render.silhouette import Outlines, on_skin, soften, unfolded
+from parlante.render.silhouette import Outlines, on_skin, unfolded
 from tests.support.portrait_samples import avatar, model
 
 
@@ -90,41 +90,3 @@ def test_fold_is_found() -> None:
     assert len(outlines.of(flat)) == 0
     flat[4:, 0] = 0.5
     np.testing.assert_array_equal(outlines.of(flat), [flat[[2, 3]]])
-
-
-def half(side: int, scale: int = 1) -> Image:
-    """A picture of which all that is right of a slanting line is white."""
-    y, x = np.mgrid[: side * scale, : side * scale]
-    image = np.uint8(255 * ((x + 0.5) / scale > 20 + 0.3 * (y + 0.5) / scale))
-    return np.repeat(image[..., None], 3, 2)
-
-
-def test_outline_is_softened_where_the_flow_jumps() -> None:
-    """Nearer to a finely sampled picture than before; nothing else changes."""
-    side = 64
-    steps, fine = half(side), half(side, 8)
-    true = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA).astype(float)
-    flow = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32)
-    line = np.array([[[20, 0], [20 + 0.3 * side, side]]], np.float32) - np.float32(0.5)
-    still = steps.copy()
-    soften(still, line, flow)
-    np.testing.assert_array_equal(still, steps)
-    flow[steps[..., 0] > 0] += 9
-    made = steps.copy()
-    soften(made, line, flow)
-    error = [np.square(image - true).mean() for image in (made, steps)]
-    assert error[0] < 0.6 * error[1]
-    untouched = (made == steps).all((1, 2))
-    assert untouched.sum() <= 4
-    away = np.abs(np.mgrid[:side, :side][1] - 20 - 0.3 * np.mgrid[:side, :side][0]) > 4
-    np.testing.assert_array_equal(made[away], steps[away])
-    # A picture of more pixels than the grid has; and one without any line.
-    large, finest = half(side, 2), half(side, 16)
-    true = cv2.resize(finest, (2 * side, 2 * side), interpolation=cv2.INTER_AREA).astype(float)
-    made = large.copy()
-    soften(made, line, flow)
-    error = [np.square(image - true).mean() for image in (made, large)]
-    assert error[0] < 0.8 * error[1]
-    made = large.copy()
-    soften(made, np.zeros((0, 2, 2), np.float32), flow)
-    np.testing.assert_array_equal(made, large)

@@ -187,6 +187,16 @@ def test_a_late_consumer_gets_repeated_pictures_and_all_the_sound() -> None:
     assert [f.pts for f in frames] == [640 * k for k in range(len(frames))]
 
 
+@pytest.mark.parametrize(("late", "repeated"), [(0.019, 0), (0.021, 1)])
+def test_a_frame_that_is_half_a_frame_late_repeats(late: float, repeated: int) -> None:
+    clock = StillClock()
+    live = session(clock=clock)
+    next(live)
+    clock.time += late
+    next(live)
+    assert live.status().repeated == repeated
+
+
 def test_a_mouth_shuts_however_late_its_frames_are() -> None:
     clock = StillClock()
     live = session(clock=clock)

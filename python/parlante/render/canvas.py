@@ -7,6 +7,7 @@ import time
 import cv2
 import numpy as np
 
+from parlante import _core
 from parlante.contract import (
     ATTRIBUTES,
     BANDS,
@@ -29,7 +30,6 @@ from parlante.render.chain import Chain, StageTimes
 from parlante.render.lip import tint_edge
 from parlante.render.ops import cpu_ops
 from parlante.render.scene import Aim, Scene, in_cells, in_rows
-from parlante.render.silhouette import soften
 from parlante.render.stage import Stage, picture_shape
 from parlante.render.tone import LUMA
 from parlante.render.warp import Warp
@@ -203,5 +203,5 @@ class Canvas:
             background=stage.background,
             corner=stage.corner,
         )
-        soften(image[:height], warp.outlines, warp.flow)
+        _core.soften(image[:height], warp.outlines, warp.flow)
         return stage.whole(image, pixels)

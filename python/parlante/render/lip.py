@@ -54,22 +54,21 @@ def tint_edge(drawn: Float, warp: Float, opening: Float, gate: Float) -> None:
     share *= ramp(-below, -2 * BELOW, -BELOW)
     share *= parted[box[1]] * ramp(tall[box[1]] / tall.max(), *MIDDLE)
     share = TINTED * cv2.GaussianBlur(share, (0, 0), SOFT) * gate[box]
-    own = np.stack([_pixels(plane, cells) for plane in warp]) + 1
+    own = _pixels(warp, cells) + 1
     lip = np.median(own[:, of_lip], 1).astype(np.float32)
     hue = lip / max(float(lip @ LUMA), DARKEST)
-    whole = own + np.stack([_pixels(plane, cells) for plane in drawn])
+    whole = own + _pixels(drawn, cells)
     change = share * (np.multiply.outer(hue, np.tensordot(LUMA, whole, 1)) - whole)
-    for plane, more in zip(drawn, change, strict=True):
-        view = _view(plane, cells)
-        view += more.reshape(view.shape)
+    view = _view(drawn, cells)
+    view += change.reshape(view.shape)
 
 
-def _view(plane: Float, cells: list[slice]) -> Float:
-    """Part of a plane [16, 32, 32], by its cells: a view [h, 4, w, 4]."""
-    return in_rows(plane[:, cells[0], cells[1]])
+def _view(planes: Float, cells: list[slice]) -> Float:
+    """Part of planes [3, 16, 32, 32], by its cells: a view [3, h, 4, w, 4]."""
+    return in_rows(planes[..., cells[0], cells[1]])
 
 
-def _pixels(plane: Float, cells: list[slice]) -> Float:
-    """The same as an image, a copy."""
-    view = _view(plane, cells)
-    return view.reshape(UNSHUFFLE * len(view), -1)
+def _pixels(planes: Float, cells: list[slice]) -> Float:
+    """The same as an image [3, 4 h, 4 w], a copy."""
+    view = _view(planes, cells)
+    return view.reshape(3, UNSHUFFLE * view.shape[1], -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -62,6 +63,7 @@ BELOW, BEHIND, SIZE, SIZES = 0.085, 0.3, 0.92, (0.45, 1.05)
 PLAIN_WHITE: Float = np.ones(3, np.float32)
 NO_GRAIN: Float = np.zeros((TILE, TILE), np.float32)
 UPPER, LOWER = 13, 14  # landmarks: middles of the inner lips
+Box: TypeAlias = tuple[slice, slice]  # rows and columns of an image
 
 
 def teeth_of(model: FaceModel, measured: Float) -> Float:
@@ -155,15 +157,16 @@ class Mouth:
         self._places = np.empty((TILE, TILE, 2), np.float32)
         self._depth = np.empty((TILE, TILE), np.float32)
 
-    def draw(self, teeth: Float | None, opening: Float, out: Float) -> None:
+    def draw(self, teeth: Float | None, opening: Float, out: Float) -> Box | None:
         """Fill ``out`` float32 [128, 128, 3] where lips are parted: RGB over `LIGHT`, 0 to 1.
 
-        teeth float32 [C, 3]: their places in the tile and their depths; None: the photo's own are
-        seen. opening float32 [128, 128]: 1 between the lips, else 0.
+        Returns the rows and columns that it filled, None where lips are shut. teeth float32 [C, 3]:
+        their places in the tile and their depths; None: the photo's own are seen. opening float32
+        [128, 128]: 1 between the lips, else 0.
         """
         around = _box(opening, int(3 * self._soft) + 1)
         if around is None:
-            return
+            return None
         model, places = self._model, self._places
         places.fill(-9)  # where the picture of the teeth has nothing
         if teeth is not None:
@@ -186,6 +189,7 @@ class Mouth:
         colour = (shown * teeth_light)[..., None] * (seen[..., :3] * self._white)
         colour += (1 - shown[..., None] * seen[..., 3:]) * light[..., None] * throat
         out[around] = np.minimum(cv2.GaussianBlur(colour, (0, 0), self._soft), 1)
+        return around
 
 
 def in_tile(teeth: Float, to_atlas: Float) -> Float:
@@ -204,8 +208,7 @@ def keep(opening: Float, out: Float, *, real: bool, lips: float) -> None:
     around = _box(opening, int(4 * RIM) + 2 * CORNER)
     if around is None:
         return
-    columns = around[1]
-    parted = np.ascontiguousarray(opening[:, columns])
+    parted = np.ascontiguousarray(opening[around])
     rim, upper = (REAL_RIM, REAL_UPPER_RIM) if real else (RIM, UPPER_RIM)
     inner = np.asarray(cv2.GaussianBlur(parted, (0, 0), rim), np.float32)
     wide = ramp(_evenly(parted.sum(0, keepdims=True)), *WIDE)
@@ -220,10 +223,10 @@ def keep(opening: Float, out: Float, *, real: bool, lips: float) -> None:
     near = np.asarray(cv2.GaussianBlur(near, (0, 0), RIM), np.float32)
     beside = lips * wide.max()
     out.fill(beside)
-    out[:, columns] = inside + beside * (1 - parted) * (1 - ramp(near, *BESIDE))
+    out[around] = inside + beside * (1 - parted) * (1 - ramp(near, *BESIDE))
 
 
-def _box(mask: Float, margin: int) -> tuple[slice, slice] | None:
+def _box(mask: Float, margin: int) -> Box | None:
     """Rows and columns of an image that hold what is not 0, and those around; None: nothing."""
     x, y, width, height = cv2.boundingRect((mask > 0).view(np.uint8))
     if not width:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -54,7 +55,7 @@ class Aim:
     references: list[int | None]
     referred: Float
 
-    @property
+    @cached_property
     def tiles(self) -> list[int]:
         """Those of the atlas in which anything is drawn."""
         return [tile for tile, own in enumerate(PATCHES) if self.shares[own].any()]
@@ -211,9 +212,10 @@ def in_cells(image: Float) -> Float:
 
 
 def in_rows(cells: Float) -> Float:
-    """The opposite of `in_cells`: a view [h, 4, w, 4] of cells [16, h, w]."""
-    blocks = cells.reshape(UNSHUFFLE, UNSHUFFLE, *cells.shape[1:])
-    view: Float = blocks.transpose(2, 0, 3, 1)
+    """The opposite of `in_cells`: a view [..., h, 4, w, 4] of cells [..., 16, h, w]."""
+    *planes, _, rows, columns = cells.shape
+    blocks = cells.reshape(*planes, UNSHUFFLE, UNSHUFFLE, rows, columns)
+    view: Float = np.moveaxis(blocks, (-4, -3), (-3, -1))
     return view
 
 

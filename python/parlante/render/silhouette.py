@@ -3,9 +3,9 @@
 The landmarks of a face that is turned away go around its far cheek. A mesh of them is folded there:
 where the head turns back it would show the cheek twice, once as in a mirror, with the photo's
 outline in between. Unfolded, it draws out the skin that is seen. For that its outline has to lie on
-skin: beside it, it would draw out hair or background. Where the head turns further away
-the mesh folds, and a pixel shows either what is before or what is behind: a row of steps, which is
-softened. So it is along the lids, which slide over the eyes and over one another.
+skin: beside it, it would draw out hair or background. Where the head turns further away the mesh
+folds, and a pixel shows either what is before or what is behind: a row of steps, which
+`_core.soften` makes smooth. So it is along the lids, which slide over the eyes and one another.
 """
 
 from __future__ import annotations
@@ -31,11 +31,6 @@ DEEPEST, INTO = 0.04, 0.006
 OUTER, INNER = STEPS < -0.018, STEPS > 0.06  # of these: what is beside the face, and what is skin
 APART = 30.0  # levels: colours that differ by less are not told apart
 SKIN = 0.75  # of the way from the colour outside to that of skin: from there on it is skin
-JUMP = 3.0  # pixels of the flow's grid: neighbours that show what is as far apart show two things
-# Along an outline a pixel becomes the mean of what is so many pixels before and behind it, by these
-# weights; so are those beside it, across.
-ALONG = {0: 3 / 15, 1: 3 / 15, 2: 2 / 15, 3: 1 / 15}
-ACROSS = -1, 0, 1
 
 
 def unfolded(points: Float, triangles: NDArray[np.int32]) -> Float:
@@ -109,50 +104,6 @@ class Outlines:
         return np.asarray(vertices[ends], np.float32)
 
 
-def soften(image: Image, outlines: Float, flow: Float) -> None:
-    """Smooth the steps of a picture uint8 [H, W, ...], in place, along outlines [N, 2, 2].
-
-    Where they are seen: there the picture is blurred along them, not across. flow float32 [rows,
-    columns, 2] of the picture, and the outlines, in pixels of its grid.
-    """
-    scale = np.array(image.shape[1::-1]) / flow.shape[1::-1]
-    ends = (outlines + 0.5) * scale - 0.5
-    way = ends[:, 1] - ends[:, 0]
-    length = np.linalg.norm(way, axis=1)
-    count = np.ceil(length).astype(int)
-    number = np.repeat(np.arange(len(count)), count)
-    if not len(number):
-        return
-    share = (np.arange(len(number)) - np.repeat(np.cumsum(count) - count, count)) / count[number]
-    along = (way / np.maximum(length, 1e-6)[:, None])[number]
-    line = ends[number, 0] + share[:, None] * way[number]
-    across = np.stack([-along[:, 1], along[:, 0]], 1)
-    pixels = np.round(np.concatenate([line + k * across for k in ACROSS])).astype(int)
-    along = np.tile(along, (len(ACROSS), 1))
-    seen = _jumps(flow, (pixels + 0.5) / scale - 0.5)
-    seen &= (pixels >= 0).all(1) & (pixels < image.shape[1::-1]).all(1)
-    pixels, along = pixels[seen], along[seen]
-    if not len(pixels):
-        return
-    mean = np.zeros((len(pixels), 1, *image.shape[2:]), np.float32)
-    for far, weight in ALONG.items():
-        for step in {-far, far}:
-            x, y = np.float32(pixels + step * along).T[..., None]
-            mean += np.float32(weight) * cv2.remap(
-                image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-    image[pixels[:, 1], pixels[:, 0]] = np.round(mean[:, 0])
-
-
-def _jumps(flow: Float, places: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether neighbours show two things there: [P], of places [P, 2] in pixels of the grid."""
-    limits = np.array(flow.shape[1::-1]) - 2
-    column, row = np.clip(places, 1, limits).astype(int).T
-    across = flow[row, column + 1] - flow[row, column - 1] - (2, 0)
-    down = flow[row + 1, column] - flow[row - 1, column] - (0, 2)
-    return np.asarray(np.maximum(np.abs(across).max(1), np.abs(down).max(1)) > JUMP)
-
-
 def _around(points: NDArray[np.float64], oval: list[int]) -> NDArray[np.float64]:
     """The oval's points [RING, 2], as far from its middle as all that lies in their direction."""
     away = points - points[oval].mean(0)
@@ -197,6 +148,6 @@ def _turn(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]
 
 def _area(points: NDArray[np.floating], triangles: NDArray[np.int32]) -> NDArray[np.float64]:
     """Twice the signed area of each triangle."""
-    a, b, c = (points[triangles[:, k], :2] for k in range(3))
-    (x1, y1), (x2, y2) = (b - a).T, (c - a).T
-    return np.asarray(x1 * y2 - x2 * y1)
+    corners = points[:, :2][triangles]
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.asarray(a[:, 0] * b[:, 1] - b[:, 0] * a[:, 1])

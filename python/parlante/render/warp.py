@@ -103,13 +103,13 @@ class Warp:
         teeth = None
         if not scene.shows_teeth:
             teeth = in_tile(aim.moved.teeth[0], aim.maps)
-        self._mouth.draw(teeth, self.atlas_flow[rows, :, 2], self._made)
-        colour = self._inside[rows, :, :3]
-        np.multiply(self._made, np.float32(2 * LIGHT * scene.light), out=colour)
-        scene.tone.apply(np.moveaxis(colour, -1, 0))
-        np.minimum(colour, 2, out=colour)
-        colour -= 1
-        self._inside[rows, :, 3] = self._hidden
+        inside = self._inside[rows]
+        inside[..., 3] = self._hidden
+        around = self._mouth.draw(teeth, self.atlas_flow[rows, :, 2], self._made)
+        if around is not None:
+            colour = self._made[around] * np.float32(2 * LIGHT * scene.light)
+            scene.tone.apply(np.moveaxis(colour, -1, 0))
+            inside[around][..., :3] = np.minimum(colour, 2) - 1
 
     def _draw_patch(self, patch: int, aim: Aim, depths: Float, source: Float) -> None:
         """Of `atlas_flow` and the edges."""
@@ -134,8 +134,9 @@ class Warp:
         )
         own = self.atlas_flow[first:last]
         own[..., 3] *= aim.shares[patch]
-        # Of a reference its own patch is seen, not what lies beside that in the atlas.
-        np.clip(own[..., 5], first, last - 1, out=own[..., 5])
+        if number is not None:
+            # Its own patch is seen, not what lies beside that in the atlas.
+            np.clip(own[..., 5], first, last - 1, out=own[..., 5])
         draw_edges(patch, places, self.edges)
 
     def pack(self, tiles: list[int]) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MAX_QUEUED_S = 120  # of speech that waits; a producer that is further ahead gets an AudioError
 EXIT_S = 5.0  # that an end waits for a frame or a callback under way
 ROOM_S = 0.02  # from one look for room in the queue to the next
+LATE = 0.5  # frames: one that is begun so late repeats the picture before
 MAX_LATE_S = 1.0  # a session further behind or before its clock than this starts the clock anew
 
 # A thread that still draws when the interpreter ends brings the process down.
@@ -76,10 +77,10 @@ class Live:
     """A session made by `Avatar.live`: iterate it (``for`` or ``async for``) for `Frame`s.
 
     With ``realtime`` a frame is due every 1/fps seconds, whether or not there is speech: without,
-    the face idles. A frame for which the machine or the consumer is more than a frame late repeats
-    the picture before, with its own sound, so picture and sound never part; one more than a second
-    late moves the clock, and so does a clock that is put back by more than that. What comes out is,
-    bit for bit, `Avatar.speak` of the sound that came out.
+    the face idles. A frame for which the machine or the consumer is half a frame late, or later,
+    repeats the picture before, with its own sound, so picture and sound never part; one more than a
+    second late moves the clock, and so does a clock that is put back by more than that. What comes
+    out is, bit for bit, `Avatar.speak` of the sound that came out.
 
     Without ``realtime`` frames are made as soon as there is sound for them, none while there is
     none, and the frames are those of `Avatar.speak`.
@@ -271,7 +272,7 @@ class Live:
             self._begin(block)
             engine.take(np.pad(block.samples, (0, end - begin - len(block.samples))))
             # However late it is, a mouth that is to be shut is not left open.
-            repeats = late * timeline.fps >= 1 and not interrupted
+            repeats = late * timeline.fps >= LATE and not interrupted
             frame = engine.next(engine.received, draw=not repeats)
             assert frame is not None
             spoken, ended = bool(spans) and spans[0][0] < end, False

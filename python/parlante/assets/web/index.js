@@ -1,7 +1,7 @@
 const $ = id => document.getElementById(id);
 const kiosk = asked.has("kiosk");
 // On this machine nothing is lost on the way, and the pictures of the WebSocket are finer.
-const overWebRTC = "RTCPeerConnection" in window &&
+const overWebRTC = "RTCPeerConnection" in window && "requestVideoFrameCallback" in HTMLVideoElement.prototype &&
   (asked.has("webrtc") || !["localhost", "127.0.0.1", "[::1]"].includes(location.hostname));
 document.body.classList.toggle("kiosk", kiosk);
 const canvas = $("picture"), pen = canvas.getContext("2d");
@@ -66,10 +66,11 @@ async function receive(data) {
   if (stopped && loud) { image.close(); return; }  // made before the server heard of the stop
   stopped = false;
   silent = loud ? 0 : silent + 1;
-  if (silent > REST) { start = null; waiting.push({ due: now, image }); return; }
+  if (silent > REST) { start = null; waiting.push({ due: now, image }); wake(); return; }
   if (start === null || start + pts / CLOCK < now || start + pts / CLOCK > now + 1) start = now + DELAY - pts / CLOCK;
   const due = start + pts / CLOCK;
   waiting.push({ due, image });
+  wake();
   if (running && loud) {
     const buffer = sound.createBuffer(1, pcm.length, SOUND);
     buffer.getChannelData(0).set(Float32Array.from(pcm, x => x / 32768));
@@ -193,20 +194,25 @@ function show(picture, width, height) {
   pen.drawImage(picture, 0, 0);
 }
 
+// A picture is painted when it is due, and nothing in between. A timer, since a hidden page paints no frames and would pile them up.
+let timer = null;
+const wake = () => { timer ??= setTimeout(paint, Math.max(0, 1000 * (waiting[0].due - clock()))); };
 function paint() {
   const now = clock();
   let latest = null;
-  if (streaming && stream.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) {
-    show(stream, stream.videoWidth, stream.videoHeight);
-  }
   while (waiting.length && waiting[0].due <= now) { latest?.image.close(); latest = waiting.shift(); }
   if (latest) {
     show(latest.image, latest.image.width, latest.image.height);
     latest.image.close();
   }
-  requestAnimationFrame(paint);
+  timer = null;
+  if (waiting.length) wake();
 }
-paint();
+function paintStream() {
+  if (streaming) show(stream, stream.videoWidth, stream.videoHeight);
+  stream.requestVideoFrameCallback(paintStream);
+}
+stream.requestVideoFrameCallback(paintStream);
 
 const send = message => { if (socket?.readyState === WebSocket.OPEN) socket.send(message); };
 const tell = message => send(JSON.stringify(message));
