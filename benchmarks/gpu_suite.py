@@ -4,10 +4,11 @@ One command:
 
     python benchmarks/gpu_suite.py --out DIR
 
-Needs nvcc, CMake, pybind11, NumPy, PyTorch with CUDA and pytest; no network, and nothing is
-installed: the module is built into DIR/work, which is removed at the end. Every stage is guarded,
-so that a failure leaves the others' results. Writes DIR/gpu_suite.json, DIR/gpu_suite.log and
-DIR/gpu.md, the table that it prints last. Takes about a minute.
+Needs nvcc, CMake, pybind11, NumPy, PyTorch with CUDA and pytest; the stage "frames" also what
+parlante needs, with onnxruntime-gpu. No network, and nothing is installed: the module is built into
+DIR/work, which is removed at the end. Every stage is guarded, so that a failure leaves the others'
+results. Writes DIR/gpu_suite.json, DIR/gpu_suite.log and DIR/gpu.md, the table that it prints last.
+Takes a few minutes.
 
 How it times: a kernel of the serving sizes (256x128 atlas, 512x512 frame) is captured 50 times in a
 CUDA graph, whose replays are timed with events: microseconds a launch, data in L2 as in the frame
@@ -124,15 +125,15 @@ class Suite:
         shutil.copytree(
             ROOT / "python" / "parlante",
             self.site / "parlante",
-            ignore=shutil.ignore_patterns("networks", "__pycache__"),
+            ignore=shutil.ignore_patterns("__pycache__"),
             dirs_exist_ok=True,
         )
         return self.run("install", [cmake, "--install", str(build)], 30)
 
-    def test(self) -> bool:
-        tests = str(ROOT / "tests" / "ops" / "cuda")
+    def test(self, stage: str, tests: str, limit_s: float) -> bool:
         options = ["-q", "-m", "cuda", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
-        return self.run("pytest", [sys.executable, "-m", "pytest", *options, tests], 120)
+        command = [sys.executable, "-m", "pytest", *options, str(ROOT / "tests" / tests)]
+        return self.run(stage, command, limit_s)
 
     def sanitize(self) -> None:
         sanitizer = find_tool("compute-sanitizer")
@@ -151,8 +152,9 @@ class Suite:
         print("\nstage        status                 seconds")
         for stage, result in self.results["stages"].items():
             print(f"{stage:12} {result['status'][:22]:22} {result['seconds']:7.1f}")
-        for line in self.results["stages"].get("pytest", {}).get("last_lines", [])[-1:]:
-            print(f"pytest: {line}")
+        for stage in ("pytest", "frames"):
+            for line in self.results["stages"].get(stage, {}).get("last_lines", [])[-1:]:
+                print(f"{stage}: {line}")
         if "measurements" in self.results:
             table = kernel_table(self.results["measurements"])
             (self.out / "gpu.md").write_text(table)
@@ -185,7 +187,8 @@ def run_suite(out: Path) -> int:
     suite = Suite(out.resolve())
     stages: list[Callable[[], object]] = [
         lambda: suite.build(gpu_architecture()),
-        suite.test,
+        lambda: suite.test("pytest", "ops/cuda", 120),
+        lambda: suite.test("frames", "render/test_device_chain.py", 240),
         suite.measure,
         suite.sanitize,
     ]
@@ -455,6 +458,7 @@ def exercise() -> int:
         for image_format in ("rgb", "rgba", "nv12"):
             out = zeros(*samples.frame_shape(size, image_format), dtype=np.uint8)
             _cuda.compose(**compose, out=out, format=image_format, stream=stream)
+    _cuda.Stream().synchronize()
     if hasattr(_cuda, "LogMel"):
         _cuda.LogMel()(zeros(4000), zeros(25, 80), stream=stream)
     torch.cuda.synchronize()

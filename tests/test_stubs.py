@@ -18,7 +18,7 @@ import parlante
 MODULES = pytest.mark.parametrize("module", ["parlante._core", "parlante._cuda"])
 # The metaclass of pybind11's classes has no place in a stub, nor what it keeps in local ones; their
 # methods are compared.
-ALLOWED = r"parlante\._\w+\.(LogMel|Resampler)(\.__pybind11_module_local_\w+)?"
+ALLOWED = r"parlante\._\w+\.(LogMel|Resampler|Stream)(\.__pybind11_module_local_\w+)?"
 
 
 def built(module: str) -> None:

@@ -15,8 +15,10 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <random>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -50,11 +52,27 @@ inline thread_local uint3 threadIdx, blockIdx;
 using std::max;
 using std::min;
 
-enum cudaError_t { cudaSuccess, cudaErrorMemoryAllocation, cudaErrorInvalidConfiguration };
+enum cudaError_t {
+  cudaSuccess,
+  cudaErrorMemoryAllocation,
+  cudaErrorInvalidConfiguration,
+  cudaErrorInvalidResourceHandle
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice };
+enum { cudaStreamNonBlocking = 1 };
+
+struct CUstream_st;
+using cudaStream_t = CUstream_st*;
 
 inline const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaErrorInvalidConfiguration ? "invalid configuration argument" : "no memory";
+  switch (error) {
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
+    default:
+      return "no memory";
+  }
 }
 
 template <typename T>
@@ -100,6 +118,20 @@ struct Block {
 inline thread_local Block block;
 inline thread_local cudaError_t last_error = cudaSuccess;
 
+/// The streams that are there, as numbers that no later one gets. What is queued is done at once.
+struct Streams {
+  std::mutex mutex;
+  std::uintptr_t made = 0;
+  std::set<std::uintptr_t> live;
+
+  bool has(const void* stream) {
+    const std::lock_guard lock(mutex);
+    return stream == nullptr || live.contains(reinterpret_cast<std::uintptr_t>(stream));
+  }
+};
+
+inline Streams streams;
+
 inline void begin() {
   (*block.body)();
   block.running->done = true;
@@ -136,8 +168,12 @@ inline void run_block(dim3 size) {
 /// kernel<<<grid, size, shared, stream>>>(arguments…), written as launch(kernel, grid,
 /// …)(arguments…).
 template <typename... Parameters>
-auto launch(void (*kernel)(Parameters...), dim3 grid, dim3 size, std::size_t, const void*) {
+auto launch(void (*kernel)(Parameters...), dim3 grid, dim3 size, std::size_t, const void* stream) {
   return [=](Parameters... arguments) {
+    if (!streams.has(stream)) {
+      last_error = cudaErrorInvalidResourceHandle;
+      return;
+    }
     if (grid.count() == 0 || size.count() == 0 || size.count() > kMaxBlock ||
         grid.y > kMaxBlocksAcross || grid.z > kMaxBlocksAcross) {
       last_error = cudaErrorInvalidConfiguration;
@@ -167,4 +203,23 @@ inline int atomicAdd(int* at, int value) { return std::exchange(*at, *at + value
 
 inline cudaError_t cudaGetLastError() {
   return std::exchange(cuda_emulation::last_error, cudaSuccess);
+}
+
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  auto& streams = cuda_emulation::streams;
+  const std::lock_guard lock(streams.mutex);
+  streams.live.insert(++streams.made);
+  *stream = reinterpret_cast<cudaStream_t>(streams.made);
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return cuda_emulation::streams.has(stream) ? cudaSuccess : cudaErrorInvalidResourceHandle;
+}
+
+inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  auto& streams = cuda_emulation::streams;
+  const std::lock_guard lock(streams.mutex);
+  const bool was = streams.live.erase(reinterpret_cast<std::uintptr_t>(stream)) == 1;
+  return was ? cudaSuccess : cudaErrorInvalidResourceHandle;
 }

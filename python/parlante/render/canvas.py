@@ -78,7 +78,6 @@ class Canvas:
         self.chains = [
             Chain(
                 bundle,
-                self._ops,
                 self._warp.condition[tile : tile + 1],
                 self._warp.atlas_flow[tile * TILE : (tile + 1) * TILE],
                 self._told[tile : tile + 1],

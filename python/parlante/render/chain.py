@@ -8,13 +8,12 @@ from threading import Lock
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from parlante.contract import Float, Precision
 from parlante.errors import BundleError
 from parlante.options import RenderOptions
+from parlante.render.memory import Array, memory_of
 from parlante.render.network import DTYPES, BoundNetwork
-from parlante.render.ops import Ops
 from parlante.render.schedule import Step, make_schedule
 from parlante.runtime.bundle import RENDERER, Bundle
 from parlante.runtime.compute import Compute
@@ -45,7 +44,6 @@ class Chain:
     def __init__(
         self,
         bundle: Bundle,
-        ops: Ops,
         condition: Float,
         flow: Float,
         told: Float,
@@ -57,12 +55,18 @@ class Chain:
 
         Filled is x float32 [1, 48, 32, 32].
         """
-        self._ops, self._condition, self._flow, self._x = ops, condition, flow, x
-        self._seed = options.seed or 0
         _check_precision(bundle, compute)
+        memory = self._memory = memory_of(bundle, compute)
+        self._read = [memory.array(array) for array in (condition, flow, told)]
+        self._condition, self._flow, told_there = self._read
+        self._x = memory.array(x)
+        self._seed = options.seed or 0
         sessions = {
             name: bundle.session(
-                compute.network(name), device=compute.device, threads=compute.threads
+                compute.network(name),
+                device=compute.device,
+                threads=compute.threads,
+                stream=memory.stream,
             )
             for name in RENDERER
         }
@@ -71,40 +75,50 @@ class Chain:
             options.steps, sampler=sampling["sampler"], start=int(sampling["start"])
         )
         # The same as x in the denoiser's number format, where that is another.
-        self._next: NDArray[Any] | None = None
+        self._next: Array | None = None
         self._next_format: dict[str, Any] = sampling.get("x_t", {})
         dtype = DTYPES[sampling["inputs"]["x_t"]["type"]]
         if dtype is not np.float32:
-            self._next = np.empty(x.shape, dtype)
-        self._timestep = np.empty(1, np.float32)
-        first = BoundNetwork(sessions["condition"], {"condition": condition, "attributes": told})
+            self._next = memory.array(np.empty(x.shape, dtype))
+        self._timesteps = [
+            memory.array(np.array([step.timestep], np.float32)) for step in self._schedule.steps
+        ]
+        memory.upload(self._timesteps)
+        first = BoundNetwork(
+            sessions["condition"],
+            memory,
+            {"condition": self._condition, "attributes": told_there},
+        )
         denoise = BoundNetwork(
             sessions["denoise"],
-            {
-                "x_t": x if self._next is None else self._next,
-                "timestep": self._timestep,
-                **first.outputs,
-            },
+            memory,
+            {"x_t": self._x if self._next is None else self._next, **first.outputs},
         )
         self.networks = {"condition": first, "denoise": denoise}
 
     def run(self, times: StageTimes, now: float) -> float:
-        """Fill x for the warp as it is; returns the time."""
-        self.networks["condition"].run()
-        now = times.add("condition", now)
-        self._step(None, None, self._schedule.start)
-        denoise = self.networks["denoise"]
-        for step in self._schedule.steps:
-            now = times.add("denoise_step", now)
-            self._timestep[0] = step.timestep
-            denoise.run()
-            now = times.add("denoise", now)
-            self._step(denoise.outputs["residual"], self._x, step)
+        """Fill x for the warp as it is; returns the time.
+
+        On a GPU the stages are only queued; the last step waits for all of them.
+        """
+        with self._memory.lock:
+            self._memory.upload(self._read)
+            self.networks["condition"].run()
+            now = times.add("condition", now)
+            self._step(None, None, self._schedule.start)
+            denoise = self.networks["denoise"]
+            for step, timestep in zip(self._schedule.steps, self._timesteps, strict=True):
+                now = times.add("denoise_step", now)
+                denoise.bind("timestep", timestep)
+                denoise.run()
+                now = times.add("denoise", now)
+                self._step(denoise.outputs["residual"], self._x, step)
+            self._memory.download(self._x)
         return times.add("denoise_step", now)
 
-    def _step(self, residual: Float | None, x_t: Float | None, step: Step) -> None:
+    def _step(self, residual: Array | None, x_t: Array | None, step: Step) -> None:
         """x_t, in its place, to what the next step starts from."""
-        self._ops.denoise_step(
+        self._memory.denoise_step(
             residual,
             x_t,
             self._condition,

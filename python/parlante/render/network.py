@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
+
+from parlante.render.memory import Array, Memory
 
 DTYPES = {
     "tensor(float)": np.float32,
@@ -23,22 +24,32 @@ class BoundNetwork:
     """
 
     def __init__(
-        self, session: onnxruntime.InferenceSession, inputs: dict[str, NDArray[Any]]
+        self,
+        session: onnxruntime.InferenceSession,
+        memory: Memory,
+        inputs: Mapping[str, Array],
     ) -> None:
-        """inputs: arrays that `run` reads, C-contiguous, of the network's own types and shapes."""
-        self._session, self._binding, self.inputs = session, session.io_binding(), inputs
-        self.outputs: dict[str, NDArray[Any]] = {
-            value.name: np.empty(value.shape, DTYPES[value.type]) for value in session.get_outputs()
-        }
+        """inputs: arrays there that `run` reads, C-contiguous, of the network's types and shapes.
+
+        Those that are missing are to be bound before it runs.
+        """
+        self._session, self._memory = session, memory
+        self._binding = session.io_binding()
+        self.inputs: dict[str, Array] = {}
         for name, array in inputs.items():
-            self._binding.bind_ortvalue_input(name, _value(array))
+            self.bind(name, array)
+        self.outputs: dict[str, Array] = {
+            value.name: memory.array(np.empty(value.shape, DTYPES[value.type]))
+            for value in session.get_outputs()
+        }
         for name, array in self.outputs.items():
-            self._binding.bind_ortvalue_output(name, _value(array))
+            self._binding.bind_ortvalue_output(name, memory.value(array))
+
+    def bind(self, name: str, array: Array) -> None:
+        """Read the input ``name`` there from now on."""
+        self.inputs[name] = array
+        self._binding.bind_ortvalue_input(name, self._memory.value(array))
 
     def run(self) -> None:
         """From `inputs`, as they are, to `outputs`."""
-        self._session.run_with_iobinding(self._binding)
-
-
-def _value(array: NDArray[Any]) -> onnxruntime.OrtValue:
-    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+        self._session.run_with_iobinding(self._binding, self._memory.run_options)

@@ -1,9 +1,9 @@
-"""The native ops that draw a frame, as one value: the back end that a renderer calls.
+"""The native ops that draw a frame on the CPU, as one value.
 
-`cpu_ops` is the first back end. The kernels of `parlante._cuda` have the same names and arguments,
-with a stream in the place of threads; they are called by benchmarks and tests only, so
-``device="cuda"`` runs the networks on the GPU and these ops on the CPU. (Resampling and log-mel
-belong to the sound, which stays on the CPU.)
+The one between the networks, `denoise_step`, comes with the memory that they work in
+(`parlante.render.memory`), which may be a GPU's. The kernels of `parlante._cuda` have the same
+names and arguments, with a stream in the place of threads; those of the ops here are called by
+benchmarks and tests only. (Resampling and log-mel belong to the sound, which stays on the CPU.)
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ class Ops:
     """Each is called as in `_core.pyi`, without ``threads``; `csrc/ops` says what it does.
 
     rasterize: triangles with attributes to an image; pack: the source through the warp to the
-    networks' condition; denoise_step: one step of the chain; compose: the finished picture.
+    networks' condition; compose: the finished picture.
     """
 
     rasterize: Callable[..., None]
     pack: Callable[..., None]
-    denoise_step: Callable[..., None]
     compose: Callable[..., None]
 
 
@@ -34,6 +33,5 @@ def cpu_ops(threads: int) -> Ops:
     return Ops(
         rasterize=partial(_core.rasterize, threads=threads),
         pack=partial(_core.pack, threads=threads),
-        denoise_step=partial(_core.denoise_step, threads=threads),
         compose=partial(_core.compose, threads=threads),
     )

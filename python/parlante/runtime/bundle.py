@@ -44,7 +44,7 @@ class Bundle:
         self.manifest = manifest
         self._lock = Lock()
         self._whole: set[str] = set()
-        self._sessions: dict[tuple[str, str, int], onnxruntime.InferenceSession] = {}
+        self._sessions: dict[tuple[str, str, int, int], onnxruntime.InferenceSession] = {}
 
     @classmethod
     def open(cls, folder: str | Path) -> Bundle:
@@ -103,7 +103,7 @@ class Bundle:
             ) from error
 
     def session(
-        self, name: str, *, threads: int = 1, device: str = "cpu"
+        self, name: str, *, threads: int = 1, device: str = "cpu", stream: int = 0
     ) -> onnxruntime.InferenceSession:
         """A session that runs the network `name`; the same one for the same arguments.
 
@@ -112,12 +112,14 @@ class Bundle:
             threads: that one run may use on the CPU.
             device: "cpu", "cuda", or "auto": CUDA where it works, else the CPU. "openvino": the
                 CPU, the renderer's networks through OpenVINO, in bfloat16 where the CPU has it.
+            stream: the cudaStream_t that it runs on with "cuda", by one thread at a time; it is
+                there as long as the bundle. 0: one of its own, any thread.
 
         Raises:
             BundleError: no such network, or its file is missing or damaged.
             DeviceError: unknown device, one asked for that is not there, or bad `threads`.
         """
-        return self._opened(name, threads, device, self._kept)
+        return self._opened(name, threads, device, partial(self._kept, stream=stream))
 
     def sessions(
         self, *names: str, threads: int = 1, device: str = "cpu"
@@ -159,15 +161,17 @@ class Bundle:
             _log.warning("%s; using the CPU", error)
             return opens(name, "cpu", threads)
 
-    def _kept(self, name: str, device: Device, threads: int) -> onnxruntime.InferenceSession:
+    def _kept(
+        self, name: str, device: Device, threads: int, stream: int
+    ) -> onnxruntime.InferenceSession:
         with self._lock:
-            key = (name, device, threads)
+            key = (name, device, threads, stream)
             if key not in self._sessions:
-                self._sessions[key] = self._new(name, device, threads)
+                self._sessions[key] = self._new(name, device, threads, stream=stream)
             return self._sessions[key]
 
     def _new(
-        self, name: str, device: Device, threads: int, *, once: bool = False
+        self, name: str, device: Device, threads: int, *, stream: int = 0, once: bool = False
     ) -> onnxruntime.InferenceSession:
         network = self.manifest.networks.get(name)
         if network is None:
@@ -176,7 +180,8 @@ class Bundle:
                 f"{', '.join(sorted(self.manifest.networks))}; {REINSTALL}"
             )
         _log.debug("network %s: %s, %d threads", name, device, threads)
-        return new_session(self._read(network["file"]), name, device, threads, once=once)
+        content = self._read(network["file"])
+        return new_session(content, name, device, threads, stream=stream, once=once)
 
     def _read(self, name: str) -> bytes:
         entry = self.manifest.files.get(name)

@@ -25,7 +25,8 @@ class Compute:
         metadata={"help": "cpu, openvino (needs onnxruntime-openvino), cuda or auto"},
     )
     """``"cpu"``; ``"openvino"``: the CPU, the renderer's networks through OpenVINO; ``"cuda"``:
-    networks on the GPU; ``"auto"``: CUDA where it works, else the CPU."""
+    networks on the GPU, with CUDA kernels compiled (`parlante doctor`) all of a frame's diffusion
+    chain; ``"auto"``: CUDA where it works, else the CPU."""
 
     precision: Precision = field(
         default="float32", metadata={"help": "of the renderer: float32, int8 or float16"}

@@ -53,11 +53,12 @@ def resolve_device(device: str) -> Device:
 
 
 def new_session(
-    content: bytes, name: str, device: Device, threads: int, *, once: bool = False
+    content: bytes, name: str, device: Device, threads: int, *, stream: int = 0, once: bool = False
 ) -> onnxruntime.InferenceSession:
     """A session for the bytes ``content`` of the network ``name``.
 
-    once: it will hardly run more often; it does not keep memory for the next run.
+    stream: the cudaStream_t that it runs on, for "cuda"; 0 for one of its own. once: it will hardly
+    run more often; it does not keep memory for the next run.
 
     Raises:
         BundleError: onnxruntime cannot load it.
@@ -72,12 +73,11 @@ def new_session(
     options.enable_cpu_mem_arena = not once
     # Between runs the cores belong to the native operators and to the other networks.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    provider = _PROVIDERS[device]
     try:
         session = onnxruntime.InferenceSession(
             content,
             options,
-            providers=[(provider, _provider_options(device, threads))],
+            providers=[(_PROVIDERS[device], _provider_options(device, threads, stream))],
             enable_fallback=0,
         )
     except Exception as error:  # ORT raises what its C++ half throws, without a common base
@@ -87,16 +87,22 @@ def new_session(
             f"model bundle: onnxruntime {onnxruntime.__version__} cannot load network {name!r} "
             f"({error}); install a newer onnxruntime, or {REINSTALL}"
         ) from error
-    if session.get_providers()[0] != provider:
+    if not runs_on(session, device):
         raise DeviceError(_device_failed(device, name, "it fell back to the CPU"))
     return session
 
 
-def _provider_options(device: Device, threads: int) -> dict[str, str]:
+def runs_on(session: onnxruntime.InferenceSession, device: Device) -> bool:
+    """Whether a session runs its network on ``device``."""
+    return bool(session.get_providers()[0] == _PROVIDERS[device])
+
+
+def _provider_options(device: Device, threads: int, stream: int) -> dict[str, str]:
     if device == "cuda":
         # The exhaustive search, ORT's default, times algorithms at the first run: slow, and another
         # choice, with other last bits, each time.
-        return {"cudnn_conv_algo_search": "HEURISTIC"}
+        options = {"cudnn_conv_algo_search": "HEURISTIC"}
+        return options | {"user_compute_stream": str(stream)} if stream else options
     if device == "openvino":
         precision = "bf16" if cpu_features() & {"avx512_bf16", "amx_bf16"} else "f32"
         own = {"CPU": {"INFERENCE_PRECISION_HINT": precision}}
