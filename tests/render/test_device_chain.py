@@ -37,7 +37,7 @@ cuda_test = pytest.mark.cuda
 
 
 class Watched(Device):
-    """Counts what crosses the border, and how often the op is called."""
+    """Counts what crosses the border, and how often the op is called: by one chain at a time."""
 
     def __init__(self, cuda: ModuleType, kind: str) -> None:
         super().__init__(cuda, kind)
@@ -45,6 +45,7 @@ class Watched(Device):
         step = self.denoise_step
 
         def counted(*arrays: Any, **options: Any) -> None:
+            assert self.lock.locked()
             self.count["steps"] += 1
             step(*arrays, **options)
 
@@ -55,6 +56,7 @@ class Watched(Device):
         super().upload(arrays)
 
     def download(self, array: Any) -> None:
+        assert self.lock.locked()
         self.count["downloads"] += 1
         super().download(array)
 
@@ -135,6 +137,8 @@ def test_all_that_networks_and_steps_share_is_on_the_device(
         x_t = networks["denoise"].inputs["x_t"]
         assert isinstance(x_t, DeviceArray)
         assert x_t.host.dtype == np.uint8
+    for name in ("condition_int8", "denoise_int8"):  # on the stream of the steps
+        assert (name, place(), 2, device.stream) in Bundle.default()._sessions
 
 
 @cuda_test
