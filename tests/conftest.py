@@ -51,7 +51,8 @@ def emulated_cuda(build: Path) -> ModuleType:
         pytest.skip("no CMake or no C++ compiler to build the kernels for the CPU with")
     for step in (
         ["-S", str(ROOT), "-B", str(build), "-DPARLANTE_CUDA=EMULATED", "-DPARLANTE_WERROR=ON",
-         "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DSKBUILD_PROJECT_VERSION=0",
+         "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1",
+         "-DCMAKE_UNITY_BUILD=ON", "-DSKBUILD_PROJECT_VERSION=0",
          f"-Dpybind11_DIR={pybind11.get_cmake_dir()}", f"-DPython_EXECUTABLE={sys.executable}"],
         ["--build", str(build), "--target", "_cuda", "--parallel", "2"],
     ):  # fmt: skip

@@ -16,39 +16,41 @@ namespace {
 /// Two Python threads in one stream would be a mistake, but must not corrupt memory.
 /// Named unlike its peers: built by Clang, pybind11 takes types of one name in the anonymous
 /// namespaces of two files for one type.
-struct ResampleStream {
-  ResampleStream(std::uint32_t in_rate, std::uint32_t out_rate) : resampler(in_rate, out_rate) {}
+class ResampleStream {
+ public:
+  ResampleStream(std::uint32_t in_rate, std::uint32_t out_rate) : resampler_(in_rate, out_rate) {}
 
-  Resampler resampler;
-  std::mutex mutex;
+  py::array_t<float> process(const HostArray& x) {
+    const std::span<const float> samples = input_signal(x, "x");
+    const std::size_t count = resampler_.outputs_after(samples.size());
+    py::array_t<float> out(static_cast<py::ssize_t>(count));
+    const std::span<float> values(out.mutable_data(), count);
+    const py::gil_scoped_release release;
+    const std::lock_guard lock(mutex_);
+    resampler_.process(samples, values);
+    return out;
+  }
+
+  py::array_t<float> flush() {
+    const std::size_t count = resampler_.outputs_left();
+    py::array_t<float> out(static_cast<py::ssize_t>(count));
+    const std::span<float> values(out.mutable_data(), count);
+    const py::gil_scoped_release release;
+    const std::lock_guard lock(mutex_);
+    resampler_.flush(values);
+    return out;
+  }
+
+  void reset() {
+    const py::gil_scoped_release release;
+    const std::lock_guard lock(mutex_);
+    resampler_.reset();
+  }
+
+ private:
+  Resampler resampler_;
+  std::mutex mutex_;
 };
-
-py::array_t<float> process(ResampleStream& stream, const HostArray& x) {
-  const std::span<const float> samples = input_signal(x, "x");
-  const std::size_t count = stream.resampler.outputs_after(samples.size());
-  py::array_t<float> out(static_cast<py::ssize_t>(count));
-  const std::span<float> values(out.mutable_data(), count);
-  const py::gil_scoped_release release;
-  const std::lock_guard lock(stream.mutex);
-  stream.resampler.process(samples, values);
-  return out;
-}
-
-py::array_t<float> flush(ResampleStream& stream) {
-  const std::size_t count = stream.resampler.outputs_left();
-  py::array_t<float> out(static_cast<py::ssize_t>(count));
-  const std::span<float> values(out.mutable_data(), count);
-  const py::gil_scoped_release release;
-  const std::lock_guard lock(stream.mutex);
-  stream.resampler.flush(values);
-  return out;
-}
-
-void reset(ResampleStream& stream) {
-  const py::gil_scoped_release release;
-  const std::lock_guard lock(stream.mutex);
-  stream.resampler.reset();
-}
 
 }  // namespace
 
@@ -59,10 +61,10 @@ void bind_resample(py::module_& module) {
       "4000 to 768000 Hz. One object per stream.")
       .def(py::init<std::uint32_t, std::uint32_t>(), py::arg("in_rate"),
            py::arg("out_rate") = kSampleRate)
-      .def("process", &process, py::arg("x"),
+      .def("process", &ResampleStream::process, py::arg("x"),
            "Takes finite samples f32[n]; returns the output f32[m] that they decide.")
-      .def("flush", &flush,
+      .def("flush", &ResampleStream::flush,
            "Ends the stream; returns the rest f32[m], so that n samples in have become "
            "ceil(n * out_rate / in_rate) out. The next sample begins a new stream.")
-      .def("reset", &reset, "Drops the stream; the next sample begins a new one.");
+      .def("reset", &ResampleStream::reset, "Drops the stream; the next sample begins a new one.");
 }

@@ -4,6 +4,7 @@
 // A block's threads are fibers of one thread of the system. Between two barriers they run one
 // after another, in an order drawn anew each time, and so do the blocks: what forgot a barrier, or
 // leans on an order, gives other results. Shared memory begins with what the last block left in it.
+// There is one device: launches of several threads wait for each other.
 #pragma once
 
 #include <ucontext.h>
@@ -27,7 +28,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __shared__ static thread_local
+#define __shared__ static
 
 struct float2 {
   float x, y;
@@ -47,7 +48,7 @@ struct dim3 {
   std::size_t count() const { return std::size_t{x} * y * z; }
 };
 
-inline thread_local uint3 threadIdx, blockIdx;
+inline uint3 threadIdx, blockIdx;
 
 using std::max;
 using std::min;
@@ -106,7 +107,7 @@ struct Fiber {
   bool done = true;
 };
 
-/// The block that runs on this thread of the system.
+/// The block that runs.
 struct Block {
   std::vector<Fiber> fibers;
   ucontext_t scheduler;
@@ -115,7 +116,8 @@ struct Block {
   std::mt19937 order{20261127};
 };
 
-inline thread_local Block block;
+inline Block block;
+inline std::mutex device;
 inline thread_local cudaError_t last_error = cudaSuccess;
 
 /// The streams that are there, as numbers that no later one gets. What is queued is done at once.
@@ -179,6 +181,7 @@ auto launch(void (*kernel)(Parameters...), dim3 grid, dim3 size, std::size_t, co
       last_error = cudaErrorInvalidConfiguration;
       return;
     }
+    const std::lock_guard lock(device);
     const std::function<void()> body = [&] { kernel(arguments...); };
     block.body = &body;
     std::vector<std::size_t> blocks(grid.count());
