@@ -230,6 +230,7 @@ def test_the_pages_speak_the_language_of_who_looks(locale: str, path: str, expec
         assert await page.inner_text("#microphone") == words[key]
         assert await page.text_content("#stop") == words["stop"]
         assert await page.get_attribute("[name=text]", "placeholder") == words["text"]
+        await page.wait_for_function("session")  # which takes the place of what was told
         await page.click("#microphone")
         told = page.locator("#error:not(:empty)")
         start = words["no_microphone"].partition("{")[0]

@@ -96,6 +96,21 @@ def test_the_face_speaks_what_is_said(talk: Path, path: str) -> None:
     with_microphone(talk, check, path)
 
 
+def test_a_microphone_that_is_switched_on_again(silence: Path) -> None:
+    """It is heard once: sound that came twice would pile up."""
+
+    async def check(page: Any, client: Client) -> None:
+        for _ in range(5):
+            await page.click("#microphone")
+        await page.wait_for_selector("#microphone.on")
+        await until(page, client, lambda told: told["speaking"])
+        for _ in range(30):
+            await page.wait_for_timeout(100)
+            assert (await state(client))["queued_s"] < 1.5
+
+    with_microphone(silence, check, "/")
+
+
 def test_who_speaks_interrupts_the_face(talk: Path) -> None:
     """A minute is being said; a visitor's sentence takes its place."""
     minute = talk.with_name("minute.flac")

@@ -250,19 +250,30 @@ $("file").onchange = async event => {
 
 const WORKLET = `registerProcessor("tap", class extends AudioWorkletProcessor {
   process([[mono]]) { if (mono) this.port.postMessage(mono.slice()); return true; } });`;
-let microphone = null;
+let microphone = null, tap = null;  // what is listened to, and what takes its samples
 // A kiosk's microphone is open all the time.
 const listening = () => ({ rate: sound.sampleRate, listen: kiosk ? "speech" : "all" });
 async function listen() {
   if (!navigator.mediaDevices) throw new Error(word("insecure"));
-  microphone = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true } });
-  await sound.audioWorklet.addModule(URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" })));
-  const tap = new AudioWorkletNode(sound, "tap");
-  sound.createMediaStreamSource(microphone).connect(tap);
+  const opened = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true } });
+  if (!tap) {
+    await sound.audioWorklet.addModule(URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" })));
+    tap = new AudioWorkletNode(sound, "tap");
+    tap.port.onmessage = ({ data }) => {
+      if (microphone) send(Int16Array.from(data, x => Math.max(-1, Math.min(1, x)) * 32767).buffer);
+    };
+  }
+  microphone = sound.createMediaStreamSource(opened);
+  microphone.connect(tap);
+  opened.getAudioTracks()[0].onended = () => { shut(); fail(word("microphone_gone")); };  // unplugged
   tell(listening());
-  tap.port.onmessage = ({ data }) => {
-    if (microphone) send(Int16Array.from(data, x => Math.max(-1, Math.min(1, x)) * 32767).buffer);
-  };
+}
+function shut() {
+  microphone.mediaStream.getTracks().forEach(track => track.stop());
+  microphone.disconnect();
+  microphone = null;
+  tell({ do: "flush" });
+  label();
 }
 function label() {
   const [off, on] = kiosk ? ["touch_to_talk", "done"] : ["microphone", "microphone_off"];
@@ -274,13 +285,8 @@ label();
 if (kiosk) navigator.wakeLock?.request("screen").catch(() => {});
 $("microphone").onclick = async () => {
   await begin();
-  if (microphone) {
-    microphone.getTracks().forEach(track => track.stop());
-    microphone = null;
-    tell({ do: "flush" });
-  } else {
-    await listen().catch(error => fail(word("no_microphone", { reason: error.message })));
-  }
+  if (microphone) shut();
+  else await listen().catch(error => fail(word("no_microphone", { reason: error.message })));
   label();
 };
 connect();
