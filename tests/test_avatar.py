@@ -288,6 +288,13 @@ def test_saved_video(tmp_path: Path, fps: float, count: int) -> None:
             assert np.abs(picture.astype(int) - frame.image).mean() < 6
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_encoder_has_as_many_threads(tmp_path: Path, threads: int) -> None:
+    made = Avatar(PHOTO, threads=threads).speak(voice(0.2), sample_rate=RATE, **SMALL)
+    # x264 writes down what it was told.
+    assert f" threads={threads} ".encode() in made.save(tmp_path / "out.mp4").read_bytes()
+
+
 def cut_short(path: Path) -> None:
     """Half of a file of 0.8 s of speech, whose header still promises all of it."""
     soundfile.write(path, voice(0.8), RATE, format="FLAC")

@@ -51,8 +51,8 @@ class Avatar:
             `DeviceError`.
         precision: what the renderer's networks compute in: ``"float32"``, ``"int8"`` (faster on a
             CPU with VNNI), or ``"float16"`` with a bundle that has it.
-        threads: CPU threads, 1 to 64: `speak` draws as many frames at once, a live session each
-            frame with all of them.
+        threads: CPU threads, 1 to 64: `speak` draws as many frames at once and gives as many to
+            the encoder, a live session draws each frame with all of them.
         cache: folder of encoded faces, keyed by content; None for the user's cache folder, False
             for none.
         bundle: networks to use instead of the built-in ones.

@@ -137,6 +137,7 @@ class Speech:
             codec=codec,
             bits=bits,
             timecode=timecode,
+            threads=self._avatar._compute.threads,
             seal=seal_of(path, self.options.marks, credentials, self._avatar.portrait.key),
         ) as writer:
             for count, frame in enumerate(frames, 1):

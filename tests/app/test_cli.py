@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -98,6 +99,18 @@ def test_live_keeps_the_sound_as_it_came(tmp_path: Path) -> None:
         heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
     loud = np.flatnonzero(heard)
     assert np.array_equal(heard[loud[0] : loud[-1] + 1], sound)
+
+
+def test_numpy_and_opencv_have_one_thread() -> None:
+    script = """
+import parlante.app.cli
+import cv2, numpy, threadpoolctl
+print(cv2.getNumThreads(), *(pool["num_threads"] for pool in threadpoolctl.threadpool_info()))
+"""
+    environment = {name: value for name, value in os.environ.items() if "NUM" not in name}
+    command = [sys.executable, "-c", script]
+    made = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert set(made.stdout.split()) == {"1"}
 
 
 def process(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from parlante.app.decoding import _ONE_THREAD, CPU_S, LONGEST_S, MEMORY, Decoder, _understood
+from parlante.app.decoding import CPU_S, LONGEST_S, MEMORY, Decoder, _understood
 from parlante.errors import AudioError
 from parlante.session.live import MAX_QUEUED_S
 from parlante.speech.audio import read_audio
@@ -112,7 +112,6 @@ def confined(program: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
         check=False,
-        env=os.environ | _ONE_THREAD,
     )
 
 

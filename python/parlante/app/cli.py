@@ -38,8 +38,6 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns 0; 1 after printing a `ParlanteError`; 128 and its number when a signal ended it.
     """
-    # Pictures here are small: OpenCV takes longer to share them out than to be done with them.
-    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     parser = _parser()
     arguments = parser.parse_args(argv)
     if not hasattr(arguments, "run"):

@@ -34,9 +34,7 @@ CPU_S: Final = 20
 MEMORY: Final = 3 * 2**30
 _HEAD: Final = 4096  # bytes of the line of JSON, at most
 _MOST: Final = _HEAD + LONGEST_S * MAX_SAMPLE_RATE * 4
-# The token of the server is nothing that the process needs; one thread, for each takes addresses.
-_SECRET: Final = "PARLANTE_TOKEN"
-_ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_SECRET: Final = "PARLANTE_TOKEN"  # nothing that the process needs
 
 
 class Decoder:
@@ -91,7 +89,7 @@ def _started() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment | _ONE_THREAD,
+        env=environment,
     )
 
 

@@ -41,14 +41,14 @@ def open_writer(
     codec: str | None,
     bits: int,
     timecode: str | None = None,
+    threads: int = 0,
     seal: Callable[[Path], None] | None = None,
     **form: Any,
 ) -> VideoWriter | FolderWriter:
     """What writes to a path: a `FolderWriter` where it names pictures by their number."""
     if not is_numbered(path):
-        return VideoWriter(
-            path, fps=fps, codec=codec, bits=bits, timecode=timecode, seal=seal, **form
-        )
+        form |= {"fps": fps, "codec": codec, "bits": bits, "timecode": timecode}
+        return VideoWriter(path, threads=threads, seal=seal, **form)
     if codec is not None or bits != 8 or timecode is not None:
         raise OutputError(f"{path} are PNG files of 8 bits; leave codec, bits and timecode out")
     return FolderWriter(path, **form)

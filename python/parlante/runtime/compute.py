@@ -38,9 +38,9 @@ class Compute:
         default=2,
         metadata={"help": "CPU threads, 1 to 64; no more than there are cores to spare"},
     )
-    """CPU threads, 1 to 64: `speak` draws as many frames at once, a live session each frame with
-    all of them. Use no more than the cores you can spare: where other programs keep them busy, 1 is
-    faster than 2, for threads wait for each other."""
+    """CPU threads, 1 to 64: `speak` draws as many frames at once and gives as many to the encoder,
+    a live session draws each frame with all of them. Use no more than the cores you can spare:
+    where other programs keep them busy, 1 is faster than 2, for threads wait for each other."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.precision, str) or self.precision not in get_args(Precision):
