@@ -140,6 +140,16 @@ inline void begin() {
   swapcontext(&block.running->context, &block.scheduler);
 }
 
+/// Not inlined: getcontext may return twice, and GCC warns of what is around it.
+[[gnu::noinline]] inline void prepare(Fiber& fiber, uint3 index) {
+  fiber.index = index;
+  fiber.done = false;
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = fiber.stack.get();
+  fiber.context.uc_stack.ss_size = kStackBytes;
+  makecontext(&fiber.context, begin, 0);
+}
+
 inline void run_block(dim3 size) {
   while (block.fibers.size() < size.count()) {
     block.fibers.emplace_back();
@@ -148,12 +158,7 @@ inline void run_block(dim3 size) {
   for (std::size_t i = 0; i < size.count(); ++i) {
     Fiber& fiber = block.fibers[i];
     const auto n = static_cast<unsigned>(i);
-    fiber.index = {n % size.x, n / size.x % size.y, n / size.x / size.y};
-    fiber.done = false;
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.get();
-    fiber.context.uc_stack.ss_size = kStackBytes;
-    makecontext(&fiber.context, begin, 0);
+    prepare(fiber, {n % size.x, n / size.x % size.y, n / size.x / size.y});
     live.push_back(&fiber);
   }
   while (!live.empty()) {

@@ -192,7 +192,7 @@ def test_a_frame_that_is_half_a_frame_late_repeats(late: float, repeated: int) -
     clock = StillClock()
     live = session(clock=clock)
     next(live)
-    clock.time += late
+    clock.time += 1 / 25 + late
     next(live)
     assert live.status().repeated == repeated
 
