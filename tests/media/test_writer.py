@@ -210,6 +210,23 @@ def test_exception_leaves_nothing(tmp_path: Path, error: type[BaseException]) ->
         writer.write(grey(0), np.zeros(640, np.int16))
 
 
+def test_an_end_while_the_file_is_opened_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens = av.open
+
+    def interrupted(*given: Any, **options: Any) -> None:
+        opens(*given, **options).close()
+        assert list(tmp_path.iterdir())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(av, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        VideoWriter(tmp_path / "out.mp4", width=64, height=64)
+    assert not list(tmp_path.iterdir())
+    assert caught.tb  # its frames held the writer until now: no finalizer has cleaned up
+
+
 def test_abort_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     path.write_bytes(b"old")

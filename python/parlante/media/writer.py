@@ -129,7 +129,11 @@ class VideoWriter(WholeOrNothing):
         check_timecode(timecode, fps, name)
         self._file = target_of(file)
         self._path, self._closed, self._seal = self._file.target, False, seal
-        self._encoder = self._open(name, form, codecs, codecs.options(crf, preset))
+        try:
+            self._encoder = self._open(name, form, codecs, codecs.options(crf, preset))
+        except BaseException:  # a signal among them: nobody can close yet what is half open
+            self._file.drop()
+            raise
         if timecode is not None:
             self._encoder.container.metadata["timecode"] = timecode
 
@@ -147,7 +151,6 @@ class VideoWriter(WholeOrNothing):
         try:
             return Encoder(av.open(to, mode="w", format=name, options=options), form, codecs, told)
         except (av.FFmpegError, OSError, ValueError) as error:
-            self._file.drop()
             raise OutputError(
                 f"{self._path} cannot be encoded ({reason(error)}); install the av package from "
                 "PyPI, which brings libx264 and aac"
