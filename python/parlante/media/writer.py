@@ -129,11 +129,7 @@ class VideoWriter(WholeOrNothing):
         check_timecode(timecode, fps, name)
         self._file = target_of(file)
         self._path, self._closed, self._seal = self._file.target, False, seal
-        try:
-            self._encoder = self._open(name, form, codecs, codecs.options(crf, preset))
-        except BaseException:  # a signal among them: nobody can close yet what is half open
-            self._file.drop()
-            raise
+        self._encoder = self._open(name, form, codecs, codecs.options(crf, preset))
         if timecode is not None:
             self._encoder.container.metadata["timecode"] = timecode
 
@@ -150,7 +146,10 @@ class VideoWriter(WholeOrNothing):
             to = f"file:{to.path}"
         try:
             return Encoder(av.open(to, mode="w", format=name, options=options), form, codecs, told)
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except BaseException as error:  # a signal among them: nobody else can close it yet
+            self._file.drop()
+            if not isinstance(error, (av.FFmpegError, OSError, ValueError)):
+                raise
             raise OutputError(
                 f"{self._path} cannot be encoded ({reason(error)}); install the av package from "
                 "PyPI, which brings libx264 and aac"
