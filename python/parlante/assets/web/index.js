@@ -212,7 +212,7 @@ function paintStream() {
   if (streaming) show(stream, stream.videoWidth, stream.videoHeight);
   stream.requestVideoFrameCallback(paintStream);
 }
-stream.requestVideoFrameCallback(paintStream);
+if (overWebRTC) stream.requestVideoFrameCallback(paintStream);
 
 const send = message => { if (socket?.readyState === WebSocket.OPEN) socket.send(message); };
 const tell = message => send(JSON.stringify(message));
