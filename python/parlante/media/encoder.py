@@ -11,7 +11,7 @@ from typing import Any, Final
 import av
 import av.container
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from parlante.contract import SAMPLE_RATE, Image
@@ -125,6 +125,7 @@ class Encoder:
         context.color_primaries = _BT709
         context.color_trc = _BT709
         self._video = video
+        self._reformatter = VideoReformatter()  # one for all frames: to make one starts threads
         self._layout = _LAYOUTS[form.channels]
         audio = container.add_stream(codecs.audio, rate=form.sample_rate, layout=self._layout)
         assert isinstance(audio, av.AudioStream)
@@ -143,10 +144,12 @@ class Encoder:
         """Encode and mux one frame and its sound, both as `check` wants them."""
         given = "rgb24" if image.shape[2] == 3 else "rgba"
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=given)
-        picture = picture.reformat(
+        picture = self._reformatter.reformat(
+            picture,
             format=self._pixels,
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
+            threads=1,
         )
         picture.pts, picture.time_base = self.frames, self._frame_duration
         self.container.mux(self._video.encode(picture))
