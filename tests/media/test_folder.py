@@ -59,6 +59,15 @@ def test_nothing_is_left_of_a_folder_that_failed(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_sound_longer_than_a_wav_file_holds(tmp_path: Path) -> None:
+    hours = np.broadcast_to(SOUND[:1, 0], (2**30, 2))  # of 4 bytes
+    out = writer(tmp_path, transparent=True)
+    out.write(PICTURES[0], SOUND[0])
+    with pytest.raises(OutputError, match="4 GiB"):
+        out.write(PICTURES[1], hours)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("name", "numbered"),
     [

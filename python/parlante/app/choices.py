@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
+import numpy as np
 
-from parlante.app.viewer import speech_of
+from parlante.app.viewer import jpeg, speech_of
 from parlante.avatar import Avatar
 from parlante.errors import ParlanteError
 
 PICTURE_SIDE = 192  # pixels of a face's small picture
-JPEG_QUALITY = 85
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,4 @@ class Choices:
 def _small(avatar: Avatar) -> bytes:
     side = (PICTURE_SIDE, PICTURE_SIDE)
     small = cv2.resize(avatar.portrait.image[..., :3], side, interpolation=cv2.INTER_AREA)
-    bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return data.tobytes()
+    return jpeg(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2BGR), np.uint8))

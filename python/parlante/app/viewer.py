@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from parlante.app.listening import Listening
 from parlante.app.peer import AVAILABLE, Peer
-from parlante.contract import SAMPLE_RATE, Float
+from parlante.contract import SAMPLE_RATE, Float, Image
 from parlante.errors import ParlanteError, SessionClosedError, shown
 from parlante.runtime.bundle import Bundle
 from parlante.session.engine import Frame
@@ -52,15 +52,15 @@ BAD_MESSAGES = (
 )
 
 
-def jpeg(frame: Frame) -> bytes:
-    """The picture of a BGR frame."""
-    _, data = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+def jpeg(image: Image) -> bytes:
+    """A picture uint8 [H, W, 3], BGR."""
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
 
 
 def pack_frame(frame: Frame) -> bytes:
     """One BGR frame as the page reads it."""
-    picture = jpeg(frame)
+    picture = jpeg(frame.image)
     return HEADER.pack(frame.pts, len(picture)) + picture + frame.audio.tobytes()
 
 
@@ -235,7 +235,7 @@ class Viewer:
 
     def picture(self) -> bytes:
         """What is shown at this moment, a JPEG; nothing before the first frame."""
-        return b"" if self._frame is None else jpeg(self._frame)
+        return b"" if self._frame is None else jpeg(self._frame.image)
 
     async def _over_webrtc(self, offer: str) -> None:
         await self._over_socket()

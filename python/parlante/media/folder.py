@@ -22,6 +22,7 @@ SOUND: Final = "sound.wav"
 WAVE_RATES: Final = range(1, 2**32)  # Hz, of a WAV file
 _QUICK: Final = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 _SAMPLE_BYTES: Final = 2
+_MOST_BYTES: Final = 2**32 - 64  # of samples in a WAV file, whose header counts in 32 bits
 
 
 def is_numbered(path: Path) -> bool:
@@ -88,12 +89,19 @@ class FolderWriter(WholeOrNothing):
         """Write one frame, and append audio of any length, as `VideoWriter.write` takes them.
 
         Raises:
-            OutputError: wrong shape or dtype, closed, or the disk is full; then nothing is left.
+            OutputError: wrong shape or dtype, or closed; or the disk is full, or the sound more
+                than a WAV file holds, 4 GiB: then nothing is left.
         """
         if self._closed:
             raise OutputError(f"{self._path} is closed; open a new FolderWriter to write more")
         check_picture(image, self._shape)
         check_sound(audio, self._channels)
+        if (self.samples + len(audio)) * self._channels * _SAMPLE_BYTES > _MOST_BYTES:
+            self.abort()
+            raise OutputError(
+                f"{SOUND} of {self._path} would be longer than a WAV file can be, 4 GiB; write "
+                "several folders"
+            )
         colours = cv2.COLOR_RGB2BGR if self._shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         coded = cv2.imencode(".png", cv2.cvtColor(image, colours), _QUICK)[1]
         try:
