@@ -134,5 +134,5 @@ def _joined(path: Path) -> str:
 def test_the_scripts_of_ci_are_linted() -> None:
     if shutil.which("bash") is None:
         pytest.skip("no bash on this machine")
-    for name in ("run", "lock", "wheels"):
+    for name in ("run", "lock", "wheels", "wheel-tests"):
         subprocess.run(["bash", "-n", ROOT / ".ci" / name], check=True)
