@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote, urlsplit
 
 from parlante import __version__
+from parlante.app.bodies import body_of
 from parlante.app.choices import Choices
 from parlante.app.decoding import Decoder
 from parlante.app.health import CONTENT_TYPE, Health
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 MAX_UPLOAD = 20 * 2**20  # bytes of a sound file
 MAX_MESSAGE = 2**20  # bytes of a piece of sound
+MAX_COMMAND = 2**16  # bytes
 SOUND_RATE = 48_000  # Hz, of the sound that the page plays
 SESSIONS = 2  # at a time, where not asked for more
 LEAVING = 1.0  # seconds in which a session that ends makes room for one that begins
@@ -93,7 +95,7 @@ class _Server:
         self._health = Health(sessions, lambda: self._running)
 
     def application(self) -> web.Application:
-        application = web.Application(client_max_size=MAX_UPLOAD, middlewares=[self._guard])
+        application = web.Application(middlewares=[self._guard])
         application.router.add_get("/", self._page)
         application.router.add_get("/operator", self._page)
         application.router.add_get("/choices", self._offer)
@@ -214,20 +216,22 @@ class _Server:
 
     async def _obey(self, request: web.Request) -> web.Response:
         viewer = self._viewer(request.match_info["name"])
+        body = await body_of(request, MAX_COMMAND)
         try:
-            await viewer.obey(command_of(await request.text()))
+            await viewer.obey(command_of(body.decode()))
         except BAD_MESSAGES as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         return web.json_response(viewer.state())
 
     async def _speak(self, request: web.Request) -> web.Response:
         viewer = self._viewer(request.query.get("session", ""))
-        body = await request.read()
-        try:
-            samples, rate = await asyncio.to_thread(self._decoder.decode, body)
-            viewer.say(samples, rate)
-        except ParlanteError as error:
-            raise web.HTTPBadRequest(text=str(error)) from error
+        async with viewer.uploading:
+            body = await body_of(request, MAX_UPLOAD)
+            try:
+                samples, rate = await asyncio.to_thread(self._decoder.decode, body)
+                viewer.say(samples, rate)
+            except ParlanteError as error:
+                raise web.HTTPBadRequest(text=str(error)) from error
         return web.json_response({"seconds": len(samples) / rate})
 
     async def _start(self, application: web.Application) -> None:

@@ -146,6 +146,7 @@ class Viewer:
         ``count`` is told of the session's states before and after each frame.
         """
         self.live = live
+        self.uploading = asyncio.Lock()  # held while a sound file comes: one at a time
         self._frame: Frame | None = None  # the latest
         self._peer: Peer | None = None
         self._name, self._socket, self._count = name, socket, count
