@@ -26,6 +26,7 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 NEEDED = PROJECT["project"]["dependencies"]
 SERVE = NEEDED + EXTRAS["serve"]
 CI = SERVE + [one for name in ("test", "train", "adapters", "ray", "docs") for one in EXTRAS[name]]
+with_scripts = pytest.mark.skipif(not (ROOT / ".ci").exists(), reason="an sdist has no .ci")
 # What they are made for.
 PYTHONS = ("3.11.9", "3.12.4")
 MACHINES = ("x86_64", "aarch64")
@@ -114,6 +115,7 @@ def test_locks_name_hashes_and_no_place(lock: str) -> None:
         assert lines and all(re.search(r"--hash=sha256:[0-9a-f]{64}\b", line) for line in lines)
 
 
+@with_scripts
 def test_only_locked_packages_are_installed() -> None:
     """By CI and by the container: each `pip install` checks hashes, or takes what lies here."""
     for path in (ROOT / ".ci" / "run", ROOT / "examples" / "serve" / "Dockerfile"):
@@ -131,6 +133,7 @@ def _joined(path: Path) -> str:
     return path.read_text("utf-8").replace("\\\n", " ")
 
 
+@with_scripts
 def test_the_scripts_of_ci_are_linted() -> None:
     if shutil.which("bash") is None:
         pytest.skip("no bash on this machine")
