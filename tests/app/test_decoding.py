@@ -46,6 +46,14 @@ def test_it_hears_what_the_server_would(decoder: Decoder, tmp_path: Path) -> Non
     assert LONGEST_S == MAX_QUEUED_S  # more could not be queued
 
 
+def test_a_rate_that_no_speaker_has(decoder: Decoder) -> None:
+    """It would cost the server memory; the sound is the same."""
+    samples, rate = decoder.decode(wave(1, 192_000))
+    assert rate == 48_000 and len(samples) == rate
+    again = 0.3 * np.sin(4 * np.arange(rate) / 9)
+    np.testing.assert_allclose(samples[100:-100], again[100:-100], atol=1e-3)
+
+
 def test_each_file_has_a_new_process_which_was_ready(decoder: Decoder) -> None:
     seen = set()
     for _ in range(3):

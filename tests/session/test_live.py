@@ -297,6 +297,13 @@ def test_what_is_pushed_is_checked_and_bounded() -> None:
         live.push_audio(np.zeros(16_000, np.int16))
     live.interrupt()
     live.push_audio(np.zeros(16_000, np.int16))
+    live.interrupt()
+    hour = np.broadcast_to(np.int16(0), (3600 * 16_000,))
+    with pytest.raises(AudioError, match="3600 s of speech at once"):
+        live.push_audio(hour)
+    with pytest.raises(AudioError, match="at once"):
+        live.push_audio(np.broadcast_to(np.float32(0), (10**10,)))  # takes no memory, nor time
+    assert live.status().queued_s == 0
 
 
 def test_async_iteration_and_close_from_another_thread() -> None:

@@ -19,21 +19,22 @@ from typing import Final
 
 import numpy as np
 
+from parlante._core import Resampler
 from parlante.contract import Float
 from parlante.errors import AudioError, ParlanteError
-from parlante.media.sound import MAX_SAMPLE_RATE
 from parlante.speech.audio import check_sample_rate, read_audio
 
 if sys.platform != "win32":
     import resource
 
 LONGEST_S: Final = 120  # of sound
+FASTEST: Final = 48_000  # Hz: as finely as a session plays it
 TIME_S: Final = 30.0  # until the process is killed
 CPU_S: Final = 20
 # Bytes of addresses: twice the longest sound at the highest rate, and code.
 MEMORY: Final = 3 * 2**30
 _HEAD: Final = 4096  # bytes of the line of JSON, at most
-_MOST: Final = _HEAD + LONGEST_S * MAX_SAMPLE_RATE * 4
+_MOST: Final = _HEAD + LONGEST_S * FASTEST * 4
 _SECRET: Final = "PARLANTE_TOKEN"  # nothing that the process needs
 
 
@@ -52,7 +53,7 @@ class Decoder:
         self._prepare()
 
     def decode(self, body: bytes) -> tuple[Float, int]:
-        """All sound of a file with these contents, as `read_audio` gives it.
+        """All sound of a file with these contents, as `read_audio` gives it, at 48 kHz at most.
 
         Raises:
             AudioError: the file cannot be used, or to decode it takes too much time or memory.
@@ -149,6 +150,14 @@ def confine() -> None:
             os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
 
 
+def _slower(samples: Float, rate: int) -> tuple[Float, int]:
+    """The same sound at 48 kHz, where its rate is higher: others would need much memory for it."""
+    if rate <= FASTEST:
+        return samples, rate
+    resampler = Resampler(rate, FASTEST)
+    return np.concatenate([resampler.process(samples), resampler.flush()]), FASTEST
+
+
 def main() -> None:
     """Decode one file."""
     confine()
@@ -157,7 +166,7 @@ def main() -> None:
         return  # the server has gone
     out = sys.stdout.buffer
     try:
-        samples, rate = read_audio(Path(path), LONGEST_S)
+        samples, rate = _slower(*read_audio(Path(path), LONGEST_S))
     except ParlanteError as error:
         said = str(error).replace(path, "the file")  # where it lay is nobody's business
         out.write(json.dumps({"error": said}).encode() + b"\n")

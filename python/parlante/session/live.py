@@ -21,6 +21,7 @@ from parlante.options import RenderKeywords, RenderOptions
 from parlante.session.engine import Engine, Frame
 from parlante.session.intake import NOTHING, Block, Intake
 from parlante.session.sounding import Sounding
+from parlante.session.taking import Taker
 from parlante.speech.audio import check_sample_rate, to_mono
 
 if TYPE_CHECKING:
@@ -88,8 +89,9 @@ class Live:
     With a ``sound_rate`` frames carry the sound at that rate, not at 16 kHz: bit for bit what was
     pushed, where that was int16, mono, and of that rate.
 
-    Its other methods may be called from any thread; one thread at a time may iterate. A context
-    manager, which closes the session.
+    Its other methods may be called from any thread; one thread or task at a time may iterate. A
+    frame that a cancelled task waited for is the next one's. A context manager, which closes the
+    session.
     """
 
     def __init__(
@@ -113,7 +115,7 @@ class Live:
         self._interrupted = self._input_closed = self._closed = False
         self._frames = self._repeated = 0
         self._late = 0.0
-        self._iterator = self._paced() if realtime else self._unpaced()
+        self._taker = Taker(self._paced() if realtime else self._unpaced())
         self._thread: Thread | None = None
         if on_frame is not None:
             if not callable(on_frame):
@@ -128,10 +130,16 @@ class Live:
         """Queue speech: int16, float32 or float64 [n] or [n, channels], any n and rate.
 
         Raises:
-            AudioError: the samples cannot be used, or two minutes are queued already.
+            AudioError: the samples cannot be used, are longer than two minutes, or two minutes are
+                queued already.
             SessionClosedError: after `close` or `close_input`.
         """
         rate = check_sample_rate(sample_rate)
+        if np.ndim(samples) and len(samples) > MAX_QUEUED_S * rate:
+            raise AudioError(
+                f"{len(samples) / rate:.0f} s of speech at once; push pieces of {MAX_QUEUED_S} s "
+                "at most, no faster than frames are taken"
+            )
         mono = to_mono(samples)
         with self._changed:
             self._check_open()
@@ -201,14 +209,17 @@ class Live:
         return self
 
     def __next__(self) -> Frame:
-        return next(self._iterator)
+        frame = self._taker.take()
+        if frame is None:
+            raise StopIteration
+        return frame
 
     def __aiter__(self) -> AsyncIterator[Frame]:
         iter(self)
         return self
 
     async def __anext__(self) -> Frame:
-        frame = await asyncio.to_thread(next, self._iterator, None)
+        frame = await self._taker.wait()
         if frame is None:
             raise StopAsyncIteration
         return frame
@@ -328,7 +339,7 @@ class Live:
 
     def _deliver(self, on_frame: Callable[[Frame], object]) -> None:
         try:
-            for frame in self._iterator:
+            while (frame := self._taker.take()) is not None:
                 on_frame(frame)
         finally:
             self.close()
