@@ -18,6 +18,7 @@ import onnx
 
 from export.face_model import correct_motion, reduce_face_model
 from export.face_models import convert
+from export.likeness import SFACE, convert_likeness
 from export.manifest import Part, write_manifest
 from export.networks import Network, export, networks
 from export.quantize import quantize, quantize_matrices, record
@@ -32,6 +33,7 @@ READY_MADE = (
     "face_landmarks.onnx",
     "matte.onnx",
     "salience.onnx",
+    "likeness.onnx",
     "voice_activity.onnx",
     "face_model.npz",
 )
@@ -48,7 +50,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--assets", type=Path, help="folder with the MediaPipe, YuNet, ICT-FaceKit and U2-Net files"
+        "--assets",
+        type=Path,
+        help="folder with the MediaPipe, YuNet, ICT-FaceKit, U2-Net and SFace files",
     )
     parser.add_argument("--untrained", action="store_true", help="leave our own networks out")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
@@ -69,6 +73,8 @@ def main() -> None:
             onnx.save(model, out / f"{name}.onnx")
         salience = convert_salience(onnx.load(arguments.assets / U2NET))
         onnx.save(salience, out / "salience.onnx")
+        likeness = convert_likeness(onnx.load(arguments.assets / SFACE))
+        onnx.save(likeness, out / "likeness.onnx")
         import silero_vad
 
         given = Path(silero_vad.__file__).parent / "data" / "silero_vad_openvino_16k.onnx"
@@ -87,6 +93,7 @@ def main() -> None:
         ),
         "matte": Part("matte.onnx", "Apache-2.0", "MediaPipe Selfie Segmentation, by Google"),
         "salience": Part("salience.onnx", "Apache-2.0", "DUTS-TR (U2-Net, by its authors)"),
+        "likeness": Part("likeness.onnx", "Apache-2.0", "SFace, by its authors and OpenCV's"),
         "voice_activity": Part(
             "voice_activity.onnx", "MIT", "Silero VAD 6.2.3, by the Silero Team"
         ),

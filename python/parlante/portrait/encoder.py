@@ -30,6 +30,7 @@ from parlante.face.model import FaceModel
 from parlante.face.patches import through
 from parlante.face.topology import NOSE_TIP, eye_aperture, lip_aperture
 from parlante.media.photo import Photo
+from parlante.portrait.likeness import Likeness, people
 from parlante.portrait.manner import manner_of
 from parlante.portrait.matte import Matte
 from parlante.portrait.portrait import (
@@ -115,6 +116,7 @@ class PortraitEncoder:
                 f"no face found in {len(photos)} picture(s) ({sizes} pixels); give a photo in "
                 f"which the face is seen from the front and is at least {MIN_FACE} pixels across"
             )
+        self._compare(found)
         fitted = self.model.fit(np.stack([points for _, points in found]))
         scores = [
             _quality(photo, points, rotation)
@@ -136,6 +138,21 @@ class PortraitEncoder:
             return portrait
         seen = references_of(_own_look(portrait), looks)
         return replace(portrait, references=seen.atlases, reference_places=seen.places)
+
+    def _compare(self, found: Sequence[tuple[Photo, Float]]) -> None:
+        """Warn where faces can hardly be of one person; the source would have another's teeth."""
+        if len(found) < 2:
+            return
+        (network,) = self._bundle.sessions("likeness", threads=1, device=self._device)
+        likeness = Likeness(network)
+        groups = people(np.stack([likeness.of(photo.rgb, points) for photo, points in found]))
+        if len(groups) > 1:
+            _log.warning(
+                "the faces in %d pictures seem to be of %d people (%s); give those of one person",
+                len(found),
+                len(groups),
+                " and ".join(", ".join(str(number + 1) for number in own) for own in groups),
+            )
 
     def _watch(self, portrait: Portrait, frames: Iterable[Image]) -> tuple[Float, list[Look]]:
         """How the person of a portrait moves in a video, and what they look like there."""
