@@ -26,6 +26,7 @@ WAYS = [
     (".mkv", "hevc", 8),
     (".mkv", "av1", 10),
     (".webm", "av1", 10),
+    (".mkv", "rawvideo", 8),
 ]
 
 
@@ -47,7 +48,13 @@ def test_what_was_written_is_read(tmp_path: Path, suffix: str, codec: str, bits:
     ends = [int(RATE * k / FPS) for k in range(FRAMES + 1)]
     tone = (9000 * np.sin(np.arange(ends[-1]) / 9)).astype(np.int16)
     with VideoWriter(
-        path, width=192, height=128, fps=FPS, sample_rate=RATE, codec=codec, bits=bits
+        path,
+        width=192,
+        height=128,
+        fps=FPS,
+        sample_rate=RATE,
+        codec="raw" if codec == "rawvideo" else codec,
+        bits=bits,
     ) as writer:
         for k, image in enumerate(given):
             writer.write(image, tone[ends[k] : ends[k + 1]])
@@ -86,6 +93,41 @@ def test_what_a_container_does_not_hold(
     with pytest.raises(OutputError, match=says):
         VideoWriter(tmp_path / name, width=64, height=64, sample_rate=RATE, **options)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "-"])
+def test_transparent_pictures_without_a_loss(
+    tmp_path: Path, name: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Alpha is that of the pictures, bit for bit; their colours go through Y'CbCr and back."""
+    given = [np.dstack([image, image[..., 0]]) for image in pictures()[:3]]
+    sound = np.arange(1920, dtype=np.int16)
+    path = tmp_path / name if name != "-" else Path(name)
+    with open_writer(
+        path,
+        width=192,
+        height=128,
+        fps=25,
+        sample_rate=16_000,
+        transparent=True,
+        codec=None,
+        bits=8,
+    ) as out:
+        for k, image in enumerate(given):
+            out.write(image, sound[640 * k : 640 * (k + 1)])
+    if name == "-":
+        path = tmp_path / "caught.mkv"
+        path.write_bytes(capfdbinary.readouterr().out)
+    with av.open(str(path)) as container:
+        shown = list(container.decode(video=0))
+    assert len(shown) == 3
+    for frame, image in zip(shown, given, strict=True):
+        made = frame.to_ndarray(format="rgba", src_colorspace="ITU709")
+        assert np.array_equal(made[..., 3], image[..., 3])
+        assert np.abs(made[..., :3].astype(int) - image[..., :3]).max() <= 3
+    with av.open(str(path)) as container:
+        heard = np.concatenate([b.to_ndarray().ravel() for b in container.decode(audio=0)])
+    assert np.array_equal(heard, sound)
 
 
 def test_pictures_one_by_one_have_no_codec(tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ class Codecs:
             raise OutputError(f"crf is {shown(crf)}; give 0 (lossless) to 51")
         if self.video == "prores_ks":
             return {"profile": "4444", "vendor": "apl0"}
+        if self.video in ("ffv1", "rawvideo"):
+            return {}
         if self.video == "libvpx-vp9":
             fast = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "auto-alt-ref": "0"}
             return {"crf": str(crf + _WEB_CRF), "b": "0", **fast}
@@ -82,6 +84,7 @@ _OPAQUE: Final = {
         "h264": Codecs(audio="flac"),
         "hevc": Codecs("libx265", audio="flac"),
         "av1": Codecs("libsvtav1", audio="flac"),
+        "raw": Codecs("rawvideo", audio="pcm_s16le"),
     },
     "webm": {
         "vp9": Codecs("libvpx-vp9", audio="libopus"),
@@ -90,9 +93,10 @@ _OPAQUE: Final = {
 }
 _TRANSPARENT: Final = {
     "mov": {"prores": Codecs("prores_ks", "yuva444p10le", "pcm_s16le")},
+    "matroska": {"ffv1": Codecs("ffv1", "yuva444p", "flac")},
     "webm": {"vp9": Codecs("libvpx-vp9", "yuva420p", "libopus")},
 }
-CODECS: Final = ("h264", "hevc", "av1", "vp9", "prores")
+CODECS: Final = ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "raw")
 TEN_BITS: Final = ("h264", "hevc", "av1")
 
 
@@ -106,8 +110,6 @@ def codecs_of(
     that the container does not have.
     """
     if path == STANDARD_OUTPUT:
-        if transparent:
-            raise OutputError("standard output is Matroska, which keeps no alpha; name a file")
         container = "matroska"
     else:
         suffixes = {s: c for s, c in _SUFFIXES.items() if not transparent or c in _TRANSPARENT}
