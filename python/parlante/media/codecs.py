@@ -30,7 +30,7 @@ _WEB_CRF: Final = 8
 class Codecs:
     """How pictures and sound are coded: FFmpeg's names, and the picture's tag where it matters.
 
-    One whose pixel format begins with yuva keeps transparency.
+    One whose pixel format is bgra, or begins with yuva, keeps transparency.
     """
 
     video: str = "libx264"
@@ -41,7 +41,12 @@ class Codecs:
     @property
     def transparent(self) -> bool:
         """Whether pictures are RGBA."""
-        return self.pixels.startswith("yuva")
+        return self.pixels.startswith("yuva") or self.rgb
+
+    @property
+    def rgb(self) -> bool:
+        """Whether colours stay red, green and blue."""
+        return self.pixels == "bgra"
 
     @property
     def rates(self) -> tuple[int, ...]:
@@ -93,7 +98,7 @@ _OPAQUE: Final = {
 }
 _TRANSPARENT: Final = {
     "mov": {"prores": Codecs("prores_ks", "yuva444p10le", "pcm_s16le")},
-    "matroska": {"ffv1": Codecs("ffv1", "yuva444p", "flac")},
+    "matroska": {"ffv1": Codecs("ffv1", "bgra", "flac")},
     "webm": {"vp9": Codecs("libvpx-vp9", "yuva420p", "libopus")},
 }
 CODECS: Final = ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "raw")

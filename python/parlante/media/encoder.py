@@ -120,10 +120,14 @@ class Encoder:
         context.time_base = self._frame_duration
         context.options = options
         context.thread_count = form.threads
-        context.color_range = ColorRange.MPEG
-        context.colorspace = Colorspace.ITU709
         context.color_primaries = _BT709
         context.color_trc = _BT709
+        self._conversion: dict[str, Any] = {}
+        if not codecs.rgb:
+            context.color_range = ColorRange.MPEG
+            context.colorspace = Colorspace.ITU709
+            self._conversion["dst_colorspace"] = Colorspace.ITU709
+            self._conversion["dst_color_range"] = ColorRange.MPEG
         self._video = video
         self._reformatter = VideoReformatter()  # one for all frames: to make one starts threads
         self._layout = _LAYOUTS[form.channels]
@@ -147,9 +151,8 @@ class Encoder:
         picture = self._reformatter.reformat(
             picture,
             format=self._pixels,
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
             threads=1,
+            **self._conversion,
         )
         picture.pts, picture.time_base = self.frames, self._frame_duration
         self.container.mux(self._video.encode(picture))
