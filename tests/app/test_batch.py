@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from parlante.app.batch import Setting, jobs_of, run
+from parlante.app.batch import run
+from parlante.app.jobs import Setting, jobs_of
 from parlante.errors import ParlanteError
 from parlante.options import RenderOptions
 from parlante.runtime.compute import Compute
@@ -157,6 +158,47 @@ def test_captions_are_written_beside_the_video_and_again_where_they_are_missing(
             captions[0].unlink()
     assert not (out / "two.mp4").exists()
     assert (out / "four.srt").read_text() == "Mine."
+
+
+def test_pictures_are_made_in_folders_once_and_again_where_the_sound_changed(folder: Path) -> None:
+    (folder / "work.csv").write_text(
+        "photo,audio,output\nface.jpg,short.wav,seq/%04d.png\nface.jpg,short.wav,a/b/%d.png\n"
+        "face.jpg,short.wav,seq/%05d.png\nface.jpg,short.wav,mine/%d.png\n"
+    )
+    out = folder / "out"
+    (out / "mine").mkdir(parents=True)
+
+    def records() -> list[dict[str, Any]]:
+        made = run(jobs_of(folder / "work.csv", out, SETTING), out, 1)
+        return sorted(made, key=lambda record: int(record["job"]))
+
+    for state in ("made", "there"):
+        one, two, three, four = records()
+        assert one["state"] == two["state"] == state, one
+        assert "seq is the output of another row" in three["error"]
+        assert "mine is there" in four["error"]
+    assert len(list((out / "seq").iterdir())) == 14 and (out / "a/b/sound.wav").exists()
+    (out / "a/b/notes.txt").write_text("Mine.")
+    soundfile.write(folder / "short.wav", demo_speech()[:4_000], 16_000)
+    one, two, *_ = records()
+    assert one["state"] == "made" and len(list((out / "seq").iterdir())) == 8
+    assert "b is there" in two["error"]
+    assert len(list((out / "a/b").iterdir())) == 15
+
+
+def test_nothing_is_written_outside_of_the_folder(folder: Path) -> None:
+    (folder / "work.csv").write_text(
+        "photo,audio,output\nface.jpg,short.wav,../evil.mp4\n"
+        f"face.jpg,short.wav,{folder}/evil.mp4\nface.jpg,short.wav,new/../fine.mp4\n"
+    )
+    out = folder / "out"
+    out.mkdir()
+    made = run(jobs_of(folder / "work.csv", out, SETTING), out, 1)
+    one, two, three = sorted(made, key=lambda record: int(record["job"]))
+    assert "the output ../evil.mp4 is outside of" in one["error"]
+    assert "evil.mp4 is outside of" in two["error"]
+    assert three["state"] == "made" and (out / "fine.mp4").exists()
+    assert not (folder / "evil.mp4").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 import os
 import signal
@@ -11,124 +9,25 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from parlante import __version__
 from parlante.app.arguments import avatar_with, bundle_of, option_of_text
+from parlante.app.jobs import Job, Setting
 from parlante.app.signals import ENDINGS, EndedError, check, end
 from parlante.avatar import Avatar
-from parlante.errors import ParlanteError, reason
-from parlante.media.captions import captions_beside, read_transcript, write_captions
+from parlante.errors import ParlanteError
+from parlante.media.captions import read_transcript, write_captions
 from parlante.media.files import keep_inputs
+from parlante.media.folder import is_numbered, remove_pictures
 from parlante.options import RenderOptions
-from parlante.runtime.compute import Compute
 
-COLUMNS = ("photo", "audio", "output", "transcript")
 LOG = "batch.jsonl"  # in the folder of the videos: a line a job
 BREAKS = 3  # deaths of a process after which the jobs that are left run one by one
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all jobs share: options where a row has none, and what avatars are made with."""
-
-    options: RenderOptions
-    compute: Compute
-    face: int | None
-    bundle: Path | None
-
-
-@dataclass(frozen=True)
-class Job:
-    """A row of the table, numbered from 1; options as texts; why it cannot be done, if so.
-
-    ``captions`` are made of the ``transcript``, a file with a text, where there is one.
-    """
-
-    number: int
-    photo: Path
-    audio: Path
-    output: Path
-    transcript: Path | None
-    captions: tuple[Path, ...]
-    options: tuple[tuple[str, str], ...]
-    setting: Setting
-    wrong: str = ""
-
-    @property
-    def fingerprint(self) -> str:
-        """Of all that decides the video, as far as can be told without reading it."""
-        stats = [
-            (str(path), path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else ()
-            for path in (self.photo, self.audio, self.transcript)
-            if path is not None
-        ]
-        setting = f"{self.setting.options} {self.setting.face} {self.setting.bundle}"
-        what = f"{__version__} {stats} {self.options} {setting}"
-        return hashlib.sha256(what.encode()).hexdigest()[:16]
-
-
-def jobs_of(table: Path, folder: Path, setting: Setting) -> list[Job]:
-    """The rows of a CSV file; videos go to ``folder``, other paths are relative to the table.
-
-    Columns: photo, audio, output (else a name is made up), transcript (a text file that captions
-    are made of) and fields of `RenderOptions`.
-
-    Raises:
-        ParlanteError: the file is no such table.
-    """
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:  # Excel begins with a mark
-            rows = list(csv.DictReader(file, restval=""))
-    except (OSError, ValueError, csv.Error) as error:
-        raise ParlanteError(
-            f"{table} cannot be read ({reason(error)}); give a CSV file in UTF-8"
-        ) from error
-    missing = [name for name in COLUMNS[:2] if rows and name not in rows[0]]
-    if missing or not rows:
-        raise ParlanteError(
-            f"{table}: the first line has to name the columns {','.join(COLUMNS)} (and options), "
-            f"and a row a video follows; there is no {', '.join(missing) or 'row'}"
-        )
-    jobs: list[Job] = []
-    written: set[Path] = set()  # by the rows before
-    for number, row in enumerate(rows, 1):
-        photo, audio = (table.parent / row[name] for name in COLUMNS[:2])
-        output = folder / (row.get("output") or f"{number:04d}-{audio.stem}.mp4")
-        given = {k: v for k, v in row.items() if v and k and k not in COLUMNS}
-        backdrop = table.parent / given.get("background", "")
-        if backdrop.is_file():
-            given["background"] = str(backdrop)
-        empty = [name for name in COLUMNS[:2] if not row[name]]
-        wrong = f"{', '.join(empty)}: nothing is given" if empty else ""
-        said = table.parent / row["transcript"] if row.get("transcript") else None
-        captions: tuple[Path, ...] = ()
-        try:
-            captions = () if said is None else captions_beside(output)
-        except ParlanteError as error:
-            wrong = str(error)
-        for path in written.intersection((output, *captions)):
-            wrong = f"{path.name} is the output of another row, too"
-        written.update((output, *captions))
-        jobs.append(
-            Job(
-                number=number,
-                photo=photo,
-                audio=audio,
-                output=output,
-                transcript=said,
-                captions=captions,
-                options=tuple(given.items()),
-                setting=setting,
-                wrong=wrong,
-            )
-        )
-    return jobs
 
 
 def run(
@@ -143,11 +42,11 @@ def run(
     made = _made_before(folder / LOG)
     todo = {}
     for job in jobs:
-        there = all(path.exists() for path in (job.output, *job.captions))
+        there = all(path.exists() for path in job.results)
         if there and made.get(str(job.output)) == job.fingerprint:
             yield _record(job, state="there")
         else:
-            todo[job.number] = job
+            todo[job.number] = replace(job, again=str(job.output) in made)
     with (folder / LOG).open("a", encoding="utf-8") as log:
         breaks = 0
         while todo:
@@ -248,8 +147,10 @@ def make(job: Job) -> Record:
         said = "" if job.transcript is None else read_transcript(job.transcript)
         for path in job.captions:
             keep_inputs(path, [job.photo, job.audio, job.transcript])
-        job.output.parent.mkdir(parents=True, exist_ok=True)
+        job.results[0].parent.mkdir(parents=True, exist_ok=True)
         speech = _avatar(job.photo, job.setting).speak(job.audio, options=options)
+        if job.again and is_numbered(job.output):
+            remove_pictures(job.output)
         speech.save(job.output, progress=count)
         captions = speech.captions(said) if job.captions else []
         for path in job.captions:

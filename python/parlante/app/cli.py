@@ -243,7 +243,8 @@ def _speak(arguments: argparse.Namespace) -> int:
 
 
 def _batch(arguments: argparse.Namespace) -> int:
-    from parlante.app.batch import Setting, jobs_of, run
+    from parlante.app.batch import run
+    from parlante.app.jobs import Setting, jobs_of
 
     setting = Setting(
         render_options(arguments), compute_of(arguments), arguments.face, arguments.bundle

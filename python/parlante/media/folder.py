@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import wave
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,14 @@ def is_numbered(path: Path) -> bool:
     return (
         path.suffix.lower() == ".png" and re.fullmatch(r"[^%]*%(0\d)?d[^%]*", path.name) is not None
     )
+
+
+def remove_pictures(path: Path) -> None:
+    """Remove the folder that a `FolderWriter` wrote to ``path``, if nothing else is in it."""
+    with contextlib.suppress(OSError):
+        there = {file.name for file in path.parent.iterdir()}
+        if there <= {SOUND, *(path.name % number for number in range(len(there)))}:
+            shutil.rmtree(path.parent)
 
 
 class FolderWriter(WholeOrNothing):
