@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from parlante.app.arguments import Coding
 from parlante.app.batch import run
 from parlante.app.jobs import Setting, jobs_of
 from parlante.errors import ParlanteError
@@ -25,7 +26,7 @@ from parlante.options import RenderOptions
 from parlante.runtime.compute import Compute
 from tests.support.portrait_samples import PHOTO, demo_speech
 
-SETTING = Setting(RenderOptions(size=128), Compute(threads=1), None, None)
+SETTING = Setting(RenderOptions(size=128), Coding(), Compute(threads=1), None, None)
 
 
 @pytest.fixture
@@ -36,11 +37,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(folder: Path, rows: str) -> subprocess.Popen[str]:
+def start(folder: Path, rows: str, *more: str) -> subprocess.Popen[str]:
     (folder / "work.csv").write_text(rows)
     command = [sys.executable, "-m", "parlante.app.cli", "batch", "work.csv", "-o", "out"]
     return subprocess.Popen(
-        [*command, "--size", "128", "--steps", "1", "--workers", "2"],
+        [*command, "--size", "128", "--steps", "1", "--workers", "2", *more],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -184,6 +185,30 @@ def test_pictures_are_made_in_folders_once_and_again_where_the_sound_changed(fol
     assert one["state"] == "made" and len(list((out / "seq").iterdir())) == 8
     assert "b is there" in two["error"]
     assert len(list((out / "a/b").iterdir())) == 15
+
+
+def test_rows_have_codecs_bits_and_timecodes(folder: Path) -> None:
+    rows = (
+        "photo,audio,output,codec,bits,timecode\n"
+        "face.jpg,short.wav,one.mov,,,10:00:00:00\n"
+        "face.jpg,short.wav,two.mp4,h264,10,\n"
+        "face.jpg,short.wav,three.mp4,,many,\n"
+        "face.jpg,short.wav,four.mp4,mpeg2,,\n"
+    )
+    code, records = finished(start(folder, rows, "--codec", "hevc"))
+    assert (
+        code == 1 and [records[n]["state"] for n in (1, 2, 3, 4)] == ["made"] * 2 + ["failed"] * 2
+    )
+    assert "bits='many'; give a number" in records[3]["error"]
+    assert "'mpeg2'" in records[4]["error"]
+    with av.open(str(folder / "out/one.mov")) as one, av.open(str(folder / "out/two.mp4")) as two:
+        assert [s.metadata.get("timecode") for s in one.streams.data] == ["10:00:00:00"]
+        assert one.streams.video[0].codec_context.name == "hevc"
+        coded = two.streams.video[0].codec_context
+        assert (coded.name, coded.pix_fmt) == ("h264", "yuv420p10le")
+    # Another codec for all rows: what has none of its own is made again, too.
+    _, records = finished(start(folder, rows))
+    assert [records[n]["state"] for n in (1, 2)] == ["made", "made"]
 
 
 def test_nothing_is_written_outside_of_the_folder(folder: Path) -> None:

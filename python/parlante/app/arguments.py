@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import Field, fields
+from collections.abc import Iterable
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,42 @@ if TYPE_CHECKING:
 
 
 # Of arguments whose default does not say it.
-KINDS = {"seed": int, "fps": float, "background": str, "gaze": str, "mood": str, "marks": str}
+KINDS = {
+    "seed": int,
+    "fps": float,
+    "background": str,
+    "gaze": str,
+    "mood": str,
+    "marks": str,
+    "codec": str,
+    "timecode": str,
+}
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How a file is coded, as `Speech.save` has it."""
+
+    codec: str | None = field(
+        default=None, metadata={"help": "h264, hevc or av1 (default: h264, in .webm vp9)"}
+    )
+    bits: int = field(default=8, metadata={"help": "of each colour: 8 or 10"})
+    timecode: str | None = field(
+        default=None, metadata={"help": "HH:MM:SS:FF of the first frame, in .mp4 and .mov"}
+    )
+
+
+def add_coding_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """One argument for each field of `Coding`; returns the group that they are in."""
+    group = parser.add_argument_group("the file")
+    for one in fields(Coding):
+        _add(group, one, one.default)
+    return group
+
+
+def coding_of(arguments: argparse.Namespace) -> Coding:
+    """What `add_coding_options` parsed."""
+    return Coding(**{one.name: getattr(arguments, one.name) for one in fields(Coding)})
 
 
 def add_render_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:
@@ -33,19 +69,26 @@ def render_options(arguments: argparse.Namespace) -> RenderOptions:
     return RenderOptions(**given)
 
 
-def option_of_text(name: str, text: str) -> Any:
-    """The value of a field of `RenderOptions`, as written on a command line or in a table.
+def with_texts(
+    options: RenderOptions, coding: Coding, texts: Iterable[tuple[str, str]]
+) -> tuple[RenderOptions, Coding]:
+    """Both, with values as written in a table in the place of their own.
 
     Raises:
-        ParlanteError: there is no such option, or the text is no number where one is needed.
+        ParlanteError: there is no such option, or its value is none.
     """
-    known = {one.name: one for one in fields(RenderOptions)}
-    if name not in known:
-        raise ParlanteError(f"unknown option {name}; there are {', '.join(known)}")
-    try:
-        return KINDS.get(name, type(known[name].default))(text)
-    except ValueError as error:
-        raise ParlanteError(f"{name}={text!r}; give a number") from error
+    drawn: dict[str, Any] = {}
+    coded: dict[str, Any] = {}
+    known = {one.name: one for one in (*fields(RenderOptions), *fields(Coding))}
+    for name, text in texts:
+        if name not in known:
+            raise ParlanteError(f"unknown option {name}; there are {', '.join(known)}")
+        try:
+            value = KINDS.get(name, type(known[name].default))(text)
+        except ValueError as error:
+            raise ParlanteError(f"{name}={text!r}; give a number") from error
+        (coded if hasattr(coding, name) else drawn)[name] = value
+    return RenderOptions.of(options, **drawn), replace(coding, **coded)
 
 
 def add_avatar_options(parser: argparse.ArgumentParser) -> None:

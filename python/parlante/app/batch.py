@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from parlante.app.arguments import avatar_with, bundle_of, option_of_text
+from parlante.app.arguments import avatar_with, bundle_of, with_texts
 from parlante.app.jobs import Job, Setting
 from parlante.app.signals import ENDINGS, EndedError, check, end
 from parlante.avatar import Avatar
@@ -23,7 +23,6 @@ from parlante.errors import ParlanteError
 from parlante.media.captions import read_transcript, write_captions
 from parlante.media.files import keep_inputs
 from parlante.media.folder import is_numbered, remove_pictures
-from parlante.options import RenderOptions
 
 LOG = "batch.jsonl"  # in the folder of the videos: a line a job
 BREAKS = 3  # deaths of a process after which the jobs that are left run one by one
@@ -142,8 +141,7 @@ def make(job: Job) -> Record:
     try:
         if job.wrong:
             raise ParlanteError(job.wrong)
-        given = {name: option_of_text(name, text) for name, text in job.options}
-        options = RenderOptions.of(job.setting.options, **given)
+        options, coding = with_texts(job.setting.options, job.setting.coding, job.options)
         said = "" if job.transcript is None else read_transcript(job.transcript)
         for path in job.captions:
             keep_inputs(path, [job.photo, job.audio, job.transcript])
@@ -151,7 +149,7 @@ def make(job: Job) -> Record:
         speech = _avatar(job.photo, job.setting).speak(job.audio, options=options)
         if job.again and is_numbered(job.output):
             remove_pictures(job.output)
-        speech.save(job.output, progress=count)
+        speech.save(job.output, **asdict(coding), progress=count)
         captions = speech.captions(said) if job.captions else []
         for path in job.captions:
             write_captions(path, captions)

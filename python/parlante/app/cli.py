@@ -15,11 +15,13 @@ from tqdm import tqdm
 from parlante import __version__
 from parlante.app.arguments import (
     add_avatar_options,
+    add_coding_options,
     add_compute_options,
     add_render_options,
     avatar_of,
     avatars_of,
     bundle_of,
+    coding_of,
     compute_of,
     render_options,
 )
@@ -127,16 +129,7 @@ def _speak_parser(speak: argparse.ArgumentParser) -> None:
         "standard output as Matroska (default: speech.mp4)",
     )
     _add_json(speak)
-    coding = speak.add_argument_group("the file")
-    coding.add_argument(
-        "--codec", metavar="NAME", help="h264, hevc or av1 (default: h264, in .webm vp9)"
-    )
-    coding.add_argument(
-        "--bits", type=int, default=8, metavar="N", help="of each colour: 8 or 10 (default: 8)"
-    )
-    coding.add_argument(
-        "--timecode", metavar="HH:MM:SS:FF", help="of the first frame, in .mp4 and .mov"
-    )
+    coding = add_coding_options(speak)
     coding.add_argument(
         "--transcript",
         type=Path,
@@ -168,6 +161,7 @@ def _batch_parser(batch: argparse.ArgumentParser) -> None:
         help="make them on this Ray cluster (auto: the one that runs); without ADDRESS on a new "
         "one of this machine",
     )
+    add_coding_options(batch)
     add_render_options(batch)
     add_avatar_options(batch)
     batch.set_defaults(run=_batch, threads=1)
@@ -247,7 +241,11 @@ def _batch(arguments: argparse.Namespace) -> int:
     from parlante.app.jobs import Setting, jobs_of
 
     setting = Setting(
-        render_options(arguments), compute_of(arguments), arguments.face, arguments.bundle
+        render_options(arguments),
+        coding_of(arguments),
+        compute_of(arguments),
+        arguments.face,
+        arguments.bundle,
     )
     jobs = jobs_of(arguments.table, arguments.output, setting)
     arguments.output.mkdir(parents=True, exist_ok=True)

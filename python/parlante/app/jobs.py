@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parlante import __version__
+from parlante.app.arguments import Coding
 from parlante.errors import ParlanteError, reason
 from parlante.media.captions import captions_beside
 from parlante.media.folder import is_numbered
@@ -23,6 +24,7 @@ class Setting:
     """What all jobs share: options where a row has none, and what avatars are made with."""
 
     options: RenderOptions
+    coding: Coding
     compute: Compute
     face: int | None
     bundle: Path | None
@@ -62,6 +64,8 @@ class Job:
             if path is not None
         ]
         setting = f"{self.setting.options} {self.setting.face} {self.setting.bundle}"
+        if self.setting.coding != Coding():
+            setting += f" {self.setting.coding}"
         what = f"{__version__} {stats} {self.options} {setting}"
         return hashlib.sha256(what.encode()).hexdigest()[:16]
 
@@ -70,7 +74,7 @@ def jobs_of(table: Path, folder: Path, setting: Setting) -> list[Job]:
     """The rows of a CSV file; videos go to ``folder``, other paths are relative to the table.
 
     Columns: photo, audio, output (else a name is made up), transcript (a text file that captions
-    are made of) and fields of `RenderOptions`.
+    are made of) and fields of `RenderOptions` and `Coding`.
 
     Raises:
         ParlanteError: the file is no such table.

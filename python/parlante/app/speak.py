@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
 
-from parlante.app.arguments import avatar_of, render_options
+from parlante.app.arguments import avatar_of, coding_of, render_options
 from parlante.app.signals import check
 from parlante.errors import ParlanteError
 from parlante.media.captions import captions_beside, read_transcript, write_captions
@@ -56,13 +57,7 @@ def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> N
             check()
             bar.update(count - bar.n)
 
-        speech.save(
-            arguments.output,
-            codec=arguments.codec,
-            bits=arguments.bits,
-            timecode=arguments.timecode,
-            progress=drawn,
-        )
+        speech.save(arguments.output, **asdict(coding_of(arguments)), progress=drawn)
     tell_written(arguments.output, replaces=replaces)
     captions = speech.captions(said) if beside else []
     for path in beside:
