@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -209,6 +210,37 @@ def test_rows_have_codecs_bits_and_timecodes(folder: Path) -> None:
     # Another codec for all rows: what has none of its own is made again, too.
     _, records = finished(start(folder, rows))
     assert [records[n]["state"] for n in (1, 2)] == ["made", "made"]
+
+
+def test_what_was_cut_or_changed_is_made_again(folder: Path) -> None:
+    (folder / "work.csv").write_text(
+        "photo,audio,output\nface.jpg,short.wav,one.mp4\nface.jpg,short.wav,two/%d.png\n"
+    )
+    out = folder / "out"
+    out.mkdir()
+    one, two, log = out / "one.mp4", out / "two" / "3.png", out / "batch.jsonl"
+
+    def logged() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in log.read_text().splitlines()]
+
+    def states() -> list[str]:
+        records = run(jobs_of(folder / "work.csv", out, SETTING), out, 1)
+        return [r["state"] for r in sorted(records, key=lambda record: int(record["job"]))]
+
+    assert states() == ["made", "made"]
+    whole = {path: path.read_bytes() for path in (one, two)}
+    sizes = {Path(r["output"]).parent.name: r["bytes"] for r in logged()}
+    assert sizes["out"] == len(whole[one])
+    assert sizes["two"] == sum(path.stat().st_size for path in two.parent.iterdir())
+    one.write_bytes(whole[one][:-1])
+    two.unlink()
+    assert states() == ["made", "made"] and two.read_bytes() == whole[two]
+    (two.parent / "notes.txt").write_text("Mine.")
+    assert states() == ["there", "there"]
+    # A log of a version that wrote no sizes.
+    log.write_text(re.sub(r'"bytes": \d+, ', "", log.read_text()))
+    one.write_bytes(whole[one][:-1])
+    assert states() == ["there", "there"]
 
 
 def test_nothing_is_written_outside_of_the_folder(folder: Path) -> None:

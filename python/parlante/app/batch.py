@@ -22,7 +22,7 @@ from parlante.avatar import Avatar
 from parlante.errors import ParlanteError
 from parlante.media.captions import read_transcript, write_captions
 from parlante.media.files import keep_inputs
-from parlante.media.folder import is_numbered, remove_pictures
+from parlante.media.folder import is_numbered, remove_pictures, written_by
 
 LOG = "batch.jsonl"  # in the folder of the videos: a line a job
 BREAKS = 3  # deaths of a process after which the jobs that are left run one by one
@@ -34,18 +34,19 @@ def run(
 ) -> Iterator[Record]:
     """Make the videos of all jobs, by so many processes; a record each, as they end.
 
-    Those made before, from the same, are left as they are. Each record is also a line of
-    ``batch.jsonl`` in ``folder``. ``ray``: the address of a cluster whose machines make them
-    instead, all with the same files at the same paths; empty for one on this machine.
+    Those made before, from the same, are left as they are, unless their size is another. Each
+    record is also a line of ``batch.jsonl`` in ``folder``. ``ray``: the address of a cluster whose
+    machines make them instead, all with the same files at the same paths; empty for one on this
+    machine.
     """
     made = _made_before(folder / LOG)
     todo = {}
     for job in jobs:
-        there = all(path.exists() for path in job.results)
-        if there and made.get(str(job.output)) == job.fingerprint:
+        before = made.get(str(job.output))
+        if before is not None and _is_there(job, before):
             yield _record(job, state="there")
         else:
-            todo[job.number] = replace(job, again=str(job.output) in made)
+            todo[job.number] = replace(job, again=before is not None)
     with (folder / LOG).open("a", encoding="utf-8") as log:
         breaks = 0
         while todo:
@@ -67,15 +68,28 @@ def run(
                     yield _record(some[0], state="failed", error="its process was killed")
 
 
-def _made_before(log: Path) -> dict[str, str]:
-    """Fingerprints of the videos that a log says were made."""
-    found: dict[str, str] = {}
+def _is_there(job: Job, before: Record) -> bool:
+    """Whether a job's results are as the record says that made them before."""
+    if before["of"] != job.fingerprint or not all(path.exists() for path in job.results):
+        return False
+    return before.get("bytes") in (None, _bytes(job))  # older logs have none
+
+
+def _bytes(job: Job) -> int:
+    """Size of a job's video, or of its pictures and their sound."""
+    files = written_by(job.output) if is_numbered(job.output) else [job.output]
+    return sum(file.stat().st_size for file in files)
+
+
+def _made_before(log: Path) -> dict[str, Record]:
+    """The records of the videos that a log says were made, by their outputs."""
+    found: dict[str, Record] = {}
     if log.exists():
         for line in log.read_text(encoding="utf-8").splitlines():
             try:
                 record = json.loads(line)
-                if record["state"] == "made":
-                    found[record["output"]] = record["of"]
+                if record["state"] == "made" and record["of"]:
+                    found[record["output"]] = record
             except (ValueError, KeyError, TypeError):
                 continue  # cut short, when the machine stopped
     return found
@@ -159,7 +173,14 @@ def make(job: Job) -> Record:
         kind = "" if isinstance(error, ParlanteError) else f"{type(error).__name__}: "
         return _record(job, state="failed", error=f"{kind}{error}")
     seconds = round(time.monotonic() - began, 2)
-    return _record(job, state="made", frames=frames, seconds=seconds, seed=speech.seed)
+    return _record(
+        job,
+        state="made",
+        frames=frames,
+        bytes=_bytes(job),
+        seconds=seconds,
+        seed=speech.seed,
+    )
 
 
 @lru_cache(maxsize=4)

@@ -33,11 +33,17 @@ def is_numbered(path: Path) -> bool:
     )
 
 
+def written_by(path: Path) -> list[Path]:
+    """What a `FolderWriter` of ``path`` wrote, of what is there."""
+    begin, end = map(re.escape, re.split(r"%(?:0\d)?d", path.name))
+    ours = re.compile(rf"{begin}\d+{end}|{re.escape(SOUND)}")
+    return [file for file in path.parent.iterdir() if ours.fullmatch(file.name)]
+
+
 def remove_pictures(path: Path) -> None:
     """Remove the folder that a `FolderWriter` wrote to ``path``, if nothing else is in it."""
     with contextlib.suppress(OSError):
-        there = {file.name for file in path.parent.iterdir()}
-        if there <= {SOUND, *(path.name % number for number in range(len(there)))}:
+        if len(written_by(path)) == len(list(path.parent.iterdir())):
             shutil.rmtree(path.parent)
 
 
