@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from threading import enumerate as threads
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from parlante.app import cli
 from parlante.app.arguments import Coding
 from parlante.app.batch import run
 from parlante.app.jobs import Setting, jobs_of
@@ -268,6 +270,22 @@ def test_tables_that_are_none(tmp_path: Path, text: str, says: str) -> None:
         jobs_of(table, tmp_path, SETTING)
     with pytest.raises(ParlanteError, match="cannot be read"):
         jobs_of(tmp_path / "none.csv", tmp_path, SETTING)
+
+
+def test_only_records_are_printed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def noisy(*_: Any, **__: Any) -> Iterator[dict[str, Any]]:
+        print("\033[36m(raylet) A worker died\033[0m")
+        yield {"job": 1, "state": "made"}
+
+    monkeypatch.setattr("parlante.app.batch.run", noisy)
+    (folder / "work.csv").write_text("photo,audio\nface.jpg,short.wav\n")
+    given = ["batch", str(folder / "work.csv"), "-o", str(folder / "out")]
+    assert cli.main(given) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"job": 1, "state": "made"}
+    assert "(raylet)" in told.err
 
 
 @pytest.mark.filterwarnings("default")  # Ray's own

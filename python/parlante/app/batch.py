@@ -122,17 +122,22 @@ def by_ray(jobs: Sequence[Job], address: str) -> Iterator[Record]:
         import ray
     except ImportError as error:
         raise ParlanteError("Ray is not installed; pip install 'parlante[ray]'") from error
-    if not ray.is_initialized():
+    own = not ray.is_initialized()
+    if own:
         try:
             ray.init(address or None, log_to_driver=False)
         except ConnectionError as error:
             raise ParlanteError(f"no Ray cluster at {address} ({error})") from error
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    # A block a job. Rows are tables of plain values: jobs travel with the function.
-    rows = ray.data.range(len(jobs), override_num_blocks=len(jobs))
-    of_row = rows.map(lambda row: {"record": json.dumps(make(jobs[row["id"]]))}, num_cpus=1)
-    for row in of_row.iter_rows():
-        yield json.loads(row["record"])
+    try:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        # A block a job. Rows are tables of plain values: jobs travel with the function.
+        rows = ray.data.range(len(jobs), override_num_blocks=len(jobs))
+        of_row = rows.map(lambda row: {"record": json.dumps(make(jobs[row["id"]]))}, num_cpus=1)
+        for row in of_row.iter_rows():
+            yield json.loads(row["record"])
+    finally:
+        if own:
+            ray.shutdown()
 
 
 def _begin() -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from tqdm import tqdm
@@ -249,15 +250,12 @@ def _batch(arguments: argparse.Namespace) -> int:
     )
     jobs = jobs_of(arguments.table, arguments.output, setting)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    for record in tqdm(
-        run(jobs, arguments.output, max(1, arguments.workers), ray=arguments.ray),
-        total=len(jobs),
-        unit="video",
-        disable=None,
-    ):
-        print(json.dumps(record), flush=True)
-        failed += record["state"] == "failed"
+    failed, told = 0, sys.stdout
+    records = run(jobs, arguments.output, max(1, arguments.workers), ray=arguments.ray)
+    with redirect_stdout(sys.stderr):  # Ray and other libraries print, too
+        for record in tqdm(records, total=len(jobs), unit="video", disable=None):
+            print(json.dumps(record), file=told, flush=True)
+            failed += record["state"] == "failed"
     return 1 if failed else 0
 
 
