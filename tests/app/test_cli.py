@@ -19,8 +19,9 @@ import pytest
 import soundfile
 
 import parlante
-from parlante.app import cli, doctor
+from parlante.app import cli, doctor, spool
 from parlante.app.signals import ENDINGS
+from parlante.app.spool import spooled_sound
 from parlante.errors import AudioError
 from parlante.media.encoder import Encoder
 from parlante.options import RenderOptions
@@ -172,6 +173,53 @@ def test_speak_with_timecode_and_captions(tmp_path: Path) -> None:
         assert [s.metadata.get("timecode") for s in file.streams.data] == ["10:00:00:00"]
     captions = (tmp_path / "out.srt").read_text("utf-8")
     assert captions.startswith("1\n00:00:0") and "\nGood morning.\n" in captions
+
+
+def spoken(sound: bytes, out: Path, temporary: Path) -> subprocess.CompletedProcess[bytes]:
+    """What `parlante speak PHOTO -` makes of its standard input."""
+    given = ["speak", str(PHOTO), "-", "-o", str(out), "--seed", "5", *QUICK]
+    made = subprocess.run(
+        [sys.executable, "-m", "parlante.app.cli", *given],
+        input=sound,
+        capture_output=True,
+        timeout=120,
+        env=os.environ | {"TMPDIR": str(temporary)},
+    )
+    assert list(temporary.glob("parlante-*")) == []
+    return made
+
+
+def test_speak_what_comes_in(tmp_path: Path, wav: Path) -> None:
+    (temporary := tmp_path / "temporary").mkdir()
+    out, again = tmp_path / "out.mkv", tmp_path / "again.mkv"
+    made = spoken(wav.read_bytes(), out, temporary)
+    assert made.returncode == 0, made.stderr
+    assert cli.main(["speak", str(PHOTO), str(wav), "-o", str(again), "--seed", "5", *QUICK]) == 0
+    with av.open(str(out)) as one, av.open(str(again)) as other:
+        for a, b in zip(one.decode(video=0), other.decode(video=0), strict=True):
+            np.testing.assert_array_equal(a.to_ndarray(), b.to_ndarray())
+    nothing = tmp_path / "nothing.mkv"
+    for sound, says in ((b"", "standard input is empty"), (b"words", "standard-input cannot be")):
+        made = spoken(sound, nothing, temporary)
+        assert made.returncode == 1 and not nothing.exists()
+        assert made.stderr.startswith(b"parlante: AudioError: ") and made.stderr.count(b"\n") == 1
+        assert says in made.stderr.decode()
+
+
+def test_standard_input_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    kept = os.dup(0)
+    try:
+        os.dup2(reading, 0)
+        os.write(writing, b"four")
+        os.close(writing)
+        monkeypatch.setattr(spool, "MOST_BYTES", 3)
+        with pytest.raises(AudioError, match="standard input is more than"), spooled_sound():
+            pass
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(reading)
 
 
 def test_what_came_of_it_as_json(

@@ -118,7 +118,11 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 def _speak_parser(speak: argparse.ArgumentParser) -> None:
     speak.add_argument(
-        "files", nargs="*", type=Path, metavar="PHOTO … AUDIO", help=f"{PHOTOS}; then the speech"
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="PHOTO … AUDIO",
+        help=f"{PHOTOS}; then the speech, - for standard input",
     )
     speak.add_argument("--demo", action="store_true", help="use the built-in photo and voice")
     speak.add_argument(

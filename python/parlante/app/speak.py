@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from tqdm import tqdm
 
 from parlante.app.arguments import avatar_of, coding_of, render_options
 from parlante.app.signals import check
+from parlante.app.spool import spooled_sound
 from parlante.errors import ParlanteError
 from parlante.media.captions import captions_beside, read_transcript, write_captions
 from parlante.media.codecs import STANDARD_OUTPUT
 from parlante.media.files import keep_inputs
 from parlante.runtime.assets import demo
+
+STANDARD_INPUT = Path("-")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     else:
         *photos, audio = arguments.files
-        _render(arguments, photos, audio)
+        with spooled_sound() if audio == STANDARD_INPUT else nullcontext(audio) as sound:
+            _render(arguments, photos, sound)
     return 0
 
 
