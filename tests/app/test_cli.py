@@ -147,12 +147,27 @@ def test_alone_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None
     assert all(f"\n    {name} " in said for name in ("speak", "live", "serve", "encode", "bench"))
 
 
-@pytest.mark.parametrize("arguments", [["sing"], ["speak", "--size", "big"], ["encode", "a"]])
-def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sing"], ": error: there is no command 'sing'; give one of speak, batch"),
+        (["speek"], ": error: there is no command 'speek' (did you mean speak?); give one of"),
+        (["speak", "--size", "big"], " speak: error: --size 'big': give a whole number; see"),
+        (["speak", "--fps", "a\nb\x1b"], " speak: error: --fps 'a\\nb\\x1b': give a number; see"),
+        (["speak", "--fsp=3"], " speak: error: unknown arguments: --fsp=3 (did you mean --fps?)"),
+        (["encode", "a"], " encode: error: the following arguments are required: -o/--output; see"),
+        (["doctor", ""], " doctor: error: unknown arguments: ''; see parlante doctor --help"),
+        (["completion", "bsh"], "shell: there is no 'bsh' (did you mean bash?); give one of bash,"),
+    ],
+)
+def test_usage_errors(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == 2
-    assert "usage: parlante" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+    assert told.err.startswith("parlante") and told.err.endswith("--help\n")
+    assert says in told.err
 
 
 def test_speak(tmp_path: Path, wav: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from parlante.app.cli import _parser
+from parlante.app.cli import RUNS
+from parlante.app.parsers import parser_of
 
 SERVE = Path(__file__).resolve().parents[2] / "examples" / "serve"
 DOCKERFILE, UNIT = SERVE / "Dockerfile", SERVE / "parlante.service"
@@ -41,7 +42,7 @@ def test_both_run_commands_that_there_are() -> None:
     (start,) = re.findall(r"^ExecStart=(.*)$", UNIT.read_text(), re.M)
     for program, *arguments in (json.loads(entry), shlex.split(start)):
         assert Path(program).name == "parlante"
-        parsed = _parser().parse_args(arguments)
+        parsed = parser_of(RUNS).parse_args(arguments)
         assert parsed.host == "0.0.0.0" and parsed.port == 8080
     assert "EXPOSE 8080" in DOCKERFILE.read_text()
 
