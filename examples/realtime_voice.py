@@ -29,6 +29,7 @@ except ImportError:
     raise SystemExit('this needs aiohttp: pip install "parlante[serve]"') from None
 
 from parlante import Avatar, Live, ParlanteError, RenderOptions
+from parlante.errors import AudioError, reason
 from parlante.media.writer import VideoWriter
 from parlante.runtime.assets import demo
 from parlante.session.engine import Frame
@@ -107,11 +108,18 @@ async def converse(url: str, live: Live, speaker: Speaker) -> None:
 
 
 def pcm_of(sound: Path) -> bytes:
-    """A sound file as the API sends sound: PCM16, mono."""
+    """A sound file as the API sends sound: PCM16, mono.
+
+    Raises:
+        AudioError: there is no sound in it, or no such file.
+    """
     resampler = av.AudioResampler("s16", "mono", RATE)
-    with av.open(str(sound)) as container:
-        frames = [*container.decode(audio=0), None]
-        parts = [part for frame in frames for part in resampler.resample(frame)]
+    try:
+        with av.open(str(sound)) as container:
+            frames = [*container.decode(audio=0), None]
+            parts = [part for frame in frames for part in resampler.resample(frame)]
+    except (av.FFmpegError, IndexError) as error:  # IndexError: of no stream
+        raise AudioError(f"{sound} holds no sound ({reason(error)}); give a sound file") from error
     return b"".join(part.to_ndarray().tobytes() for part in parts)
 
 

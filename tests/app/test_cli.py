@@ -382,6 +382,31 @@ def test_bad_input(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("--help", 141), ("completion zsh", 141), ("doctor", 141), ("speak {photo} {wav} -o -", 1)],
+)
+def test_it_ends_quietly_where_nobody_reads(command: str, code: int, wav: Path) -> None:
+    given = [*command.format(photo=PHOTO, wav=wav).split(), *QUICK * ("speak" in command)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "parlante.app.cli", *given],
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+        )
+    assert done.returncode == code
+    if code == 1:
+        assert "the program that read it is gone" in done.stderr
+        assert done.stderr.count("\n") == 1
+    else:
+        assert done.stderr == ""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, *ENDINGS])
 def test_a_signal_ends_it_though_a_library_loses_it(
     number: int, tmp_path: Path, wav: Path, monkeypatch: pytest.MonkeyPatch

@@ -210,6 +210,14 @@ def test_realtime_voice(folder: Path) -> None:
     assert holds(resample_poly(sound, 2, 3), SHORT) > 0.99  # of 24 kHz
 
 
+@pytest.mark.parametrize("sound", ["nothing.wav", "face.jpg"])
+def test_realtime_voice_without_a_voice(folder: Path, sound: str) -> None:
+    pytest.importorskip("aiohttp")
+    made = run("realtime_voice.py", "face.jpg", sound)
+    assert made.returncode == 1
+    assert made.stderr.startswith(f"realtime_voice: {sound} ") and made.stderr.count("\n") == 1
+
+
 def test_realtime_voice_interrupted(folder: Path) -> None:
     """What was sent is heard to the bit until somebody speaks up; then nothing, lips shut."""
     pytest.importorskip("aiohttp")

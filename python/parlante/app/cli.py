@@ -27,13 +27,27 @@ from parlante.errors import ParlanteError
 from parlante.runtime.assets import demo
 
 _log = logging.getLogger("parlante")
+READER_GONE = 128 + 13  # as shells have it of SIGPIPE
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
-    Returns 0; 1 after printing a `ParlanteError`; 128 and its number when a signal ended it.
+    Returns 0; 1 after printing a `ParlanteError`; 128 and its number when a signal ended it;
+    `READER_GONE` where nobody reads what it prints any more.
     """
+    code = 0
+    try:
+        code = _run(argv)
+        print(end="", flush=True)
+    except BrokenPipeError:
+        # What is still held back is not for anybody; Python would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or READER_GONE
+    return code
+
+
+def _run(argv: list[str] | None) -> int:
     parser = parser_of(RUNS)
     arguments = parser.parse_args(argv)
     if not hasattr(arguments, "run"):

@@ -23,6 +23,11 @@ class Parser(argparse.ArgumentParser):
         told = ParlanteError(_plain(message))  # of one line
         self.exit(2, f"{self.prog}: error: {told}; see {self.prog} --help\n")
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End, after all that was printed: whoever read it may be gone."""
+        print(end="", flush=True)
+        super().exit(status, message)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Nothing may be left: a command's parser tells it, not the one around it."""
         found, left = super().parse_known_args(args, namespace)

@@ -204,6 +204,11 @@ class VideoWriter(WholeOrNothing):
 
     def _fail(self, error: BaseException) -> None:
         self.abort()
+        if isinstance(error, BrokenPipeError):  # FFmpeg's is one, too
+            raise OutputError(
+                f"standard output could not be written after {self.frames} frames: the program "
+                "that read it is gone; let it read until the end"
+            ) from error
         if isinstance(error, (av.FFmpegError, OSError, ValueError)):
             raise OutputError(
                 f"{self._path} could not be written after {self.frames} frames "
