@@ -13,7 +13,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from itertools import product
 from pathlib import Path
@@ -67,13 +66,11 @@ def whole(
     """`parlante bench` in ``runs`` fresh processes: the median of each figure."""
     results = []
     for _ in range(runs):
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "bench.json"
-            command = [sys.executable, "-m", "parlante.app.cli", "bench", "--json", str(out)]
-            command += ["--size", str(size), "--steps", str(steps), "--threads", str(threads)]
-            command += ["--precision", precision, "--device", device]
-            subprocess.run(command, check=True, capture_output=True)
-            results.append(json.loads(out.read_text()))
+        command = [sys.executable, "-m", "parlante.app.cli", "bench", "--json"]
+        command += ["--size", str(size), "--steps", str(steps), "--threads", str(threads)]
+        command += ["--precision", precision, "--device", device]
+        made = subprocess.run(command, check=True, capture_output=True)
+        results.append(json.loads(made.stdout))
     keys = ("fps", "p50_ms", "p99_ms", "first_frame_ms", "rss_mb")
     return {key: float(np.median([r[key] for r in results])) for key in keys}
 

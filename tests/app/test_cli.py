@@ -19,7 +19,7 @@ import pytest
 import soundfile
 
 import parlante
-from parlante.app import cli, doctor, spool
+from parlante.app import bench, cli, doctor, spool
 from parlante.app.signals import ENDINGS
 from parlante.app.spool import spooled_sound
 from parlante.errors import AudioError
@@ -86,7 +86,7 @@ def test_live_keeps_the_sound_as_it_came(tmp_path: Path) -> None:
     drawn = np.random.default_rng(0).integers(1, 8000, 44_100 // 2)
     sound = np.where(np.arange(len(drawn)) % 2, drawn, -drawn).astype("<i2")
     out = tmp_path / "live.mkv"  # FLAC
-    given = ["live", str(PHOTO), "-o", str(out), "--rate", "44100", *QUICK]
+    given = ["live", str(PHOTO), "-o", str(out), "--rate", "44100", "--json", *QUICK]
     made = subprocess.run(
         [sys.executable, "-m", "parlante.app.cli", *given],
         input=sound.tobytes(),
@@ -94,6 +94,9 @@ def test_live_keeps_the_sound_as_it_came(tmp_path: Path) -> None:
         timeout=120,
     )
     assert made.returncode == 0, made.stderr
+    told = json.loads(made.stdout)
+    assert told.pop("repeated") >= 0 and told.pop("seconds") == told["frames"] / 25
+    assert told == {"output": str(out), "frames": frames_of(out)}
     with av.open(str(out)) as container:
         (stream,) = container.streams.audio
         assert (stream.rate, stream.channels) == (44_100, 1)
@@ -258,6 +261,24 @@ def test_what_came_of_it_as_json(
     assert json.loads(capsys.readouterr().out)["ok"] is True
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["speak", "none.jpg", "none.wav"],
+        ["encode", "none.jpg", "-o", "face.npz"],
+        ["verify", "none.jpg"],
+        ["bench", "none.jpg"],
+        ["live", "none.jpg", "-o", "none.mp4"],
+    ],
+)
+def test_errors_as_json(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*arguments, "--json"]) == 1
+    told = capsys.readouterr()
+    error = json.loads(told.out)
+    assert "none.jpg" in error["error"]
+    assert told.err == f"parlante: {error['kind']}: {error['error']}\n"
+
+
 def test_bash_completes_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
     """By bash itself: what it offers after ``parlante sp`` and ``parlante speak --transc``."""
     if shutil.which("bash") is None:
@@ -357,7 +378,7 @@ def test_encode(tmp_path: Path) -> None:
         (["encode", "none.jpg", "-o", "face.npz"], "ImageError", "none.jpg"),
         (["encode", "{photo}", "-o", "none/face.npz"], "OutputError", "none"),
         (["bench", "--size", "7"], "ParlanteError", "size=7"),
-        (["bench", "--json", "none/figures.json"], "OutputError", "none"),
+        (["live", "{photo}", "--json", "-o", "-"], "ParlanteError", "--json"),
         (["live", "{photo}", "-o", "camera:/dev/nothing", *QUICK], "OutputError", "virtual camera"),
     ],
 )
@@ -464,15 +485,9 @@ def test_networks_from_elsewhere(
     assert "none" in capsys.readouterr().err
 
 
-def test_bench(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    short_demo: None,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    out = tmp_path / "figures.json"
-    assert cli.main(["bench", "--json", str(out), *QUICK]) == 0
-    result = json.loads(out.read_text())
+def test_bench(short_demo: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--json", *QUICK]) == 0
+    result = json.loads(capsys.readouterr().out)
     wanted = "fps p50_ms p95_ms p99_ms first_frame_ms rss_mb real_time_factor stages"
     assert set(wanted.split()) <= set(result)
     assert (result["frames"], result["size"], result["steps"]) == (15, 128, 1)
@@ -481,18 +496,19 @@ def test_bench(
     assert result["real_time_factor"] == pytest.approx(25 / result["fps"], rel=0.01)
     assert {"warp", "condition", "denoise", "compose", "video_encoder"} <= set(result["stages"])
     assert 20 < result["rss_mb"] < 20_000
-    printed = capsys.readouterr().out
+    printed = bench.table(result)
     assert f"{result['fps']:.1f} fps" in printed
     for stage in result["stages"]:
         assert stage in printed
 
 
-def test_bench_of_a_photo_as_it_is(tmp_path: Path, short_demo: None) -> None:
+def test_bench_of_a_photo_as_it_is(
+    tmp_path: Path, short_demo: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     tall = cv2.imread(str(PHOTO))
     tall = cv2.copyMakeBorder(tall, 0, len(tall) // 2, 0, 0, cv2.BORDER_REPLICATE)
     cv2.imwrite(str(photo := tmp_path / "tall.png"), tall)
-    out = tmp_path / "figures.json"
-    given = ["--frame", "photo", "--size", "128", "--steps", "1", "--json", str(out)]
+    given = ["--frame", "photo", "--size", "128", "--steps", "1", "--json"]
     assert cli.main(["bench", str(photo), *given]) == 0
-    width, height = json.loads(out.read_text())["picture"]
+    width, height = json.loads(capsys.readouterr().out)["picture"]
     assert width == 128 and height == pytest.approx(128 * len(tall) / tall.shape[1], abs=2)

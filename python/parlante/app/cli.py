@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -24,6 +25,7 @@ from parlante.app.arguments import (
 from parlante.app.parsers import parser_of
 from parlante.app.signals import EndedError, ended_by_signals
 from parlante.errors import ParlanteError
+from parlante.media.codecs import STANDARD_OUTPUT
 from parlante.runtime.assets import demo
 
 _log = logging.getLogger("parlante")
@@ -57,11 +59,21 @@ def _run(argv: list[str] | None) -> int:
     if arguments.verbose:  # of parlante's own steps, not of every library's
         _log.setLevel(logging.DEBUG)
         _log.info("parlante %s on %s", __version__, platform.platform())
+    # Standard output may be where the video goes.
+    told = getattr(arguments, "json", False)
+    taken = told and Path(getattr(arguments, "output", "")) == STANDARD_OUTPUT
     try:
+        if taken:
+            raise ParlanteError(
+                "--json prints on standard output, where the video goes; name a file"
+            )
         with ended_by_signals():
             return int(arguments.run(arguments))
     except ParlanteError as error:
-        print(f"parlante: {type(error).__name__}: {error}", file=sys.stderr)
+        kind = type(error).__name__
+        print(f"parlante: {kind}: {error}", file=sys.stderr)
+        if told and not taken:
+            print(json.dumps({"error": str(error), "kind": kind}))
         return 1
     except EndedError as ended:
         return 128 + ended.number
@@ -140,19 +152,14 @@ def _encode(arguments: argparse.Namespace) -> int:
 
 def _bench(arguments: argparse.Namespace) -> int:
     from parlante.app.bench import measure, table
-    from parlante.media.files import PartialFile, write_whole
 
-    if arguments.json is not None:
-        PartialFile(arguments.json).drop()  # before minutes of work: can it be written at all?
     result = measure(
         render_options(arguments),
         compute_of(arguments),
         bundle_of(arguments.bundle),
         arguments.photo,
     )
-    print(table(result))
-    if arguments.json is not None:
-        write_whole(arguments.json, f"{json.dumps(result, indent=1)}\n".encode())
+    print(json.dumps(result, indent=1) if arguments.json else table(result))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import signal
@@ -60,12 +61,21 @@ def run(arguments: argparse.Namespace) -> int:
                 bar.update()
                 if frame.pts == 0:
                     _log.info("the first frame is out")
-    if repeated := session.status().repeated:
+    status = session.status()
+    if repeated := status.repeated:
         print(
             f"parlante: {repeated} pictures were repeated, as this machine was too slow; a smaller "
             "--size, --precision int8 or, where others use its cores, --threads 1 is faster",
             file=sys.stderr,
         )
+    if arguments.json:
+        told = {
+            "output": name,
+            "frames": status.frames,
+            "repeated": repeated,
+            "seconds": round(float(status.frames / options.rate), 3),
+        }
+        print(json.dumps(told))
     return 128 + came[0] if came else 0
 
 

@@ -49,7 +49,7 @@ def parser_of(runs: Mapping[str, Callable[[argparse.Namespace], int]]) -> Parser
 
     bench = commands.add_parser("bench", help="measure this machine with the built-in demo")
     bench.add_argument("photo", nargs="?", type=Path, help="of a face; the demo's if left out")
-    bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    _add_json(bench)
     add_render_options(bench, size=256)
     add_compute_options(bench.add_argument_group("the networks"))
 
@@ -72,7 +72,9 @@ def parser_of(runs: Mapping[str, Callable[[argparse.Namespace], int]]) -> Parser
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print what came of it as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print what came of it, or the error, as JSON"
+    )
 
 
 def _speak_parser(speak: argparse.ArgumentParser) -> None:
@@ -153,6 +155,7 @@ def _live_parser(live: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds for which a stream that is lost is tried again (default: 30)",
     )
+    _add_json(live)
     add_render_options(live)
     add_avatar_options(live)
 

@@ -16,7 +16,6 @@ from parlante.app.signals import check
 from parlante.app.spool import spooled_sound
 from parlante.errors import ParlanteError
 from parlante.media.captions import captions_beside, read_transcript, write_captions
-from parlante.media.codecs import STANDARD_OUTPUT
 from parlante.media.files import keep_inputs
 from parlante.runtime.assets import demo
 
@@ -42,8 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace, photos: list[Path], audio: Path) -> None:
-    if arguments.json and arguments.output == STANDARD_OUTPUT:
-        raise ParlanteError("--json prints on standard output, where the video goes; name a file")
     transcript: Path | None = arguments.transcript
     beside: tuple[Path, ...] = ()
     said = ""
