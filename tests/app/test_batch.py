@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
 from threading import enumerate as threads
@@ -100,12 +100,16 @@ def children(process: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in out if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
-def wait_for_files(folder: Path, count: int) -> None:
-    for _ in range(600):
-        if len(list((folder / "out").glob(".parlante-*.partial"))) >= count:
-            return
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends
         time.sleep(0.1)
-    raise AssertionError("nothing was begun")
+
+
+def wait_for_files(folder: Path, count: int) -> None:
+    out = folder / "out"
+    wait_until(lambda: len(list(out.glob(".parlante-*.partial"))) >= count)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -128,6 +132,21 @@ def test_a_signal_ends_it_and_leaves_nothing_half_written(folder: Path) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert {path.name for path in (folder / "out").iterdir()} == {"batch.jsonl"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_processes_end_with_a_batch_that_was_killed(folder: Path) -> None:
+    """One draws, the other has nothing to do; nothing half-written is left, either."""
+    process = start(folder, "photo,audio\nface.jpg,long.wav\nface.jpg,short.wav\n")
+    wait_for_files(folder, 1)
+    wait_until(lambda: (folder / "out/0002-short.mp4").exists())
+    pool = children(process)
+    assert len(pool) == 2
+    process.kill()
+    process.communicate(timeout=60)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pool), seconds=5)
+    names = {path.name for path in (folder / "out").iterdir()}
+    assert names == {"batch.jsonl", "0002-short.mp4"}
 
 
 def test_captions_are_written_beside_the_video_and_again_where_they_are_missing(

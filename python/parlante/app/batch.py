@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from parlante.app.arguments import avatar_with, bundle_of, with_texts
@@ -26,6 +27,7 @@ from parlante.media.folder import is_numbered, remove_pictures, written_by
 
 LOG = "batch.jsonl"  # in the folder of the videos: a line a job
 BREAKS = 3  # deaths of a process after which the jobs that are left run one by one
+WATCH_S = 0.5  # between looks at whether the parent is there
 Record = dict[str, Any]
 
 
@@ -145,6 +147,16 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in ENDINGS:
         signal.signal(number, end)
+    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, killed even: first so that it can tidy up."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(2 * WATCH_S)
+    os._exit(128 + signal.SIGTERM)  # it waits for what nobody sends any more
 
 
 def make(job: Job) -> Record:
