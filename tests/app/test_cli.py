@@ -279,7 +279,7 @@ def test_errors_as_json(arguments: list[str], capsys: pytest.CaptureFixture[str]
     assert told.err == f"parlante: {error['kind']}: {error['error']}\n"
 
 
-def test_bash_completes_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bash_completes_commands_options_and_values(capsys: pytest.CaptureFixture[str]) -> None:
     """By bash itself: what it offers after ``parlante sp`` and ``parlante speak --transc``."""
     if shutil.which("bash") is None:
         pytest.skip("no bash on this machine")
@@ -290,13 +290,22 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
 $(complete -p parlante | sed 's/.*-F \\([^ ]*\\).*/\\1/')
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-    for words, wanted in ((["sp"], ["speak"]), (["speak", "--transc"], ["--transcript"])):
+    for words, wanted in (
+        (["sp"], ["speak"]),
+        (["speak", "--transc"], ["--transcript"]),
+        (["speak", "--codec", "h"], ["h264", "hevc"]),
+        (["live", "--mood", "s"], ["serious", "sad", "surprised"]),
+        (["batch", "--pixels", "rg"], ["rgb", "rgba"]),
+        (["encode", "--device", "c"], ["cpu", "cuda"]),
+        (["bench", "--precision", ""], ["float32", "float16", "int8"]),
+        (["speak", "--look-ahead", ""], ["40", "80", "160"]),
+    ):
         made = subprocess.run(
             ["bash", "-c", script + asking, "bash", "parlante", *words],
             capture_output=True,
             text=True,
         )
-        assert made.stdout.split() == wanted, made.stderr
+        assert sorted(made.stdout.split()) == sorted(wanted), made.stderr
 
 
 def test_speak_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_demo: None) -> None:

@@ -178,9 +178,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _completion(arguments: argparse.Namespace) -> int:
-    import shtab
+    from parlante.app.completion import script
 
-    print(shtab.complete(parser_of(RUNS), arguments.shell))
+    print(script(parser_of(RUNS), arguments.shell))
     return 0
 
 
