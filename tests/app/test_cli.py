@@ -521,3 +521,18 @@ def test_bench_of_a_photo_as_it_is(
     assert cli.main(["bench", str(photo), *given]) == 0
     width, height = json.loads(capsys.readouterr().out)["picture"]
     assert width == 128 and height == pytest.approx(128 * len(tall) / tall.shape[1], abs=2)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["doctor", "doctor --json", "completion bash"])
+def test_a_full_disk_where_it_prints(command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "parlante.app.cli", *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "parlante: No space left on device (where this command prints)\n"

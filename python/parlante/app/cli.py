@@ -24,7 +24,7 @@ from parlante.app.arguments import (
 )
 from parlante.app.parsers import parser_of
 from parlante.app.signals import EndedError, ended_by_signals
-from parlante.errors import ParlanteError
+from parlante.errors import ParlanteError, reason
 from parlante.media.codecs import STANDARD_OUTPUT
 from parlante.runtime.assets import demo
 
@@ -35,17 +35,21 @@ READER_GONE = 128 + 13  # as shells have it of SIGPIPE
 def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
-    Returns 0; 1 after printing a `ParlanteError`; 128 and its number when a signal ended it;
-    `READER_GONE` where nobody reads what it prints any more.
+    Returns 0; 1 after printing a `ParlanteError`, or where it cannot print; 128 and its number when
+    a signal ended it; `READER_GONE` where nobody reads what it prints any more.
     """
     code = 0
     try:
         code = _run(argv)
         print(end="", flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         # What is still held back is not for anybody; Python would try again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code or READER_GONE
+        if isinstance(error, BrokenPipeError):
+            return code or READER_GONE
+        where = error.filename or "where this command prints"
+        print(f"parlante: {reason(error)} ({where})", file=sys.stderr)
+        return 1
     return code
 
 
