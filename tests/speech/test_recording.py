@@ -32,10 +32,11 @@ def test_bit_for_bit(tmp_path: Path, rate: int, channels: int) -> None:
         assert len(joined) == len(given) + 50 and not joined[len(given) :].any()
 
 
-def test_floats_and_many_channels() -> None:
+def test_floats_and_many_channels(caplog: pytest.LogCaptureFixture) -> None:
     given = noise((1000, 4))
     recording = Recording(given.astype(np.float32) / 32768, 48_000)
     assert recording.channels == 1
+    assert "channels are saved as one" in caplog.text
     np.testing.assert_allclose(recording.take(1000)[:, 0], given.mean(1), atol=1)
     mono = Recording(given[:, 0], 48_000)
     np.testing.assert_array_equal(mono.take(1000)[:, 0], given[:, 0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,8 @@ from parlante.errors import AudioError
 from parlante.media.codecs import AAC_RATES
 from parlante.media.sound import SoundFile
 from parlante.speech.audio import check_sample_rate, unscaled
+
+_log = logging.getLogger(__name__)
 
 TWO = 2  # channels are kept; more are averaged into one
 STUDIO = 48_000  # Hz: what other rates are brought to
@@ -43,7 +46,10 @@ class Recording:
         if first is None:
             raise AudioError(f"{source} holds no samples; give a file with speech in it")
         given, samples = first
-        self.channels = samples.shape[1] if samples.ndim == TWO and samples.shape[1] <= TWO else 1
+        own = samples.shape[1] if samples.ndim == TWO else 1
+        self.channels = own if own <= TWO else 1
+        if own > TWO:
+            _log.warning("the sound's %d channels are saved as one, their mean", own)
         self.rate = given if given in rates else STUDIO
         self._blocks: Iterator[Double] = (self._pcm(own) for _, own in chain([first], blocks))
         if given != self.rate:
