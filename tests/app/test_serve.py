@@ -24,12 +24,12 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from benchmarks.live import CHROMIUM_OPTIONS, chromium
 from parlante import Avatar, ParlanteError
+from parlante.app.access import needs_token
 from parlante.app.serve import (
     MAX_UPLOAD,
     SESSIONS,
     SOUND_RATE,
     application,
-    needs_token,
     serve,
 )
 from parlante.app.viewer import HEADER, speech_of

@@ -65,6 +65,17 @@ def test_health_needs_no_token_and_metrics_do() -> None:
             assert answer.status == 200 and await answer.json() == told
         assert (await client.get("/metrics")).status == 403
         assert (await client.get("/metrics?token=right")).status == 200
+        # As Prometheus sends it, and the wrong ones.
+        for given, status in (
+            ("Bearer right", 200),
+            ("bearer right", 200),
+            ("Bearer wrong", 403),
+            ("Bearer", 403),
+            ("Basic right", 403),
+            ("right", 403),
+        ):
+            answer = await client.get("/metrics", headers={"Authorization": given})
+            assert answer.status == status, given
 
     served(check, token="right", sessions=3)
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
-import platform
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
 from tqdm import tqdm
 
-from parlante import __version__
+from parlante.app import logs
 from parlante.app.arguments import (
     avatar_of,
     avatars_of,
@@ -28,7 +26,6 @@ from parlante.errors import ParlanteError, reason
 from parlante.media.codecs import STANDARD_OUTPUT
 from parlante.runtime.assets import demo
 
-_log = logging.getLogger("parlante")
 READER_GONE = 128 + 13  # as shells have it of SIGPIPE
 
 
@@ -59,12 +56,10 @@ def _run(argv: list[str] | None) -> int:
     if not hasattr(arguments, "run"):
         parser.print_help(sys.stderr)
         return 2
-    logging.basicConfig(level=logging.WARNING)
-    if arguments.verbose:  # of parlante's own steps, not of every library's
-        _log.setLevel(logging.DEBUG)
-        _log.info("parlante %s on %s", __version__, platform.platform())
+    told, serves = getattr(arguments, "json", False), arguments.run is _serve
+    as_json, told = told and serves, told and not serves  # what it logs, or what it prints
+    logs.begin(verbose=arguments.verbose, as_json=as_json)
     # Standard output may be where the video goes.
-    told = getattr(arguments, "json", False)
     taken = told and Path(getattr(arguments, "output", "")) == STANDARD_OUTPUT
     try:
         if taken:
@@ -74,10 +69,9 @@ def _run(argv: list[str] | None) -> int:
         with ended_by_signals():
             return int(arguments.run(arguments))
     except ParlanteError as error:
-        kind = type(error).__name__
-        print(f"parlante: {kind}: {error}", file=sys.stderr)
+        logs.failed(error, as_json=as_json)
         if told and not taken:
-            print(json.dumps({"error": str(error), "kind": kind}))
+            print(json.dumps({"error": str(error), "kind": type(error).__name__}))
         return 1
     except EndedError as ended:
         return 128 + ended.number

@@ -190,5 +190,6 @@ def _serve_parser(serve: argparse.ArgumentParser) -> None:
         metavar=("CERT", "KEY"),
         help="PEM files, to serve https; other machines' browsers then give the microphone",
     )
+    serve.add_argument("--json", action="store_true", help="log as JSON, a line an event")
     add_render_options(serve)
     add_avatar_options(serve)

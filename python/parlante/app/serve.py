@@ -14,27 +14,28 @@ names faces and voices (JSON), ``GET /faces/NAME/picture`` is a face (JPEG).
 
 ``GET /operator`` is a page of all sessions, made from ``GET /sessions`` (JSON), ``GET
 /sessions/NAME/picture`` (JPEG) and ``POST /sessions/NAME``, which takes the commands above. ``GET
-/healthz`` answers while the server runs, ``GET /metrics`` is for Prometheus.
+/healthz`` answers while the server runs, ``GET /metrics`` is for Prometheus. Where there is a token
+all but ``/healthz`` ask for it: ``?token=TOKEN``, or the header ``Authorization: Bearer TOKEN``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import secrets
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, TypedDict
+from urllib.parse import quote
 
 from parlante import __version__
+from parlante.app.access import guard, headed, needs_token
 from parlante.app.bodies import body_of
 from parlante.app.choices import Choices
 from parlante.app.decoding import Decoder
 from parlante.app.health import CONTENT_TYPE, Health
+from parlante.app.logs import event
 from parlante.app.pages import page, policy
 from parlante.app.viewer import BAD_MESSAGES, Attraction, Viewer, command_of
 from parlante.avatar import Avatar
@@ -68,16 +69,6 @@ class PageKeywords(TypedDict, total=False):
     attraction: Attraction | None
 
 
-def needs_token(host: str) -> bool:
-    """Whether ``host`` can be reached from other machines."""
-    if host == "localhost":
-        return False
-    try:
-        return not ip_address(host).is_loopback
-    except ValueError:
-        return True
-
-
 class _Server:
     def __init__(
         self,
@@ -95,7 +86,7 @@ class _Server:
         self._health = Health(sessions, lambda: self._running)
 
     def application(self) -> web.Application:
-        application = web.Application(middlewares=[self._guard])
+        application = web.Application(middlewares=[guard(self._token)])
         application.router.add_get("/", self._page)
         application.router.add_get("/operator", self._page)
         application.router.add_get("/choices", self._offer)
@@ -109,24 +100,8 @@ class _Server:
         application.router.add_get("/metrics", self._metrics)
         application.on_startup.append(self._start)
         application.on_shutdown.append(self._shut_down)
-        application.on_response_prepare.append(_headed)
+        application.on_response_prepare.append(headed)
         return application
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.path == "/healthz":  # what watches may know no token, and learns nothing
-            return await handler(request)  # type: ignore[no-any-return]
-        if self._token is None:
-            # A foreign name that was made to lead here carries a foreign page.
-            if needs_token(_name_of(request.host)):
-                raise web.HTTPForbidden(text="open 127.0.0.1 or localhost")
-        elif not hmac.compare_digest(request.query.get("token", "").encode(), self._token.encode()):
-            raise web.HTTPForbidden(text="wrong token; open the address that the server printed")
-        # A page of another site must not speak through this one.
-        origin = request.headers.get("Origin")
-        if origin is not None and origin.partition("://")[2] != request.host:
-            raise web.HTTPForbidden(text="another site's page; open this server's own")
-        return await handler(request)  # type: ignore[no-any-return]
 
     async def _page(self, request: web.Request) -> web.Response:
         name = "operator.html" if request.path == "/operator" else "index.html"
@@ -159,6 +134,7 @@ class _Server:
         face = self._named(request.query.get("face"))
         if not await self._room():
             self._health.refused.inc()
+            event("session refused", why="full", face=face, limit=self._limit)
             raise web.HTTPServiceUnavailable(
                 text=f"{self._limit} sessions run already, as many as this server has; wait until "
                 "one ends"
@@ -197,10 +173,14 @@ class _Server:
                 attraction=self._attraction,
                 count=self._health.frame,
             )
+            event("session begun", name=name, face=face)
             try:
                 await viewer.run()
             finally:
                 del self._viewers[name]
+                state = viewer.state()
+                ended = {key: state[key] for key in ("seconds", "frames", "repeated")}
+                event("session ended", name=name, face=face, **ended)
 
     def _viewer(self, name: str) -> Viewer:
         if name not in self._viewers:
@@ -220,6 +200,7 @@ class _Server:
         try:
             await viewer.obey(command_of(body.decode()))
         except BAD_MESSAGES as error:
+            event("command refused", name=request.match_info["name"], error=error)
             raise web.HTTPBadRequest(text=str(error)) from error
         return web.json_response(viewer.state())
 
@@ -231,6 +212,7 @@ class _Server:
                 samples, rate = await asyncio.to_thread(self._decoder.decode, body)
                 viewer.say(samples, rate)
             except ParlanteError as error:
+                event("file refused", name=request.query["session"], error=error)
                 raise web.HTTPBadRequest(text=str(error)) from error
         return web.json_response({"seconds": len(samples) / rate})
 
@@ -241,20 +223,6 @@ class _Server:
         self._decoder.close()
         for viewer in self._viewers.values():
             viewer.live.close()
-
-
-async def _headed(_: web.Request, response: web.StreamResponse) -> None:
-    """No answer is taken for what it is not; no address, which may hold a token, is passed on."""
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
-
-
-def _name_of(host: str) -> str:
-    """The name in a request's Host, without a port; "" where there is none."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def application(
@@ -312,7 +280,13 @@ def serve(
         token = secrets.token_urlsafe(16)
     secure = None if certificate is None else _secured(*certificate)
     scheme = "http" if secure is None else "https"
-    address = f"{scheme}://{host}:{port}/" + (f"?token={quote(token)}" if token else "")
+    address = f"{scheme}://{host}:{port}/"
+    opened = address + (f"?token={quote(token)}" if token else "")
+
+    def started(_: object) -> None:
+        print(f"parlante: {opened}", flush=True)  # noqa: T201
+        event("serving", address=address, version=__version__)
+
     served = application(faces, token=token or None, **keywords)
     try:
         web.run_app(
@@ -320,7 +294,8 @@ def serve(
             host=host,
             port=port,
             ssl_context=secure,
-            print=lambda _: print(f"parlante: {address}", flush=True),  # noqa: T201
+            print=started,
+            access_log=None,  # its lines would hold the token
         )
     except (OSError, OverflowError, UnicodeError) as error:
         raise ParlanteError(

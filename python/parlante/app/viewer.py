@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parlante.app.listening import Listening
+from parlante.app.logs import event
 from parlante.app.peer import AVAILABLE, Peer
 from parlante.contract import SAMPLE_RATE, Float, Image
-from parlante.errors import ParlanteError, SessionClosedError, shown
+from parlante.errors import AudioError, ParlanteError, SessionClosedError, shown
 from parlante.runtime.bundle import Bundle
 from parlante.session.engine import Frame
 from parlante.session.live import MAX_QUEUED_S, Live, LiveStatus
@@ -35,6 +36,7 @@ except ImportError as error:
     raise ParlanteError('serve needs aiohttp; install "parlante[serve]"') from error
 
 MAX_TEXT = 500  # characters to say
+READING = 20  # seconds for which a voice may work on them
 JPEG_QUALITY = 88
 HEADER = struct.Struct("<QI")
 LEAST_SILENCE = 5  # seconds before an `Attraction`
@@ -65,7 +67,7 @@ def pack_frame(frame: Frame) -> bytes:
 
 
 def command_of(text: str) -> dict[str, Any]:
-    """What a message asks for.
+    """What a message asks for. Errors, which are logged, do not repeat what somebody may have said.
 
     Raises:
         ParlanteError: it is no JSON object.
@@ -75,7 +77,7 @@ def command_of(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ParlanteError(f"no JSON ({error}); send an object, {COMMANDS}") from error
     if not isinstance(asked, dict):
-        raise ParlanteError(f"{shown(asked)} is no command; send a JSON object, {COMMANDS}")
+        raise ParlanteError(f"{type(asked).__name__} is no command; send a JSON object, {COMMANDS}")
     return asked
 
 
@@ -83,7 +85,7 @@ def speech_of(text: str, voice: str | None = None) -> tuple[Float, int]:
     """``text`` spoken by a voice of espeak-ng, float32 [n], and its rate in Hz.
 
     Raises:
-        ParlanteError: there is no espeak-ng, or no such voice.
+        ParlanteError: there is no espeak-ng, or no such voice; it takes too long.
     """
     program = shutil.which("espeak-ng") or shutil.which("espeak")
     if program is None:
@@ -91,15 +93,23 @@ def speech_of(text: str, voice: str | None = None) -> tuple[Float, int]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "said.wav"
         command = [program, "-w", str(path), "--stdin", *(() if voice is None else ("-v", voice))]
-        done = subprocess.run(
-            command, input=text.encode(), check=False, timeout=20, capture_output=True
-        )
+        try:
+            done = subprocess.run(
+                command, input=text.encode(), check=False, timeout=READING, capture_output=True
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ParlanteError(
+                f"to read {len(text)} characters takes more than {READING} s; give a shorter text"
+            ) from error
         if done.returncode or not path.exists():
             raise ParlanteError(
                 f"voice={voice!r}: {done.stderr.decode(errors='replace').strip() or 'no sound'}; "
                 f"`{Path(program).name} --voices` lists them"
             )
-        return read_audio(path, MAX_QUEUED_S)
+        try:
+            return read_audio(path, MAX_QUEUED_S)
+        except AudioError as error:  # where it lay is nobody's business
+            raise AudioError(str(error).replace(str(path), "the text")) from error
 
 
 @dataclass(frozen=True)
@@ -189,6 +199,7 @@ class Viewer:
             elif message.type == WSMsgType.TEXT:
                 await self.obey(command_of(message.data))
         except BAD_MESSAGES as error:
+            event("command refused", name=self._name, error=error)
             await self._socket.send_json({"error": str(error)})
 
     async def obey(self, asked: dict[str, Any]) -> None:
@@ -223,7 +234,7 @@ class Viewer:
             text = str(asked["say"])[:MAX_TEXT]
             self.say(*await asyncio.to_thread(speech_of, text, self._voice))
         else:
-            raise ParlanteError(f"unknown command {shown(asked)}; there are {COMMANDS}")
+            raise ParlanteError(f"unknown command {shown(list(asked))}; there are {COMMANDS}")
 
     def say(self, samples: Float, rate: int) -> None:
         """Speak samples float32 [n], an utterance.
