@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from parlante._core import Resampler
+from parlante.app.utterances import Utterances
 from parlante.contract import SAMPLE_RATE, Float
 from parlante.runtime.bundle import Bundle
 from parlante.session.live import Live
@@ -23,7 +24,7 @@ class Listening:
     once.
     """
 
-    def __init__(self, live: Live, bundle: Bundle, rate: int) -> None:
+    def __init__(self, live: Live | Utterances, bundle: Bundle, rate: int) -> None:
         """``rate``: of the microphone's samples, Hz.
 
         Raises:

@@ -7,10 +7,11 @@ binary int16 at the rate it named, and commands as JSON: ``{"rate": 48000}``, ``
 ``{"do": "interrupt"}``, ``{"say": "text"}``, ``{"voice": "de"}``, ``{"change": {"mood":
 "friendly"}}`` (as `Live.change`). With ``{"rate": 48000, "listen": "speech"}`` only what somebody
 says is spoken, and who begins to speak interrupts the face. Once a second the server answers with
-its status as JSON. To ``{"offer": "SDP"}`` it answers ``{"answer": "SDP"}``, or null where aiortc
-is missing; once WebRTC is connected frames come that way, until ``{"do": "websocket"}``. ``POST
-/speak`` takes a sound file for the page that names itself: ``/speak?session=…``. ``GET /choices``
-names faces and voices (JSON), ``GET /faces/NAME/picture`` is a face (JPEG).
+its status as JSON. While a text is spoken it is told ``{"caption": "text", "voice": "de"}``, at its
+end ``{"caption": ""}``. To ``{"offer": "SDP"}`` it answers ``{"answer": "SDP"}``, or null where
+aiortc is missing; once WebRTC is connected frames come that way, until ``{"do": "websocket"}``.
+``POST /speak`` takes a sound file for the page that names itself: ``/speak?session=…``. ``GET
+/choices`` names faces and voices (JSON), ``GET /faces/NAME/picture`` is a face (JPEG).
 
 ``GET /operator`` is a page of all sessions, made from ``GET /sessions`` (JSON), ``GET
 /sessions/NAME/picture`` (JPEG) and ``POST /sessions/NAME``, which takes the commands above. ``GET

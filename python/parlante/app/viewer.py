@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from parlante.app.listening import Listening
 from parlante.app.logs import event
 from parlante.app.peer import AVAILABLE, Peer
+from parlante.app.utterances import SILENT, Caption, Utterances
 from parlante.contract import SAMPLE_RATE, Float, Image
 from parlante.errors import AudioError, ParlanteError, SessionClosedError, shown
 from parlante.runtime.bundle import Bundle
@@ -155,7 +156,7 @@ class Viewer:
 
         ``count`` is told of the session's states before and after each frame.
         """
-        self.live = live
+        self.live, self._utterances = live, Utterances(live)
         self.uploading = asyncio.Lock()  # held while a sound file comes: one at a time
         self._frame: Frame | None = None  # the latest
         self._peer: Peer | None = None
@@ -211,16 +212,16 @@ class Viewer:
         if "rate" in asked:
             self._rate, self._listening = check_sample_rate(asked["rate"]), None
             if asked.get("listen") == "speech":
-                self._listening = Listening(self.live, self._bundle, self._rate)
+                self._listening = Listening(self._utterances, self._bundle, self._rate)
         elif "offer" in asked:
             await self._over_webrtc(str(asked["offer"]))
         elif asked.get("do") == "websocket":
             await self._over_socket()
         elif asked.get("do") == "interrupt":
-            self.live.interrupt()
+            self._utterances.interrupt()
         elif asked.get("do") == "flush":
             if self._listening is None:
-                self.live.flush()
+                self._utterances.flush()
             else:
                 self._listening.end()
         elif isinstance(asked.get("change"), dict):
@@ -232,18 +233,19 @@ class Viewer:
             self._voice = asked["voice"]
         elif "say" in asked:
             text = str(asked["say"])[:MAX_TEXT]
-            self.say(*await asyncio.to_thread(speech_of, text, self._voice))
+            voice = self._voice
+            read = await asyncio.to_thread(speech_of, text, voice)
+            self.say(*read, Caption(text, voice))
         else:
             raise ParlanteError(f"unknown command {shown(list(asked))}; there are {COMMANDS}")
 
-    def say(self, samples: Float, rate: int) -> None:
-        """Speak samples float32 [n], an utterance.
+    def say(self, samples: Float, rate: int, caption: Caption = SILENT) -> None:
+        """Speak samples float32 [n], an utterance; the page shows a text's ``caption`` meanwhile.
 
         Raises:
             ParlanteError: too much waits already, or the session is over.
         """
-        self.live.push_audio(samples, rate)
-        self.live.flush()
+        self._utterances.say(samples, rate, caption)
 
     def picture(self) -> bytes:
         """What is shown at this moment, a JPEG; nothing before the first frame."""
@@ -273,7 +275,7 @@ class Viewer:
 
     def _hear(self, samples: NDArray[np.int16]) -> None:
         if self._listening is None:
-            self.live.push_audio(samples, self._rate)
+            self._utterances.push_audio(samples, self._rate)
         else:
             self._listening.push(to_mono(samples))
 
@@ -297,9 +299,13 @@ class Viewer:
 
     async def _send_frames(self) -> None:
         before = told = LiveStatus(0, 0, 0.0, 0.0)
+        caption = SILENT
         since, spoken = time.monotonic(), 0  # the latter in samples, as frames have it
         await asyncio.wait_for(self._socket.send_json({"session": self._name}), PATIENCE)
         async for frame in self.live:
+            before_it, caption = caption, self._utterances.caption(frame)
+            if caption != before_it:
+                await asyncio.wait_for(self._socket.send_json(caption.told()), PATIENCE)
             await self._deliver(frame)
             status = self.live.status()
             self._count(before, status)

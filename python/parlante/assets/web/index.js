@@ -17,6 +17,14 @@ let socket = null, again = 0, session = "", voice = asked.get("voice"), start = 
 const fail = (text, tongue = language) => { Object.assign($("error"), { textContent: text, lang: tongue }); };
 const begin = () => { fail(""); stream.muted = false; return sound.resume(); };
 
+// The text that is spoken, in its voice's language.
+function caption(text = "", tag = null) {
+  $("caption").textContent = text;
+  if (tag) $("caption").lang = tag; else $("caption").removeAttribute("lang");
+}
+// In a kiosk it is above all that can be touched.
+new ResizeObserver(([panel]) => document.body.style.setProperty("--panel", `${panel.contentRect.height}px`)).observe(document.querySelector(".panel"));
+
 // Over WebRTC picture and sound come as a stream, which is in step by itself.
 const stream = document.createElement("video");
 Object.assign(stream, { muted: true, playsInline: true });
@@ -98,6 +106,7 @@ function told(text) {
     if (news.answer === null) hangUp();
     else peer?.setRemoteDescription({ type: "answer", sdp: news.answer }).catch(hangUp);
   }
+  else if ("caption" in news) caption(news.caption, news.voice);
   else if (news.error) fail(news.error, "en");
   else figures.data = word("figures", {
     fps: news.fps,
@@ -180,6 +189,7 @@ function connect() {
 
 function leave() {
   session = "";
+  caption();
   hangUp();
   hush();
   stopped = false;
@@ -189,7 +199,7 @@ function leave() {
 function show(picture, width, height) {
   if (canvas.width !== width || canvas.height !== height) {
     Object.assign(canvas, { width, height });
-    canvas.style.setProperty("--aspect", width / height);
+    canvas.parentElement.style.setProperty("--aspect", width / height);
   }
   pen.drawImage(picture, 0, 0);
 }
@@ -229,6 +239,7 @@ $("say").onsubmit = event => {
 $("stop").onclick = () => {
   fail("");
   tell({ do: "interrupt" });
+  caption();
   hush();
   start = null;
   stopped = true;
