@@ -29,7 +29,7 @@ def test_the_face_fills_the_screen_under_one_button(width: int, height: int) -> 
         (button,) = await page.evaluate(CONTROLS)
         assert button[0] >= 0 and button[2] <= width and button[3] <= height
         assert button[3] - button[1] >= 96
-        assert await page.inner_text("#microphone") == "Touch to talk"
+        assert await page.inner_text("#microphone") == "Touch or hold to talk"
         assert not await page.is_visible("#status")
         for axis in ("Width", "Height"):
             assert await page.evaluate(f"document.body.scroll{axis} <= window.inner{axis}")

@@ -160,3 +160,42 @@ def test_the_microphone_goes_on_after_the_connection_was_lost(talk: Path) -> Non
         await until(page, client, lambda told: not told["speaking"] and told["queued_s"] == 0)
 
     with_microphone(talk, check, "/?kiosk")
+
+
+async def press(page: Any, how: str, down: bool) -> None:
+    """Press the kiosk's button, or let it go, with the pointer or a key."""
+    if how == "pointer":
+        await page.hover("#microphone")
+        await (page.mouse.down() if down else page.mouse.up())
+    else:
+        await page.focus("#microphone")
+        await (page.keyboard.down(how) if down else page.keyboard.up(how))
+
+
+@pytest.mark.parametrize("how", ["pointer", " ", "Enter"])
+def test_a_button_that_is_held_listens_as_long(talk: Path, how: str) -> None:
+    """And one that is touched shortly until it is touched again."""
+
+    async def check(page: Any, client: Client) -> None:
+        opened = page.locator("#microphone.on")
+        await press(page, how, True)
+        await opened.wait_for()
+        await until(page, client, lambda told: told["speaking"])
+        assert await page.inner_text("#microphone") == "Let go when done"
+        await press(page, how, False)
+        await opened.wait_for(state="detached")
+        assert await page.inner_text("#microphone") == "Touch or hold to talk"
+        # What was being said is an utterance that ends.
+        await until(page, client, lambda told: not told["speaking"] and told["queued_s"] == 0)
+        for is_open in (True, False):
+            await press(page, how, True)
+            await press(page, how, False)
+            await opened.wait_for(state="attached" if is_open else "detached")
+            await page.wait_for_timeout(600)
+            assert await opened.count() == is_open
+        await page.evaluate("document.getElementById('microphone').click()")
+        await opened.wait_for()
+        assert await page.inner_text("#microphone") == "Done"
+        assert not await page.text_content("#error")
+
+    with_microphone(talk, check, "/?kiosk")

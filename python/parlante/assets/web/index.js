@@ -287,17 +287,49 @@ function shut() {
   label();
 }
 function label() {
-  const [off, on] = kiosk ? ["touch_to_talk", "done"] : ["microphone", "microphone_off"];
+  const [off, on] = kiosk ? ["touch_to_talk", holds() ? "let_go" : "done"] : ["microphone", "microphone_off"];
   $("microphone").lastElementChild.textContent = word(microphone ? on : off);
   $("microphone").classList.toggle("on", microphone !== null);
 }
+async function startListening() {
+  await begin();
+  await listen().catch(error => fail(word("no_microphone", { reason: error.message })));
+  label();
+}
+const toggle = () => microphone ? shut() : startListening();
+
+// A kiosk's button listens at once. Held, it listens until it is let go; a short touch leaves the microphone open, or shuts it.
+const HOLD = 400;  // milliseconds that a short touch takes at most
+let press = null, opening = null;
+const holds = () => press !== null && performance.now() - press.since > HOLD;
+function hold() {
+  if (press) return;
+  if (!microphone) opening ??= startListening().finally(() => { opening = null; });
+  press = { since: performance.now(), opened: opening };
+  setTimeout(label, HOLD + 20);
+}
+async function letGo() {
+  if (!press) return;
+  const { opened } = press, shuts = holds() || !opened;
+  press = null;
+  sound.resume();  // a finger's touch counts for the browser when it is lifted
+  await opened;
+  if (microphone && shuts) shut();
+}
+const talk = $("microphone"), isPress = ({ key }) => key === "Enter" || key === " ";
+if (kiosk) {
+  talk.onpointerdown = event => {
+    if (event.button !== 0) return;
+    talk.setPointerCapture(event.pointerId);
+    hold();
+  };
+  talk.onpointerup = talk.onpointercancel = talk.onblur = letGo;
+  talk.onkeydown = event => { if (isPress(event)) { event.preventDefault(); hold(); } };
+  talk.onkeyup = event => { if (isPress(event)) { event.preventDefault(); letGo(); } };
+  talk.onclick = event => { if (event.detail === 0) toggle(); };  // of a program that reads screens
+  talk.oncontextmenu = event => event.preventDefault();
+} else talk.onclick = toggle;
 label();
 // A screen in a lobby stays lit.
 if (kiosk) navigator.wakeLock?.request("screen").catch(() => {});
-$("microphone").onclick = async () => {
-  await begin();
-  if (microphone) shut();
-  else await listen().catch(error => fail(word("no_microphone", { reason: error.message })));
-  label();
-};
 connect();
