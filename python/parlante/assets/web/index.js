@@ -17,6 +17,11 @@ let socket = null, again = 0, session = "", voice = asked.get("voice"), start = 
 const fail = (text, tongue = language) => { Object.assign($("error"), { textContent: text, lang: tongue }); };
 const begin = () => { fail(""); stream.muted = false; return sound.resume(); };
 
+function tellState(key) {
+  $("state").dataset.word = key;
+  $("state").textContent = word(key);
+}
+
 // The text that is spoken, in its voice's language.
 function caption(text = "", tag = null) {
   $("caption").textContent = text;
@@ -96,7 +101,7 @@ function told(text) {
   if (news.session) {
     session = news.session;
     fail("");
-    $("state").textContent = word("ready");
+    tellState("ready");
     tell({ change: { mood: $("mood").value, gaze: $("gaze").value } });
     if (voice) tell({ voice });
     if (microphone) tell(listening());
@@ -122,7 +127,8 @@ async function choices() {
   if (!answer?.ok) return;
   const { faces, voices } = await answer.json();
   const shown = asked.get("face") ?? faces[0], offered = faces.length > 1 ? faces : [];
-  canvas.ariaLabel = word("face", { name: shown });
+  canvas.dataset.name = shown;
+  nameFace();
   // A kiosk's screen is filled with the face's picture, out of focus, around the face.
   if (kiosk && faces.includes(shown)) document.body.style.setProperty("--around", `url("${pictureOf(shown)}")`);
   $("faces").hidden = offered.length === 0;
@@ -130,9 +136,10 @@ async function choices() {
     $("faces").replaceChildren(...offered.map(tile));
   }
   for (const button of $("faces").children) button.ariaPressed = button.textContent === shown;
-  voice ??= voices.find(tag => tag.split("-")[0] === language) ?? voices[0] ?? null;
+  voice ??= voices.find(tag => base(tag) === language) ?? voices[0] ?? null;
   if (voice) tell({ voice });
   if (voices.length < 2) return;
+  if (kiosk) { offerLanguages(voices); return; }
   if (!$("voice")) {
     $("voices").replaceWith($("voices").content);
     worded(document);
@@ -140,6 +147,38 @@ async function choices() {
   }
   $("voice").replaceChildren(...voices.map(tag => new Option(languageName(tag), tag)));
   $("voice").value = voice;
+}
+
+const nameFace = () => { canvas.ariaLabel = word("face", { name: canvas.dataset.name }); };
+
+// In a kiosk a voice is a language, and the page's words go over to it, where they can.
+function offerLanguages(voices) {
+  const several = tag => voices.filter(other => base(other) === base(tag)).length > 1;
+  $("languages").hidden = false;
+  if ($("languages").children.length !== voices.length) $("languages").replaceChildren(...voices.map(tag => {
+    const button = document.createElement("button"), name = languageName(several(tag) ? tag : base(tag), tag);
+    Object.assign(button, { type: "button", lang: tag, value: tag });
+    button.textContent = name.charAt(0).toLocaleUpperCase() + name.slice(1);
+    button.onclick = () => { begin(); choose(tag); };
+    return button;
+  }));
+  pressLanguage();
+}
+function pressLanguage() {
+  for (const button of $("languages").children) button.ariaPressed = button.value === voice;
+}
+function choose(tag) {
+  voice = tag;
+  tell({ voice });
+  asked.set("voice", tag);
+  if (hasWords(tag)) {
+    asked.set("lang", base(tag));
+    speak(tag);
+    nameFace();
+    label();
+  }
+  history.replaceState(null, "", "?" + asked);
+  pressLanguage();
 }
 
 const pictureOf = name => `/faces/${encodeURIComponent(name)}/picture${location.search}`;
@@ -156,7 +195,7 @@ function tile(name) {
     begin();
     asked.set("face", name);
     history.replaceState(null, "", "?" + asked);
-    $("state").textContent = word("connecting");
+    tellState("connecting");
     connect();
   };
   return button;
@@ -179,7 +218,7 @@ function connect() {
     // Why, a socket that was refused does not say; asked in the usual way the server does.
     const answer = await fetch("/live" + location.search).catch(() => null);
     if (own !== socket) return;
-    $("state").textContent = word("lost");
+    tellState("lost");
     figures.data = "";
     if (answer === null) fail(word("no_answer"));
     else fail([404, 503].includes(answer.status) ? await answer.text() : "", "en");

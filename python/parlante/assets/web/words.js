@@ -1,9 +1,9 @@
 // The page's own words, from words.json, in the language that ?lang= or the browser asks for.
 const WORDS = JSON.parse(document.getElementById("words").textContent);
 const asked = new URLSearchParams(location.search);
-const language = [asked.get("lang") ?? "", ...navigator.languages]
-  .map(tag => tag.toLowerCase().split("-")[0]).find(tag => Object.hasOwn(WORDS, tag)) ?? "en";
-document.documentElement.lang = language;
+const base = tag => tag.toLowerCase().split("-")[0];
+const hasWords = tag => Object.hasOwn(WORDS, base(tag));
+let language = base([asked.get("lang") ?? "", ...navigator.languages].find(hasWords) ?? "en");
 
 const word = (key, values = {}) => WORDS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
@@ -13,11 +13,17 @@ function worded(root) {
   for (const element of root.querySelectorAll("[data-label]")) element.ariaLabel = word(element.dataset.label);
   for (const element of root.querySelectorAll("[data-inside]")) element.placeholder = word(element.dataset.inside);
 }
-worded(document);
 
-// "de" and "en-gb" as people call them; what is no name of a language stays.
-function languageName(tag) {
+// All of the page's words, in this language from now on.
+function speak(tag) {
+  language = document.documentElement.lang = base(tag);
+  worded(document);
+}
+speak(language);
+
+// "de" and "en-gb" as people who speak ``tongue`` call them; what is no name of a language stays.
+function languageName(tag, tongue = language) {
   try {
-    return new Intl.DisplayNames(language, { type: "language" }).of(tag);
+    return new Intl.DisplayNames(tongue, { type: "language" }).of(tag);
   } catch { return tag; }
 }
