@@ -9,11 +9,13 @@ import re
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from parlante.app import bodies
 from parlante.app.serve import MAX_COMMAND, MAX_UPLOAD
+from parlante.app.viewer import Viewer
 from tests.app.test_serve import Client, served
 
 PROCESS = Path("/proc/self")
@@ -107,3 +109,44 @@ def test_a_body_that_is_cut(caplog: pytest.LogCaptureFixture) -> None:
 
     served(check)
     assert not caplog.records
+
+
+def test_a_request_for_a_socket_without_a_key(caplog: pytest.LogCaptureFixture) -> None:
+    async def check(client: Client) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        lines = [
+            b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket",
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13",
+            b"Sec-WebSocket-Key: \xff\xff\r\n\r\n",
+        ]
+        writer.write(b"\r\n".join(lines))
+        assert b" 400 " in await reader.readline()
+        writer.close()
+        assert (await (await client.get("/healthz")).json())["sessions"] == 0
+
+    served(check)
+    assert not caplog.records
+
+
+def test_many_commands_leave_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 changes of one visitor's microphone are not all made before another one has frames."""
+    obey, made = Viewer.obey, 0
+
+    async def counted(viewer: Viewer, asked: dict[str, Any]) -> None:
+        nonlocal made
+        await obey(viewer, asked)
+        made += 1
+
+    monkeypatch.setattr(Viewer, "obey", counted)
+
+    async def check(client: Client) -> None:
+        async with client.ws_connect("/live") as noisy, client.ws_connect("/live") as visitor:
+            for one in (noisy, visitor):
+                await one.receive_json()
+            for number in range(300):
+                await noisy.send_json({"rate": 8000 + 7 * number, "listen": "speech"})
+            for _ in range(50):
+                await visitor.receive()
+            assert 0 < made < 250
+
+    served(check)

@@ -93,6 +93,10 @@ def test_the_command_line(given: list[str]) -> None:
         address = process.stdout.readline().split()[-1]
         with urlopen(address) as answer:
             assert answer.status == 200
+        for head in (f"GET /\xff?token={SECRET} HTTP/1.1", f"GET /?token={SECRET} HTTP/9.x"):
+            with sockets.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(f"{head}\r\nHost: 127.0.0.1\r\n\r\n".encode("latin-1"))
+                assert b" 400 " in client.recv(64)
         process.terminate()
         said = process.stderr.read()
     assert SECRET in address and SECRET not in said

@@ -43,6 +43,15 @@ def failed(error: ParlanteError, *, as_json: bool) -> None:
         print(f"parlante: {told}", file=sys.stderr)  # noqa: T201
 
 
+def is_ours(record: logging.LogRecord) -> bool:
+    """Whether a record of aiohttp's is no malformed request, which would be logged with its token.
+
+    For `logging.Logger.addFilter`.
+    """
+    kind = record.exc_info and record.exc_info[0]
+    return not kind or kind.__module__ != "aiohttp.http_exceptions"
+
+
 class JsonLines(logging.Formatter):
     """A record as JSON: time (ISO 8601, UTC), level, logger, message, and an `event`'s fields."""
 

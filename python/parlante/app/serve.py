@@ -22,6 +22,7 @@ all but ``/healthz`` ask for it: ``?token=TOKEN``, or the header ``Authorization
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import ssl
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ from parlante.app.bodies import body_of
 from parlante.app.choices import Choices
 from parlante.app.decoding import Decoder
 from parlante.app.health import CONTENT_TYPE, Health
-from parlante.app.logs import event
+from parlante.app.logs import event, is_ours
 from parlante.app.pages import page, policy
 from parlante.app.viewer import BAD_MESSAGES, Attraction, Viewer, command_of
 from parlante.avatar import Avatar
@@ -83,7 +84,7 @@ class _Server:
         self._limit, self._attraction = sessions, attraction
         self._viewers: dict[str, Viewer] = {}
         self._running = 0
-        self._decoder = Decoder()
+        self._decoder, self._decoding = Decoder(), asyncio.Lock()  # one file at a time
         self._health = Health(sessions, lambda: self._running)
 
     def application(self) -> web.Application:
@@ -144,7 +145,10 @@ class _Server:
         self._running += 1
         try:
             with suppress(ConnectionError):  # whoever has left gets no answer
-                await socket.prepare(request)
+                try:
+                    await socket.prepare(request)
+                except ValueError as error:  # a key that is no text
+                    raise web.HTTPBadRequest(text="that is no request for a WebSocket") from error
                 await self._session(socket, face)
         finally:
             self._running -= 1
@@ -210,7 +214,8 @@ class _Server:
         async with viewer.uploading:
             body = await body_of(request, MAX_UPLOAD)
             try:
-                samples, rate = await asyncio.to_thread(self._decoder.decode, body)
+                async with self._decoding:
+                    samples, rate = await asyncio.to_thread(self._decoder.decode, body)
                 viewer.say(samples, rate)
             except ParlanteError as error:
                 event("file refused", name=request.query["session"], error=error)
@@ -289,6 +294,7 @@ def serve(
         event("serving", address=address, version=__version__)
 
     served = application(faces, token=token or None, **keywords)
+    logging.getLogger("aiohttp.server").addFilter(is_ours)
     try:
         web.run_app(
             served,

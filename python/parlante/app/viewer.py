@@ -41,6 +41,7 @@ READING = 20  # seconds for which a voice may work on them
 JPEG_QUALITY = 88
 HEADER = struct.Struct("<QI")
 LEAST_SILENCE = 5  # seconds before an `Attraction`
+COMMAND_S = 0.02  # seconds from one command to the next
 TELL = 25  # frames from one status to the next
 PATIENCE = 1.0  # seconds; a connection that takes nothing for so long is dead
 COMMANDS = "rate, offer, change, say, and do: websocket, interrupt or flush"
@@ -185,6 +186,8 @@ class Viewer:
         try:
             async for message in self._socket:
                 await self.take(message)
+                # However many come at once, others have their turn.
+                await asyncio.sleep(0 if message.type == WSMsgType.BINARY else COMMAND_S)
         finally:
             self.live.close()
             await sending
