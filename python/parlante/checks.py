@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Sequence
+from io import BufferedReader
 from os import PathLike
 from pathlib import Path
 
@@ -63,6 +67,27 @@ def path_of(given: str | PathLike[str], error: type[ParlanteError]) -> Path:
         return Path(given)
     except TypeError:
         raise error(f"the path is {shown(given)}; give a text or a pathlib.Path") from None
+
+
+def open_file(path: Path) -> BufferedReader:
+    """A file to be read. OSError: also for a pipe or a device, of which nobody knows the end."""
+    return open(path, "rb", opener=_descriptor)
+
+
+def read_file(path: Path) -> bytes:
+    """All that a file holds. OSError as of `open_file`."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def _descriptor(path: str, flags: int) -> int:
+    # Without waiting for who writes to a pipe.
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind) or stat.S_ISDIR(kind):  # a folder is refused by `open`
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "a pipe or a device, no file")
 
 
 def choice(name: str, value: str, known: Sequence[str]) -> str:

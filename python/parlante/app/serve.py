@@ -41,6 +41,7 @@ from parlante.app.logs import event, is_ours
 from parlante.app.pages import page, policy
 from parlante.app.viewer import BAD_MESSAGES, Attraction, Viewer, command_of
 from parlante.avatar import Avatar
+from parlante.checks import open_file
 from parlante.errors import ParlanteError, reason
 from parlante.options import RenderOptions
 
@@ -313,6 +314,8 @@ def serve(
 def _secured(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
+        for path in (certificate, key):
+            open_file(path).close()
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise ParlanteError(

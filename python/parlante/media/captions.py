@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+from parlante.checks import open_file
 from parlante.errors import OutputError, ParlanteError, reason
 from parlante.media.codecs import STANDARD_OUTPUT
 from parlante.media.files import write_whole
@@ -16,6 +17,7 @@ from parlante.media.folder import is_numbered
 
 SUFFIXES: Final = (".srt", ".vtt")
 LINE: Final = 42  # characters of a line
+MOST_BYTES: Final = 4 * 2**20  # of a transcript
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,16 @@ def read_transcript(path: Path) -> str:
     """The text of a file in UTF-8.
 
     Raises:
-        ParlanteError: it cannot be read.
+        ParlanteError: it cannot be read, or is longer than 4 MiB.
     """
     try:
-        return path.read_text("utf-8-sig")
+        with open_file(path) as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise ParlanteError(
+                f"{path} is longer than {MOST_BYTES} bytes; give the text of what is said alone"
+            )
+        return text.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise ParlanteError(
             f"{path} cannot be read ({reason(error)}); give a text file, UTF-8"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 import av
 import av.container
 
+from parlante.checks import open_file
 from parlante.errors import ParlanteError, reason
 
 # Demuxers that a file may pick. Playlists, scripts and devices (hls, concat, lavfi, ...) are left
@@ -20,7 +22,7 @@ _FORMATS: Final = (
 
 
 class Unchanged:
-    """A file that has to stay as it is while it is read; pipes may not."""
+    """A file that has to stay as it is while it is read."""
 
     def __init__(self, path: Path, error_type: type[ParlanteError]) -> None:
         """Make it before the file is opened."""
@@ -53,8 +55,9 @@ def open_media(path: Path, error_type: type[ParlanteError]) -> av.container.Inpu
     try:
         if path.is_dir():
             raise error_type(f"{path} is a folder; give the path of a media file")
-        if path.stat().st_size == 0:
-            raise error_type(f"{path} is empty (0 bytes); give a media file")
+        with open_file(path) as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise error_type(f"{path} is empty (0 bytes); give a media file")
         return av.open(
             f"file:{path}",
             mode="r",

@@ -6,6 +6,7 @@ Pillow reads the files: it knows more of the formats that photos come in than Op
 
 import io
 import logging
+import os
 import struct
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
+from parlante.checks import open_file
 from parlante.contract import Image, Picture
 from parlante.errors import ImageError, reason
 
@@ -82,8 +84,8 @@ def load_image(source: Picture) -> Photo:
     try:
         if path.is_dir():
             raise ImageError(f"{path} is a folder; give the path of an image file")
-        with path.open("rb") as file:
-            if path.is_file() and path.stat().st_size == 0:
+        with open_file(path) as file:
+            if os.fstat(file.fileno()).st_size == 0:
                 raise ImageError(f"{path} is empty (0 bytes); give an image file")
             return _from_file(file, str(path))
     except FileNotFoundError as error:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from parlante.checks import frame_pixels
+from parlante.checks import frame_pixels, read_file
 from parlante.contract import ATLAS, EXPRESSION, IDENTITY, VERTICES, Float, Image
 from parlante.errors import ImageError, OutputError, reason
 from parlante.face.patches import Patches
@@ -279,7 +279,7 @@ def _resized(image: Image, width: int, height: int) -> Image:
 def read_portrait(path: Path) -> Portrait:
     """Load a portrait saved by `Portrait.dump`; ImageError when there is none."""
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise ImageError(
             f"{path} cannot be read ({reason(error)}); give a file made by Avatar.save"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from parlante import __version__
+from parlante.checks import read_file
 from parlante.errors import OutputError, ParlanteError, reason
 from parlante.media.files import PartialFile
 
@@ -48,7 +49,7 @@ class Credentials:
             ParlanteError: they cannot be read, or do not belong together.
         """
         try:
-            made = cls(chain.read_bytes(), key.read_bytes())
+            made = cls(read_file(chain), read_file(key))
             made.signer()
         except Exception as error:  # c2pa and OSError
             raise ParlanteError(
@@ -73,7 +74,7 @@ class Credentials:
                 partial.path.chmod(0o600)
                 partial.path.write_bytes(made.key + made.chain)
                 partial.commit()
-            key, begin, chain = path.read_bytes().partition(b"-----BEGIN CERTIFICATE")
+            key, begin, chain = read_file(path).partition(b"-----BEGIN CERTIFICATE")
         except (OSError, OutputError) as error:
             raise ParlanteError(
                 f"{path}: there is no certificate and none can be kept ({reason(error)}); set "

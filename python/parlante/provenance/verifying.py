@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from parlante.checks import path_of
+from parlante.checks import open_file, path_of
 from parlante.contract import Image
 from parlante.errors import ImageError, ParlanteError, reason, shown
 from parlante.media.photo import load_image
@@ -106,7 +106,7 @@ def _manifest_of(path: Path) -> Provenance:
     import c2pa
 
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             reader = c2pa.Reader.try_create(path.suffix.lower().lstrip("."), file)
             if reader is None:
                 return Provenance()

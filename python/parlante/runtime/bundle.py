@@ -20,7 +20,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from parlante.checks import path_of
+from parlante.checks import path_of, read_file
 from parlante.errors import BundleError, DeviceError, shown
 from parlante.runtime.assets import networks_folder
 from parlante.runtime.manifest import MANIFEST, REINSTALL, Manifest
@@ -189,7 +189,7 @@ class Bundle:
         if entry is None:
             raise BundleError(f"model bundle: {path} is not in the manifest; {REINSTALL}")
         try:
-            content = path.read_bytes()
+            content = read_file(path)
         except OSError as error:
             raise BundleError(
                 f"model bundle: {path} cannot be read ({error.strerror}); {REINSTALL}"

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, Final
 
+from parlante.checks import read_file
 from parlante.contract import (
     FFT_SIZE,
     HOP_LENGTH,
@@ -66,7 +67,7 @@ class Manifest:
             BundleError: missing, no valid manifest, or for another version of parlante.
         """
         try:
-            content = json.loads(path.read_bytes())
+            content = json.loads(read_file(path))
         except OSError as error:
             raise BundleError(
                 f"model bundle: {path} cannot be read ({error.strerror}); reinstall parlante, or "
