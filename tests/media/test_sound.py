@@ -186,6 +186,7 @@ def test_bad_floats_in_a_file(tmp_path: Path, value: float, says: str) -> None:
         ("fast.m4a", "ipod", "aac", {"movflags": "+faststart"}),
         ("a.mkv", "matroska", "aac", {}),
         ("a.aiff", "aiff", "pcm_s16be", {}),
+        ("a.au", "au", "pcm_s16be", {}),
     ],
 )
 @pytest.mark.parametrize("part", [0.02, 0.5, 0.9])
@@ -206,6 +207,22 @@ def test_wav_cut_between_samples(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8000])
     with pytest.raises(AudioError, match="cut short"):
         list(decode_audio(path))
+
+
+@pytest.mark.parametrize("missing", [0, 2, 16000])
+@pytest.mark.parametrize("known", [True, False])
+def test_au_cut_between_samples(tmp_path: Path, missing: int, known: bool) -> None:
+    """One written to a pipe does not know its length; others do, to the byte."""
+    path = tmp_path / "cut.au"
+    soundfile.write(path, np.zeros(16000, np.int16), 16000)
+    data = path.read_bytes()
+    head = data[:8] + (data[8:12] if known else b"\xff" * 4)
+    path.write_bytes(head + data[12 : len(data) - missing])
+    if known and missing:
+        with pytest.raises(AudioError, match="cut short"):
+            list(decode_audio(path))
+    else:
+        assert len(joined(decode_audio(path))) == 16000 - missing // 2
 
 
 @pytest.mark.parametrize("stated", [0, 0x7FFFFFFF, 0xFFFFFFFF])

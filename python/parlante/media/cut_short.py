@@ -9,6 +9,7 @@ def is_cut_short(path: Path, formats: frozenset[str], packets: int) -> bool:
     """Whether a file of FFmpeg's ``formats``, of which ``packets`` were read, ends too early."""
     return (
         ("wav" in formats and _is_cut_riff(path))
+        or ("au" in formats and _is_cut_au(path))
         or ("ogg" in formats and _is_cut_ogg(path))
         or ("mp3" in formats and _is_cut_mp3(path, packets))
     )
@@ -24,6 +25,18 @@ def _is_cut_riff(path: Path) -> bool:
         size = file.seek(0, 2)
     stated = int.from_bytes(head[4:8], "little")
     return head[:4] == b"RIFF" and 0 < stated < 0x7FFF0000 and size < stated
+
+
+def _is_cut_au(path: Path) -> bool:
+    """Whether an AU file is shorter than its header says; FFmpeg goes by the file's size.
+
+    Writers that cannot seek leave 2^32 - 1 for the length of the data.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+        size = file.seek(0, 2)
+    begin, stated = (int.from_bytes(head[at : at + 4], "big") for at in (4, 8))
+    return stated != 0xFFFFFFFF and size < begin + stated
 
 
 def _is_cut_ogg(path: Path) -> bool:
