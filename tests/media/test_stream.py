@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import av
 import numpy as np
@@ -68,6 +69,20 @@ def test_stream_arrives_whole() -> None:
 def test_streams_that_cannot_be(url: str) -> None:
     with pytest.raises(OutputError, match=url.partition("?")[0]):
         StreamWriter(url, width=64, height=64)
+
+
+@pytest.mark.parametrize("url", ["tcp://[::1", "tcp://[", "rtmp://a:b]c@[/x"])
+def test_hosts_that_cannot_be(url: str) -> None:
+    with pytest.raises(OutputError, match="no such host") as caught:
+        StreamWriter(url, width=64, height=64)
+    assert "b]c" not in str(caught.value)  # it may be a password
+
+
+@pytest.mark.parametrize("given", ["a", [1], None, float("nan")])
+@pytest.mark.parametrize("name", ["kilobits", "patience"])
+def test_numbers_that_are_none(name: str, given: Any) -> None:
+    with pytest.raises(OutputError, match=f"{name} is"):
+        StreamWriter("tcp://127.0.0.1:9", width=64, height=64, **{name: given})
 
 
 def test_a_listener_that_leaves() -> None:

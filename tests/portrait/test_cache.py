@@ -66,6 +66,14 @@ def test_damaged_cache_entry_is_made_anew(
     assert len(counted) == 5
 
 
+def test_a_link_to_itself_is_made_anew(tmp_path: Path, counted: list[int]) -> None:
+    first = Avatar(PHOTO, cache=False).portrait
+    file = tmp_path / f"{first.key}.npz"
+    file.symlink_to(file)
+    assert_same_portrait(Avatar(PHOTO, cache=tmp_path).portrait, first)
+    assert len(counted) == 2
+
+
 def test_an_entry_under_another_name_is_made_anew(
     tmp_path: Path, counted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

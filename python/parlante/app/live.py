@@ -41,7 +41,8 @@ _log = logging.getLogger("parlante")
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0, or 128 and the number of the signal that ended it."""
-    keep_inputs(Path(arguments.output), [*arguments.photo, arguments.background])
+    if "://" not in arguments.output:
+        keep_inputs(Path(arguments.output), [*arguments.photo, arguments.background])
     rate, options = check_sample_rate(arguments.rate), render_options(arguments)
     if options.pixels != "rgb":
         raise ParlanteError(f"pixels={options.pixels!r}; files, streams and cameras take rgb")

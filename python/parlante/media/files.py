@@ -9,12 +9,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from parlante.errors import OutputError, reason
 from parlante.media.hidden import Hidden
 
 Own = TypeVar("Own", bound="WholeOrNothing")
+
+# Of names that no file can have: too long, with a zero byte, with a link that leads to itself.
+_NAMES: Final = (OSError, ValueError, RuntimeError)
 
 
 class WholeOrNothing(ABC):
@@ -86,10 +89,8 @@ class PartialFile:
                 )
             if target.exists() and not target.is_file():
                 raise OutputError(f"{target} is there and is no file; choose another name")
-        except (OSError, ValueError) as error:  # ValueError: a zero byte
-            raise OutputError(
-                f"{target} cannot be a file ({reason(error)}); give another name"
-            ) from error
+        except _NAMES as error:
+            raise _no_name(target, error) from error
         self.target = target
         try:
             self._hidden = Hidden(target)
@@ -147,10 +148,22 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def keep_inputs(target: Path, inputs: Iterable[object]) -> None:
-    """OutputError if ``target`` is one of ``inputs``, by whatever name; what is no path is not."""
+    """OutputError if ``target`` is one of ``inputs``, by whatever name; what is no path is not.
+
+    OutputError also if it cannot be the name of a file.
+    """
+    try:
+        written = target.resolve()
+        written.exists()  # raises what is too long
+    except _NAMES as error:
+        raise _no_name(target, error) from error
     for one in inputs:
         with contextlib.suppress(OSError, ValueError):  # one of them is not there
-            if isinstance(one, (str, Path)) and target.resolve().samefile(one):
+            if isinstance(one, (str, Path)) and written.samefile(one):
                 raise OutputError(
                     f"{target} is read here, as {one}; give what is written another name"
                 )
+
+
+def _no_name(target: Path, error: Exception) -> OutputError:
+    return OutputError(f"{target} cannot be a file ({reason(error)}); give another name")

@@ -80,14 +80,14 @@ class FolderWriter(WholeOrNothing):
         self._path, self._name = Path(path).parent, Path(path).name
         if not is_numbered(Path(path)):
             raise OutputError(f"{path}: name the pictures by their number, as in shot/%06d.png")
-        if self._path.exists():
-            raise OutputError(
-                f"the folder {self._path} is there; one for pictures is made anew: name another"
-            )
         self._shape = (height, width, 4 if transparent else 3)
         self._channels, self._frames, self.samples, self._closed = channels, 0, 0, False
         self._open = contextlib.ExitStack()
         try:
+            if self._path.exists():
+                raise OutputError(
+                    f"the folder {self._path} is there; one for pictures is made anew: name another"
+                )
             self._hidden = Hidden(self._path, folder=True)
             self._partial = self._hidden.path
             self._sound = self._open.enter_context(wave.open(str(self._partial / SOUND), "wb"))  # noqa: SIM115

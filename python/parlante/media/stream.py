@@ -35,6 +35,7 @@ _TIMEOUT_S: Final = 10.0  # to connect, or to send a frame
 _AGAIN_S: Final = 1.0  # between two attempts to connect anew
 _STALL_S: Final = 0.5  # that a patient writer waits for a peer; less than moves a session's clock
 _WAITING: Final = 8  # frames that wait to be encoded and sent
+_NUMBERS: Final = (int, float, np.integer, np.floating)
 _FAULTS: Final = (av.FFmpegError, OSError, ValueError)
 # Whole packets of MPEG-TS, as many as fit an Ethernet frame: what receivers expect of UDP.
 _DATAGRAM: Final = 7 * 188
@@ -61,6 +62,12 @@ def _scheme_of(url: str) -> str:
     if scheme not in _STREAMS or "://" not in url:
         given = url if isinstance(url, str) else shown(url)
         raise OutputError(f"{given}: give a URL that starts with {', '.join(_STREAMS)}")
+    try:
+        urlsplit(url)
+    except ValueError:
+        raise OutputError(
+            f"{scheme}://…: there is no such host; give {scheme}://HOST:PORT, an IPv6 address in []"
+        ) from None
     return scheme
 
 
@@ -183,10 +190,10 @@ class StreamWriter:
                 f"{_public(url)}: this build of PyAV has no {scheme.upper()}; build PyAV against "
                 f"an FFmpeg with lib{scheme}, or send to {', '.join(others)}"
             )
-        if not 100 <= kilobits <= 50_000:
-            raise OutputError(f"kilobits is {kilobits}; give 100 to 50000")
-        if not 0 <= patience < math.inf:
-            raise OutputError(f"patience is {patience}; give seconds, 0 or more")
+        if not isinstance(kilobits, _NUMBERS) or not 100 <= kilobits <= 50_000:
+            raise OutputError(f"kilobits is {shown(kilobits)}; give 100 to 50000")
+        if not isinstance(patience, _NUMBERS) or not 0 <= patience < math.inf:
+            raise OutputError(f"patience is {shown(patience)}; give seconds, 0 or more")
         form = Format(width=width, height=height, fps=fps, sample_rate=sample_rate, preset=preset)
         self._name, self._patience = _public(url), patience
         self._shape = (height, width, 3)

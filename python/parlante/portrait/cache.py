@@ -41,11 +41,8 @@ class PortraitCache:
             if key in _memory:
                 _memory.move_to_end(key)
                 return _memory[key]
-        file = self._folder / f"{key}{SUFFIX}"
-        if not file.exists():
-            return None
         try:
-            portrait = read_portrait(file)
+            portrait = read_portrait(self._folder / f"{key}{SUFFIX}")
         except ImageError:
             return None  # made anew
         if portrait.key != key:
