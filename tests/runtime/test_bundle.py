@@ -80,5 +80,5 @@ def test_files_that_are_not_what_they_are_called(folder: Path) -> None:
     with pytest.raises(BundleError, match="no arrays"):
         Bundle.open(folder).arrays("table")
     (folder / "double.onnx").write_bytes(b"no network")
-    with pytest.raises(BundleError, match="cannot load network 'twice'"):
+    with pytest.raises(BundleError, match="network 'twice' is no ONNX file"):
         write_manifest(folder, PARTS, version="1")

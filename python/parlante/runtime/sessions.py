@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Final, Literal
 
 import onnxruntime
 
 from parlante.errors import BundleError, DeviceError, shown
+from parlante.runtime.external import has_external_data
 from parlante.runtime.machine import cpu_features, cuda_device_count
 from parlante.runtime.manifest import REINSTALL
 
@@ -61,9 +63,10 @@ def new_session(
     run more often; it does not keep memory for the next run.
 
     Raises:
-        BundleError: onnxruntime cannot load it.
+        BundleError: onnxruntime cannot load it, or some of it is in another file.
         DeviceError: it cannot run there.
     """
+    _check_whole(content, name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -73,6 +76,11 @@ def new_session(
     options.enable_cpu_mem_arena = not once
     # Between runs the cores belong to the native operators and to the other networks.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    # `_check_whole` knows this format only; and where it errs, no file is to be found.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.devnull
+    )
     try:
         session = onnxruntime.InferenceSession(
             content,
@@ -90,6 +98,21 @@ def new_session(
     if not runs_on(session, device):
         raise DeviceError(_device_failed(device, name, "it fell back to the CPU"))
     return session
+
+
+def _check_whole(content: bytes, name: str) -> None:
+    """BundleError if the network is not all in ``content``, whose digest is known."""
+    try:
+        elsewhere = has_external_data(content)
+    except ValueError as error:
+        raise BundleError(
+            f"model bundle: network {name!r} is no ONNX file ({error}); {REINSTALL}"
+        ) from error
+    if elsewhere:
+        raise BundleError(
+            f"model bundle: network {name!r} keeps data in another file, which no manifest "
+            f"knows; {REINSTALL}"
+        )
 
 
 def runs_on(session: onnxruntime.InferenceSession, device: Device) -> bool:
