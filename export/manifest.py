@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -13,7 +13,7 @@ from parlante import __version__
 from parlante.errors import BundleError
 from parlante.media.files import write_whole
 from parlante.runtime.manifest import FORMAT, FRONT_END, MANIFEST
-from parlante.runtime.sessions import new_session
+from parlante.runtime.sessions import new_session, signature
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def write_manifest(
             networks[name] = {
                 **part.extra,
                 "file": part.file,
-                "inputs": _signature(session.get_inputs()),
-                "outputs": _signature(session.get_outputs()),
+                "inputs": signature(session.get_inputs()),
+                "outputs": signature(session.get_outputs()),
             }
     manifest = {
         "format": FORMAT,
@@ -83,7 +83,3 @@ def write_manifest(
     path = folder / MANIFEST
     write_whole(path, f"{json.dumps(manifest, indent=1, ensure_ascii=False)}\n".encode())
     return path
-
-
-def _signature(values: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    return {value.name: {"type": value.type, "shape": value.shape} for value in values}

@@ -6,19 +6,27 @@ see `parlante.face.pose` for the axes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parlante.contract import VERTICES, Float, Image
+from parlante.checks import read_file
+from parlante.contract import EXPRESSION, IDENTITY, VERTICES, Float, Image
+from parlante.errors import BundleError
 from parlante.face.pose import Pose, fit_pose
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, RIGID
+from parlante.runtime.manifest import REINSTALL
+from parlante.runtime.npz import PARSER_ERRORS
 
 # Right eye first, as everywhere that both eyes are named.
 BLINK_MODES = ("eyeBlink_R", "eyeBlink_L")
+LIP_MODES = ("jaw", "mouth")  # begin the names of the lips'
 # What brows and the muscles around the eyes do, in the order of `Motion.brows`.
 BROW_MODES = (
     ("browInnerUp_R", "browInnerUp_L"),
@@ -35,6 +43,21 @@ IDENTITY_PRIOR = 0.05
 EXPRESSION_PRIOR = 0.005
 DEPTH_WEIGHT = 0.15  # MediaPipe's z is coarse next to its x and y
 FIT_ROUNDS = 4
+
+_FLOATS: Final = (np.dtype(np.float16), np.dtype(np.float32))
+# Types and shape of the arrays in a file, None: one or more.
+_ARRAYS: Final[Mapping[str, tuple[tuple[np.dtype[Any], ...], tuple[int | None, ...]]]] = {
+    "neutral": (_FLOATS[1:], (VERTICES, 3)),
+    "identity": (_FLOATS, (IDENTITY, VERTICES, 3)),
+    "expression": (_FLOATS, (EXPRESSION, VERTICES, 3)),
+    "motion": (_FLOATS, (EXPRESSION, VERTICES, 3)),
+    "lip_spread": (_FLOATS[1:], (None, None)),
+    "face_triangles": ((np.dtype(np.int32),), (None, 3)),
+    "teeth_vertices": (_FLOATS[1:], (None, 3)),
+    "teeth_places": (_FLOATS[1:], (None, 2)),
+    "teeth_triangles": ((np.dtype(np.int32),), (None, 3)),
+    "teeth_picture": ((np.dtype(np.uint8),), (None, None, 4)),
+}
 
 
 @dataclass(frozen=True)
@@ -76,18 +99,32 @@ class FaceModel:
 
     @classmethod
     def load(cls, path: Path) -> FaceModel:
-        """The model in a bundle's ``face_model.npz``."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(
-                neutral=arrays["neutral"],
-                identity=arrays["identity"].astype(np.float32),
-                expression=arrays["expression"].astype(np.float32),
-                motion=arrays["motion"].astype(np.float32),
-                lip_spread=arrays["lip_spread"],
-                expression_names=tuple(str(name) for name in arrays["expression_names"]),
-                face_triangles=arrays["face_triangles"],
-                **{name: arrays[name] for name in arrays.files if name.startswith("teeth_")},
-            )
+        """The model in a bundle's ``face_model.npz``.
+
+        Raises:
+            BundleError: an array is missing or of another type or shape, or holds what it cannot.
+        """
+        try:
+            with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as arrays:
+                given = {field.name: np.asarray(arrays[field.name]) for field in fields(cls)}
+        except PARSER_ERRORS as error:
+            raise BundleError(
+                f"model bundle: {path} holds no face model ({error}); {REINSTALL}"
+            ) from error
+        for name, (types, shape) in _ARRAYS.items():
+            array = given[name]
+            if array.dtype not in types or not _has_shape(array, shape):
+                raise BundleError(
+                    f"model bundle: {path}: {name} is {array.dtype} {array.shape}; {REINSTALL}"
+                )
+        names = tuple(map(str, given["expression_names"].reshape(-1)))
+        wrong = _wrong(given, names)
+        if wrong:
+            raise BundleError(f"model bundle: {path}: {wrong}; {REINSTALL}")
+        for name in ("identity", "expression", "motion"):
+            given[name] = given[name].astype(np.float32)
+        made: dict[str, Any] = {**given, "expression_names": names}
+        return cls(**made)
 
     def shape(self, identity: Float, expression: Float) -> Float:
         """Model points [N, V, 3] for one identity [100] and N expressions [N, 53]."""
@@ -99,7 +136,7 @@ class FaceModel:
         """Indices of the expression modes that the lip, blink and residual codes stand for."""
         groups: dict[str, list[int]] = {"lip": [], "blink": [], "residual": []}
         for i, name in enumerate(self.expression_names):
-            lip, blink = name.startswith(("jaw", "mouth")), name.startswith("eyeBlink")
+            lip, blink = name.startswith(LIP_MODES), name.startswith("eyeBlink")
             groups["lip" if lip else "blink" if blink else "residual"].append(i)
         return {name: tuple(indices) for name, indices in groups.items()}
 
@@ -189,3 +226,30 @@ class FaceModel:
             pose = fit_pose(model[:, rigid], pixels[:, rigid])
             epsilon = self._fit_expression(pose.undo(pixels) - own)
         return Fit(alpha, epsilon, pose)
+
+
+def _has_shape(array: NDArray[Any], shape: tuple[int | None, ...]) -> bool:
+    return array.ndim == len(shape) and all(
+        size > 0 if wanted is None else size == wanted
+        for size, wanted in zip(array.shape, shape, strict=True)
+    )
+
+
+def _wrong(given: Mapping[str, NDArray[Any]], names: tuple[str, ...]) -> str:
+    """What does not agree in arrays of the right types, or is no number; "" where nothing is."""
+    for name, array in given.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return f"{name} is not finite"
+    needed = {"jawOpen", *BLINK_MODES, *(name for group in BROW_MODES for name in group)}
+    if len(set(names)) != EXPRESSION or not needed <= set(names):
+        return f"expression_names are not those of {EXPRESSION} modes"
+    lips = sum(name.startswith(LIP_MODES) for name in names)
+    if given["lip_spread"].shape != (lips, lips):
+        return f"lip_spread is {given['lip_spread'].shape}, of {lips} modes of the lips"
+    corners = len(given["teeth_vertices"])
+    if len(given["teeth_places"]) != corners:
+        return f"teeth_places are {len(given['teeth_places'])}, of {corners} vertices"
+    for name, most in (("face_triangles", VERTICES), ("teeth_triangles", corners)):
+        if given[name].min() < 0 or given[name].max() >= most:
+            return f"{name} name vertices that there are not"
+    return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parlante.contract import Float
+from parlante.contract import LIP, Float
 from parlante.face.model import BLINK_MODES, BROW_MODES, EXPRESSION_MAX, FaceModel
 from parlante.options import RenderOptions
 from parlante.portrait.portrait import Portrait
@@ -44,7 +44,7 @@ class Attributes:
         self._blink_modes = model.indices(BLINK_MODES)
         self._brow_modes = [model.indices(names) for names in BROW_MODES]
         self._codes = self._coded(self._own)
-        self.shut = np.array(bundle.manifest.networks["lip_decode"]["shut"], np.float32)
+        self.shut = bundle.manifest.numbers("lip_decode", "shut", LIP)
         self._shut_lips = self._lips(self.shut)
         self._likely = as_people_move(model)
         self.change(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from threading import Lock
@@ -14,9 +15,10 @@ from parlante.errors import BundleError
 from parlante.options import RenderOptions
 from parlante.render.memory import Array, memory_of
 from parlante.render.network import DTYPES, BoundNetwork
-from parlante.render.schedule import Step, make_schedule
+from parlante.render.schedule import Schedule, Step, make_schedule
 from parlante.runtime.bundle import RENDERER, Bundle
 from parlante.runtime.compute import Compute
+from parlante.runtime.manifest import MANIFEST, REINSTALL
 
 
 @dataclass
@@ -70,14 +72,11 @@ class Chain:
             )
             for name in RENDERER
         }
-        sampling = bundle.manifest.networks[compute.network("denoise")]
-        self._schedule = make_schedule(
-            options.steps, sampler=sampling["sampler"], start=int(sampling["start"])
+        self._schedule, dtype, self._next_format = _sampling(
+            bundle, compute.network("denoise"), options.steps
         )
         # The same as x in the denoiser's number format, where that is another.
         self._next: Array | None = None
-        self._next_format: dict[str, Any] = sampling.get("x_t", {})
-        dtype = DTYPES[sampling["inputs"]["x_t"]["type"]]
         if dtype is not np.float32:
             self._next = memory.array(np.empty(x.shape, dtype))
         self._timesteps = [
@@ -132,6 +131,31 @@ class Chain:
             next=self._next,
             **self._next_format,
         )
+
+
+def _sampling(
+    bundle: Bundle, network: str, steps: int
+) -> tuple[Schedule, type[np.generic], dict[str, Any]]:
+    """The schedule of a denoiser, and of x as it reads it the type and what bytes stand for.
+
+    Raises:
+        BundleError: the manifest does not say that.
+    """
+    said = bundle.manifest.networks[network]
+    try:
+        schedule = make_schedule(steps, sampler=said["sampler"], start=int(said["start"]))
+        dtype = DTYPES[said["inputs"]["x_t"]["type"]]
+        form = {}
+        if "x_t" in said:
+            form = {name: float(said["x_t"][name]) for name in ("scale", "zero_point")}
+            if not 0 < form["scale"] < math.inf or form["zero_point"] not in range(256):
+                raise ValueError(f"x_t is {said['x_t']!r}")
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise BundleError(
+            f"model bundle: {MANIFEST} does not say how network {network!r} is run "
+            f"({type(error).__name__}: {error}); {REINSTALL}"
+        ) from error
+    return schedule, dtype, form
 
 
 def _check_precision(bundle: Bundle, compute: Compute) -> None:

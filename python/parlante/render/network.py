@@ -9,7 +9,7 @@ import onnxruntime
 
 from parlante.render.memory import Array, Memory
 
-DTYPES = {
+DTYPES: Mapping[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(uint8)": np.uint8,

@@ -25,7 +25,7 @@ from parlante.errors import BundleError, DeviceError, shown
 from parlante.runtime.assets import networks_folder
 from parlante.runtime.manifest import MANIFEST, REINSTALL, Manifest
 from parlante.runtime.npz import PARSER_ERRORS
-from parlante.runtime.sessions import Device, new_session, resolve_device
+from parlante.runtime.sessions import Device, fits, new_session, resolve_device
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +181,15 @@ class Bundle:
             )
         _log.debug("network %s: %s, %d threads", name, device, threads)
         content = self._read(network["file"])
-        return new_session(content, name, device, threads, stream=stream, once=once)
+        session = new_session(content, name, device, threads, stream=stream, once=once)
+        if not fits(network.get("inputs"), session.get_inputs()) or not fits(
+            network.get("outputs"), session.get_outputs()
+        ):
+            raise BundleError(
+                f"model bundle: network {name!r} has other inputs or outputs than {MANIFEST} says; "
+                f"{REINSTALL}"
+            )
+        return session
 
     def _read(self, name: str) -> bytes:
         entry = self.manifest.files.get(name)

@@ -9,6 +9,8 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, Final
 
+import numpy as np
+
 from parlante.checks import read_file
 from parlante.contract import (
     FFT_SIZE,
@@ -21,6 +23,7 @@ from parlante.contract import (
     NATIVE_FPS,
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
+    Float,
 )
 from parlante.errors import BundleError
 
@@ -97,6 +100,24 @@ class Manifest:
                     f"model bundle: {path} lists network {name!r} without its file; {REINSTALL}"
                 )
         return cls(version, MappingProxyType(files), MappingProxyType(networks))
+
+    def numbers(self, network: str, name: str, count: int) -> Float:
+        """What is said of a network under ``name``: float32 [count].
+
+        Raises:
+            BundleError: it is not there, or is something else.
+        """
+        try:
+            with np.errstate(over="ignore"):
+                found = np.array(self.networks[network][name], np.float32)
+        except (LookupError, TypeError, ValueError, OverflowError):
+            found = np.zeros(0, np.float32)
+        if found.shape != (count,) or not np.isfinite(found).all():
+            raise BundleError(
+                f"model bundle: {MANIFEST} lacks {name!r} of network {network!r}, {count} numbers; "
+                f"{REINSTALL}"
+            )
+        return found
 
 
 def _table(content: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]] | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 import onnxruntime
 
@@ -113,6 +113,29 @@ def _check_whole(content: bytes, name: str) -> None:
             f"model bundle: network {name!r} keeps data in another file, which no manifest "
             f"knows; {REINSTALL}"
         )
+
+
+def signature(values: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Of a session's inputs or outputs, as a manifest has it: type and shape by name."""
+    return {value.name: {"type": value.type, "shape": value.shape} for value in values}
+
+
+def fits(stated: object, values: Sequence[Any]) -> bool:
+    """Whether inputs or outputs are as a manifest states; sizes that are no numbers fit any."""
+    real = signature(values)
+    if not isinstance(stated, dict) or stated.keys() != real.keys():
+        return False
+    for name, one in real.items():
+        told, shape = stated[name], one["shape"]
+        if not isinstance(told, dict) or told.get("type") != one["type"]:
+            return False
+        sizes = told.get("shape")
+        if not isinstance(sizes, list) or len(sizes) != len(shape):
+            return False
+        pairs = zip(sizes, shape, strict=True)
+        if any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs):
+            return False
+    return True
 
 
 def runs_on(session: onnxruntime.InferenceSession, device: Device) -> bool:

@@ -50,4 +50,4 @@ class Dynamics:
 
 def motion_scale(bundle: Bundle) -> Float:
     """What one unit of the VAE's motion stands for: float32 [13], pose, lids and brows."""
-    return np.array(bundle.manifest.networks["dynamics_decode"]["motion_scale"], np.float32)
+    return bundle.manifest.numbers("dynamics_decode", "motion_scale", POSE + BLINK + BROWS)

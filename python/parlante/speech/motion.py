@@ -19,6 +19,7 @@ from parlante.contract import (
     BLINK,
     BROWS,
     CONTEXT,
+    LIP,
     LOOK_AHEAD,
     MEL_BANDS,
     MEL_PER_FRAME,
@@ -79,9 +80,9 @@ class MotionStream:
         self._look_ahead = ahead
         self._hearing = Hearing(bundle, device, ahead)
         self._decode = bundle.session("lip_decode", device=device, threads=1)
-        lips = bundle.manifest.networks["lip_decode"]
-        self._opening = np.array(lips["opening"], np.float32)  # of a code's change from shut
-        self._shut = np.array(lips["shut"], np.float32)
+        # Of a code's change from shut.
+        self._opening = bundle.manifest.numbers("lip_decode", "opening", LIP)
+        self._shut = bundle.manifest.numbers("lip_decode", "shut", LIP)
         self._dynamics = Dynamics(bundle, seed, manner, device)
         self._breath, self._fixation = Breath(seed), Fixation(seed)
         self._emphasis, self._nods = Emphasis(ahead), Nods(seed)
