@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "bindings/array.h"
+#include "bindings/begun.h"
 
 namespace py = pybind11;
 using namespace parlante;
@@ -51,6 +52,9 @@ py::array log_mel_of_signal(const HostArray& x, std::optional<HostArray> out) {
 }
 
 }  // namespace
+
+template <>
+struct pybind11::detail::type_caster<LogMelStream> : BegunCaster<LogMelStream> {};
 
 void bind_log_mel(py::module_& module) {
   py::class_<LogMelStream>(module, "LogMel",

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "bindings/array.h"
+#include "bindings/begun.h"
 #include "contract.h"
 
 namespace py = pybind11;
@@ -53,6 +54,9 @@ class ResampleStream {
 };
 
 }  // namespace
+
+template <>
+struct pybind11::detail::type_caster<ResampleStream> : BegunCaster<ResampleStream> {};
 
 void bind_resample(py::module_& module) {
   py::class_<ResampleStream>(

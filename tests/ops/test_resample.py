@@ -1,6 +1,7 @@
 """The resampler against scipy's polyphase filter in float64 and against what band-limited means."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import signal
 
+from parlante import _core
 from parlante._core import Resampler
 
 Float32 = NDArray[np.float32]
@@ -214,3 +216,19 @@ def test_wrong_arrays() -> None:
         resampler.process(np.zeros(20, np.float32)[::2])
     with pytest.raises(TypeError):
         resampler.process([0.0, 1.0])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [Resampler, _core.LogMel])
+def test_an_object_that_was_never_begun(kind: Any) -> None:
+    class Own(kind):  # type: ignore[misc]
+        """Of a class of one's own it is the same."""
+
+    x = np.zeros(1000, np.float32)
+    for one in (kind.__new__(kind), Own.__new__(Own)):
+        for act in (lambda one=one: one.process(x), one.reset):
+            with pytest.raises(TypeError, match="incompatible function arguments"):
+                act()
+    rates = (8000,) if kind is Resampler else ()
+    assert Own(*rates).process(x).tobytes() == kind(*rates).process(x).tobytes()
+    with pytest.raises(TypeError):
+        kind.process("no stream", x)
