@@ -85,7 +85,11 @@ def test_a_device(read: Callable[[Path], object], error: type[ParlanteError]) ->
 
 def test_commands(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for command in (["verify", "pipe"], ["encode", "pipe", "-o", "face.npz"]):
+    for command in (
+        ["verify", "pipe"],
+        ["encode", "pipe", "-o", "face.npz"],
+        ["batch", "pipe", "-o", "videos"],
+    ):
         ended = subprocess.run(
             [sys.executable, "-m", "parlante.app.cli", *command],
             cwd=tmp_path,

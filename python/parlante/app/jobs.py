@@ -6,10 +6,12 @@ import csv
 import hashlib
 import os
 from dataclasses import dataclass, replace
+from io import TextIOWrapper
 from pathlib import Path
 
 from parlante import __version__
 from parlante.app.arguments import Coding
+from parlante.checks import open_file
 from parlante.errors import ParlanteError, reason
 from parlante.media.captions import captions_beside
 from parlante.media.folder import is_numbered
@@ -80,7 +82,8 @@ def jobs_of(table: Path, folder: Path, setting: Setting) -> list[Job]:
         ParlanteError: the file is no such table.
     """
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:  # Excel begins with a mark
+        # Excel begins with a mark.
+        with TextIOWrapper(open_file(table), encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, restval=""))
     except (OSError, ValueError, csv.Error) as error:
         raise ParlanteError(

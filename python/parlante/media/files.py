@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -120,6 +121,8 @@ class StandardOutput:
 
     def write(self, data: bytes) -> int:
         """Write all of ``data``. Raises OSError."""
+        if sys.stdout is None:  # as a shell's `>&-` has it
+            raise OSError(errno.EBADF, "standard output is closed")
         sys.stdout.buffer.write(data)
         return len(data)
 
