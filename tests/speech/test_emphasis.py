@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parlante import _core
@@ -67,6 +67,7 @@ def test_after_minutes_of_silence_a_head_moves_as_ever() -> None:
     assert np.median(ratio[-200:]) == pytest.approx(SPEED[1], abs=0.05)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.lists(st.floats(0, 100), min_size=1, max_size=20))
 def test_it_never_leaves_what_is_drawn_by_far(seed: int, levels: list[float]) -> None:
     drawn = wander(seed)[:500]
