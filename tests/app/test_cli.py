@@ -523,6 +523,19 @@ def test_bench_of_a_photo_as_it_is(
     assert width == 128 and height == pytest.approx(128 * len(tall) / tall.shape[1], abs=2)
 
 
+@pytest.mark.parametrize("number", ENDINGS)
+def test_a_signal_while_a_library_is_loaded(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: object) -> int:
+        try:
+            os.kill(os.getpid(), number)
+        except BaseException as error:
+            raise ImportError("initialization failed") from error
+        return 0
+
+    monkeypatch.setitem(cli.RUNS, "doctor", run)
+    assert cli.main(["doctor"]) == 128 + number
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("command", ["doctor", "doctor --json", "completion bash"])
 def test_a_full_disk_where_it_prints(command: str) -> None:

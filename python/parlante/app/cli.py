@@ -21,7 +21,7 @@ from parlante.app.arguments import (
     render_options,
 )
 from parlante.app.parsers import parser_of
-from parlante.app.signals import EndedError, ended_by_signals
+from parlante.app.signals import EndedError, check, ended_by_signals
 from parlante.errors import ParlanteError, reason
 from parlante.media.codecs import STANDARD_OUTPUT
 from parlante.runtime.assets import demo
@@ -67,7 +67,11 @@ def _run(argv: list[str] | None) -> int:
                 "--json prints on standard output, where the video goes; name a file"
             )
         with ended_by_signals():
-            return int(arguments.run(arguments))
+            try:
+                return int(arguments.run(arguments))
+            except Exception:
+                check()  # a library may make an error of its own of what a signal raised
+                raise
     except ParlanteError as error:
         logs.failed(error, as_json=as_json)
         if told and not taken:
