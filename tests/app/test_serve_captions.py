@@ -97,6 +97,8 @@ def test_the_microphone_has_no_caption() -> None:
 def test_the_page_shows_them(path: str, width: int, height: int) -> None:
     async def check(page: Any, client: Client) -> None:
         await page.wait_for_function("session && canvas.width === 128")
+        # The line of figures comes after a second, and moves what is above it.
+        await page.wait_for_selector("#status:text('fps')", state="attached", timeout=15_000)
         controls = await page.evaluate(LOOKS, "microphone")
         (state,) = await (await client.get("/sessions")).json()
         await client.post(f"/sessions/{state['name']}", json={"say": TEXT})
@@ -132,5 +134,11 @@ def test_they_come_over_webrtc_too() -> None:
         await page.evaluate("text => tell({ say: text })", f"{TEXT} {TEXT}")
         await page.wait_for_selector(SHOWN)
         await page.wait_for_selector(SHOWN, state="detached")
+        await page.evaluate(
+            "hangUp(); tell({ do: 'websocket' }); pen.fillRect(0, 0, canvas.width, canvas.height)"
+        )
+        await page.wait_for_function(
+            "[...pen.getImageData(64, 40, 1, 1).data].slice(0, 3).some(level => level > 40)"
+        )
 
     in_a_browser(check, path="/?webrtc")
