@@ -126,19 +126,3 @@ def test_the_page_shows_them(path: str, width: int, height: int) -> None:
 
     context = {"viewport": {"width": width, "height": height}}
     in_a_browser(check, context, path, voices=["en-gb"])
-
-
-def test_they_come_over_webrtc_too() -> None:
-    async def check(page: Any, _: Client) -> None:
-        await page.wait_for_function("streaming")
-        await page.evaluate("text => tell({ say: text })", f"{TEXT} {TEXT}")
-        await page.wait_for_selector(SHOWN)
-        await page.wait_for_selector(SHOWN, state="detached")
-        await page.evaluate(
-            "hangUp(); tell({ do: 'websocket' }); pen.fillRect(0, 0, canvas.width, canvas.height)"
-        )
-        await page.wait_for_function(
-            "[...pen.getImageData(64, 40, 1, 1).data].slice(0, 3).some(level => level > 40)"
-        )
-
-    in_a_browser(check, path="/?webrtc")
