@@ -59,14 +59,15 @@ def command(name: str) -> list[str]:
     return [sys.executable, "-m", "fuzz.harness", name]
 
 
-def run(name: str, seconds: int) -> Result:
-    """Run a harness until the time is up or an input ends it."""
+def run(name: str, seconds: int, seed: int) -> Result:
+    """Run a harness until the time is up or an input ends it; ``seed`` 0 is another each time."""
     corpus, found = BUILD / "corpus" / name, BUILD / "found"
     for folder in (corpus, found):
         folder.mkdir(parents=True, exist_ok=True)
     before = set(found.glob(f"{name}-*"))
     flags = [
         f"-max_total_time={seconds}",
+        f"-seed={seed}",
         f"-timeout={INPUT_S}",
         f"-rss_limit_mb={MEMORY_MB}",
         f"-max_len={LONGEST.get(name, LONGEST_OTHER)}",
@@ -96,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     known = f"of {', '.join(names)}; native or python for all of a kind"
     parser.add_argument("names", nargs="*", metavar="NAME", help=known)
     parser.add_argument("--seconds", type=int, default=60, metavar="S", help="for each harness")
+    parser.add_argument("--seed", type=int, default=0, help="the same inputs again; 0 for others")
     parser.add_argument("--again", type=Path, metavar="FILE", help="run one input alone")
     given = parser.parse_args(argv)
     chosen = [one for name in given.names for one in KINDS.get(name, (name,))] or list(names)
@@ -110,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     print("| harness | executions | executions/s | found |\n| --- | ---: | ---: | --- |")
     failed = False
     for name in chosen:
-        result = run(name, given.seconds)
+        result = run(name, given.seconds, given.seed)
         failed |= bool(result.found)
         told = ", ".join(str(path) for path in result.found) or "nothing"
         rate = result.executions / result.seconds

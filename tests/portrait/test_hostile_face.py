@@ -13,7 +13,9 @@ import pytest
 from parlante import Avatar
 from parlante.errors import ImageError
 from parlante.portrait.portrait import FORMAT, MAX_BYTES, read_portrait
+from parlante.render.mesh import WarpMesh
 from parlante.runtime.assets import demo
+from tests.support.portrait_samples import avatar, model
 
 
 def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
@@ -44,3 +46,14 @@ def test_the_largest_face_fits(tmp_path: Path) -> None:
     large = replace(portrait, canvas=noise, crop=np.array([270, 270, 1080]))
     large.save(tmp_path / "large.npz")
     assert np.array_equal(read_portrait(tmp_path / "large.npz").canvas, noise)
+
+
+@pytest.mark.parametrize("flat", ["outline", "all"])
+def test_a_face_without_an_outline(flat: str) -> None:
+    """Its vertices lie in two places beside each other, or in one."""
+    portrait = avatar().portrait
+    landmarks = portrait.landmarks.copy()
+    landmarks[:, 0] = np.where(landmarks[:, 0] > 128, 129 if flat == "outline" else 127, 127)
+    landmarks[:, 1] = np.where(landmarks[:, 1] > 128, 250, 3)
+    with pytest.raises(ImageError, match="no extent"):
+        WarpMesh.of(model(), replace(portrait, landmarks=landmarks))

@@ -42,6 +42,7 @@ EYES_START = VERTICES + len(LIPS_INNER)
 RING_START = VERTICES + len(HOLE)
 WARP_VERTICES = RING_START + RINGS * RING
 
+FLAT = "the encoded face has no extent; encode the photo again"
 LEAST_FACE = 1.0  # pixels of the 256-grid, across its landmarks
 # How far each ring goes with the jaw and the cheeks: the shadow under a chin stays under it.
 DRAGGED = 0.9, *(0.35 * share for share in (1, *FADING, 0))
@@ -135,10 +136,16 @@ class WarpMesh:
         """
         p = portrait
         if np.ptp(p.landmarks[:, :2], 0).min() < LEAST_FACE:
-            raise ImageError("the encoded face has no extent; encode the photo again")
+            raise ImageError(FLAT)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            points = on_skin(unfolded(p.landmarks, model.face_triangles), p.at(GRID))
+        oval = points[list(FACE_OVAL), :2]
+        # Not a number where neighbours on the outline coincide.
+        if not np.abs(oval - oval.mean(0)).max(1).min() > 0:
+            raise ImageError(FLAT)
         return cls.build(
             model,
-            on_skin(unfolded(p.landmarks, model.face_triangles), p.at(GRID)),
+            points,
             p.identity,
             p.expression,
             p.pose,
