@@ -35,7 +35,8 @@ class Coding:
     """How a file is coded, as `Speech.save` has it."""
 
     codec: str | None = field(
-        default=None, metadata={"help": "h264, hevc or av1 (default: h264, in .webm vp9)"}
+        default=None,
+        metadata={"help": "h264, hevc, av1, or raw in .mkv (default: h264, in .webm vp9)"},
     )
     bits: int = field(default=8, metadata={"help": "of each colour: 8 or 10"})
     timecode: str | None = field(
