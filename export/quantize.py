@@ -57,7 +57,7 @@ class _Recorded(CalibrationDataReader):
 
 def record(bundle: Bundle, data: Path, prepared: Path) -> dict[str, list[Inputs]]:
     """What the networks of a bundle are given while they draw training people."""
-    model = FaceModel.load(bundle.path("face_model.npz"))
+    model = FaceModel.of(bundle.arrays("face_model"))
     rows: dict[str, list[Inputs]] = {name: [] for name in KEPT}
     people = per_person(load(prepared, data, "train"), 1)
     for i in np.random.default_rng(0).permutation(len(people))[:PEOPLE]:

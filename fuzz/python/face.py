@@ -27,7 +27,7 @@ NUMBERS = (0, 1, -1, 255, 1e9, -1e9, 1e38, -1e38, np.nan, np.inf, 2**62, -(2**63
 
 @cache
 def _model() -> FaceModel:
-    return FaceModel.load(Bundle.default().path("face_model.npz"))
+    return FaceModel.of(Bundle.default().arrays("face_model"))
 
 
 @cache

@@ -129,7 +129,7 @@ class Pairs(IterableDataset[PairBatch]):
     def __iter__(self) -> Iterator[PairBatch]:
         worker = get_worker_info()
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
-        model = FaceModel.load(Bundle.default().path("face_model.npz"))
+        model = FaceModel.of(Bundle.default().arrays("face_model"))
         # The workers share the cores among themselves; BLAS threads on top would only get in the
         # way.
         with threadpool_limits(1):

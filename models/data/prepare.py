@@ -64,7 +64,7 @@ def _networks() -> tuple[FaceDetector, FaceLandmarks, Matte, FaceModel]:
         FaceDetector(bundle.session("face_detector", threads=1)),
         FaceLandmarks(bundle.session("face_landmarks", threads=1)),
         Matte(*bundle.sessions("matte", "salience")),
-        FaceModel.load(bundle.path("face_model.npz")),
+        FaceModel.of(bundle.arrays("face_model")),
     )
 
 

@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     bundle = Bundle.default() if arguments.bundle is None else Bundle.open(arguments.bundle)
-    model = FaceModel.load(bundle.path("face_model.npz"))
+    model = FaceModel.of(bundle.arrays("face_model"))
     split = "train" if arguments.validation else "test"
     clips = load(arguments.prepared, arguments.data, split, validation=arguments.validation or None)
     people: dict[str, list[dict[str, Scores]]] = {}

@@ -62,7 +62,7 @@ def expressions(prepared: Path, data: Path, *, validation: bool) -> Tensor:
 def main() -> None:
     parsed, settings = arguments(__doc__, PRESETS, ("disentanglement",))
     device = torch.device(parsed.device)
-    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    model = FaceModel.of(Bundle.default().arrays("face_model"))
     basis = torch.from_numpy(model.expression.reshape(EXPRESSION, -1)).to(device)
     masks = {}
     for group, indices in model.mode_groups.items():

@@ -100,7 +100,7 @@ def main() -> None:
     taught, held_out = (Sounds(mel, said, share * (held == own) * inside) for own in (False, True))
     pieces = hear_music(device)
     attributes = load_weights(Attributes(), "attributes", parsed.weights).to(device)
-    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    model = FaceModel.of(Bundle.default().arrays("face_model"))
     error = LipError(attributes.requires_grad_(False), model, device)
     lips = LipsTold(said, expression * ~held[:, None], error)
     module = AudioEncoder().to(device)

@@ -46,7 +46,7 @@ def windows(
     """
     motion, audio, heard = [], [], []
     device = sync.lip_shut.device
-    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    model = FaceModel.of(Bundle.default().arrays("face_model"))
     for clip in clips:
         runs = clip.runs(LENGTH)
         if not runs:

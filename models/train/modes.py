@@ -93,7 +93,7 @@ def main() -> None:
     parser = clips_parser(__doc__, sharp=True)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parsed = parser.parse_args()
-    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    model = FaceModel.of(Bundle.default().arrays("face_model"))
     folders = [(parsed.sharp_prepared, parsed.sharp), (parsed.prepared, parsed.data)]
     coefficients, beyond = gathered(folders, model, validation=False)
     change = fit(coefficients, beyond, model.expression)

@@ -288,7 +288,7 @@ def learn(
 def main() -> None:
     parsed, settings = arguments(__doc__, PRESETS, tuple(PARTS))
     device = torch.device(parsed.device)
-    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    model = FaceModel.of(Bundle.default().arrays("face_model"))
     attributes, encoder = (
         load_weights(own, name, parsed.weights).to(device).requires_grad_(False)
         for own, name in ((Attributes(), "attributes"), (AudioEncoder(), "audio"))

@@ -89,7 +89,7 @@ class Avatar:
         if bundle is not None and not isinstance(bundle, Bundle):
             raise BundleError(f"bundle={shown(bundle)}; open a folder of networks with Bundle.open")
         self.bundle = bundle or Bundle.default()
-        self._model = FaceModel.load(self.bundle.path("face_model.npz"))
+        self._model = FaceModel.of(self.bundle.arrays("face_model"))
         if saved is not None:
             self.portrait = read_portrait(saved)
         else:

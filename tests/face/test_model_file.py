@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from export.manifest import write_manifest
 from parlante.errors import BundleError
 from parlante.face.model import FaceModel
 from parlante.runtime.bundle import Bundle
+from tests.support.bundle_samples import PARTS, write_bundle
 
 Array = NDArray[Any]
 
@@ -27,48 +29,45 @@ DAMAGE: dict[str, Callable[[Array], Array]] = {
 ARRAYS = Bundle.default().arrays("face_model")
 
 
-def load(path: Path, **changed: Array) -> FaceModel:
-    given: dict[str, Any] = {**ARRAYS, **changed}
-    np.savez(path, **given)
-    return FaceModel.load(path)
+def load(**changed: Array) -> FaceModel:
+    return FaceModel.of({**ARRAYS, **changed})
 
 
-def test_as_it_ships(tmp_path: Path) -> None:
-    load(tmp_path / "a.npz")
+def test_as_it_ships() -> None:
+    load()
     wide = {name: ARRAYS[name].astype(np.float32) for name in ("identity", "expression", "motion")}
-    model = load(tmp_path / "a.npz", **wide)
+    model = load(**wide)
     np.testing.assert_array_equal(model.identity, wide["identity"])
 
 
 @pytest.mark.parametrize("how", DAMAGE)
 @pytest.mark.parametrize("name", ARRAYS)
-def test_another_type_or_shape(tmp_path: Path, name: str, how: str) -> None:
+def test_another_type_or_shape(name: str, how: str) -> None:
     if how == "short" and name in ("face_triangles", "teeth_triangles", "teeth_picture"):
         return  # so many as there are
     if how in ("text", "one axis more") and name == "expression_names":
         return  # the same names
     with pytest.raises(BundleError, match="teeth" if "teeth" in name else name):
-        load(tmp_path / "a.npz", **{name: DAMAGE[how](ARRAYS[name])})
+        load(**{name: DAMAGE[how](ARRAYS[name])})
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_an_array_that_is_missing(tmp_path: Path, name: str) -> None:
-    given: dict[str, Any] = {key: ARRAYS[key] for key in ARRAYS if key != name}
-    np.savez(tmp_path / "a.npz", **given)
+def test_an_array_that_is_missing(name: str) -> None:
+    given = {key: ARRAYS[key] for key in ARRAYS if key != name}
     with pytest.raises(BundleError, match=f"holds no face model .*{name}"):
-        FaceModel.load(tmp_path / "a.npz")
+        FaceModel.of(given)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("name", [name for name in ARRAYS if ARRAYS[name].dtype.kind == "f"])
-def test_what_is_no_number(tmp_path: Path, name: str, value: float) -> None:
+def test_what_is_no_number(name: str, value: float) -> None:
     array = ARRAYS[name].copy()
     array.flat[-1] = value
     with pytest.raises(BundleError, match=f"{name} is not finite"):
-        load(tmp_path / "a.npz", **{name: array})
+        load(**{name: array})
 
 
-def test_what_does_not_agree(tmp_path: Path) -> None:
+def test_what_does_not_agree() -> None:
     names = ARRAYS["expression_names"]
     renamed = np.where(names == "jawOpen", "jawShut", names)
     twice = np.where(names == "noseSneer_L", "noseSneer_R", names)
@@ -80,11 +79,13 @@ def test_what_does_not_agree(tmp_path: Path) -> None:
         ({"face_triangles": ARRAYS["face_triangles"] - 1}, "vertices that there are not"),
     ):
         with pytest.raises(BundleError, match=says):
-            load(tmp_path / "a.npz", **given)
+            load(**given)
 
 
 def test_what_is_no_archive(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
     for data in (b"", b"no archive", b"PK\x03\x04"):
-        (tmp_path / "a.npz").write_bytes(data)
-        with pytest.raises(BundleError, match="holds no face model"):
-            FaceModel.load(tmp_path / "a.npz")
+        (tmp_path / "table.npz").write_bytes(data)
+        write_manifest(tmp_path, PARTS, version="1")
+        with pytest.raises(BundleError, match="holds no arrays"):
+            FaceModel.of(Bundle.open(tmp_path).arrays("table"))

@@ -30,7 +30,7 @@ def seeded() -> None:
 @pytest.fixture
 def still_clip() -> dataset.PreparedClip:
     """A head that turns and talks, of the face model's own making."""
-    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    model = FaceModel.of(Bundle.default().arrays("face_model"))
     rng = np.random.default_rng(0)
     n = 4
     pose = Pose(

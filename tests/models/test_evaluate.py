@@ -56,7 +56,7 @@ def test_table_leaves_cells_blank_that_a_row_lacks() -> None:
 def test_unwarped_renderer_leaves_the_photo_where_it_is() -> None:
     portrait = portrait_samples.avatar().portrait
     bundle = Bundle.default()
-    model = FaceModel.load(bundle.path("face_model.npz"))
+    model = FaceModel.of(bundle.arrays("face_model"))
     still, moving = (
         kind(bundle, model, portrait, RenderOptions(size=256, steps=1))
         for kind in (UnwarpedRenderer, FrameRenderer)

@@ -25,7 +25,7 @@ def test_lip_error_of_known_lips() -> None:
     """Nothing for the same lips; a shift counts as position alone; shut against moving lips do not
     agree."""
     attributes = Attributes().requires_grad_(False)
-    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    model = FaceModel.of(Bundle.default().arrays("face_model"))
     error = lips.LipError(attributes, model, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     true = 5 * torch.randn(2, 24, 16, generator=generator)

@@ -27,7 +27,7 @@ from parlante.runtime.bundle import Bundle
 def held(clip: dataset.PreparedClip, folder: Path) -> Held:
     """All frames of a clip, the irises tracked at the upper lids."""
     (folder / "track").mkdir()
-    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    model = FaceModel.of(Bundle.default().arrays("face_model"))
     landmarks = np.zeros((len(clip), 478, 3), np.float32)
     shape = model.shape(clip.identity, clip.expression)
     landmarks[:, :VERTICES] = clip.pose.apply(shape)[:, :VERTICES]
@@ -69,7 +69,7 @@ def test_beside_a_wide_mouth_of_shut_lips_the_warp_is_kept(
     still_clip: dataset.PreparedClip, tmp_path: Path
 ) -> None:
     """As at run time: an inside that was made, lips and chin; beside narrow ones little."""
-    names = FaceModel.load(Bundle.default().path("face_model.npz")).expression_names
+    names = FaceModel.of(Bundle.default().arrays("face_model")).expression_names
     still_clip.expression[:] = 0
     still_clip.expression[1:, names.index("jawOpen")] = 0.8
     clip = held(still_clip, tmp_path)
@@ -95,7 +95,7 @@ def test_eyes_change_places_in_a_mirror() -> None:
 def test_mirrored_attributes_move_the_mirrored_face() -> None:
     """The model's face is symmetric, up to its sampling: each mode's opposite moves it as the mode
     does in a mirror."""
-    model = FaceModel.load(Bundle.default().path("face_model.npz"))
+    model = FaceModel.of(Bundle.default().arrays("face_model"))
     opposite = pairs.opposite_modes(model.expression_names)
     assert sorted(opposite) == list(range(53))
     assert all(opposite[opposite[i]] == i for i in range(53))

@@ -24,7 +24,7 @@ FRAMES = 200
 
 @pytest.fixture(scope="module")
 def model() -> FaceModel:
-    return FaceModel.load(Bundle.default().path("face_model.npz"))
+    return FaceModel.of(Bundle.default().arrays("face_model"))
 
 
 def filmed(model: FaceModel, *, blinks: int = 0, turn: float = 0.0) -> list[Float | None]:

@@ -27,7 +27,7 @@ with demo() as (PHOTO, VOICE):  # files of the installed package: they stay
 
 @cache
 def model() -> FaceModel:
-    return FaceModel.load(Bundle.default().path("face_model.npz"))
+    return FaceModel.of(Bundle.default().arrays("face_model"))
 
 
 def mode(name: str) -> int:

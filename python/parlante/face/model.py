@@ -6,26 +6,23 @@ see `parlante.face.pose` for the axes.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parlante.checks import read_file
 from parlante.contract import EXPRESSION, IDENTITY, VERTICES, Float, Image
 from parlante.errors import BundleError
 from parlante.face.pose import Pose, fit_pose
 from parlante.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, RIGID
 from parlante.runtime.manifest import REINSTALL
-from parlante.runtime.npz import PARSER_ERRORS
 
 # Right eye first, as everywhere that both eyes are named.
 BLINK_MODES = ("eyeBlink_R", "eyeBlink_L")
+FILE = "face_model.npz"
 LIP_MODES = ("jaw", "mouth")  # begin the names of the lips'
 # What brows and the muscles around the eyes do, in the order of `Motion.brows`.
 BROW_MODES = (
@@ -98,29 +95,29 @@ class FaceModel:
     teeth_picture: Image
 
     @classmethod
-    def load(cls, path: Path) -> FaceModel:
-        """The model in a bundle's ``face_model.npz``.
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> FaceModel:
+        """The model of the arrays in a bundle's ``face_model.npz``.
 
         Raises:
             BundleError: an array is missing or of another type or shape, or holds what it cannot.
         """
-        try:
-            with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as arrays:
-                given = {field.name: np.asarray(arrays[field.name]) for field in fields(cls)}
-        except PARSER_ERRORS as error:
+        missing = [field.name for field in fields(cls) if field.name not in arrays]
+        if missing:
             raise BundleError(
-                f"model bundle: {path} holds no face model ({error}); {REINSTALL}"
-            ) from error
+                f"model bundle: {FILE} holds no face model ({', '.join(missing)} is missing); "
+                f"{REINSTALL}"
+            )
+        given = {field.name: np.asarray(arrays[field.name]) for field in fields(cls)}
         for name, (types, shape) in _ARRAYS.items():
             array = given[name]
             if array.dtype not in types or not _has_shape(array, shape):
                 raise BundleError(
-                    f"model bundle: {path}: {name} is {array.dtype} {array.shape}; {REINSTALL}"
+                    f"model bundle: {FILE}: {name} is {array.dtype} {array.shape}; {REINSTALL}"
                 )
         names = tuple(map(str, given["expression_names"].reshape(-1)))
         wrong = _wrong(given, names)
         if wrong:
-            raise BundleError(f"model bundle: {path}: {wrong}; {REINSTALL}")
+            raise BundleError(f"model bundle: {FILE}: {wrong}; {REINSTALL}")
         for name in ("identity", "expression", "motion"):
             given[name] = given[name].astype(np.float32)
         made: dict[str, Any] = {**given, "expression_names": names}

@@ -80,7 +80,7 @@ class PortraitEncoder:
     """
 
     def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int = 2) -> None:
-        self.model = FaceModel.load(bundle.path("face_model.npz"))
+        self.model = FaceModel.of(bundle.arrays("face_model"))
         names = ("face_detector", "face_landmarks", "matte", "salience")
         detector, landmarks, *both = bundle.sessions(*names, threads=threads, device=device)
         self._detector, self._landmarks = FaceDetector(detector), FaceLandmarks(landmarks)
